@@ -1,0 +1,71 @@
+// The chat servers, as processes of their own: started, killed as a crash would, and started again on the same port.
+
+const { spawn } = require("node:child_process");
+const { once } = require("node:events");
+const path = require("node:path");
+const readline = require("node:readline");
+
+const root = path.resolve(__dirname, "../..");
+
+/** The official servers run the same scenarios when CHAT_OFFICIAL=1: what fails there is the test's fault. */
+const official = process.env.CHAT_OFFICIAL === "1";
+
+const servers = {
+  "the chat on Express": (port) => ({
+    command: process.execPath,
+    args: ["examples/chat-express/server.mjs"],
+    env: { PORT: String(port), HOST: "127.0.0.1", ...(official && { CHAT_MODULE: "socket.io" }) },
+  }),
+  "the chat on FastAPI": (port) => ({
+    command: path.join(root, ".venv/bin/uvicorn"),
+    args: ["app:app", "--app-dir", "examples/chat-fastapi", "--host", "127.0.0.1", "--port", String(port)],
+    env: official ? { CHAT_MODULE: "socketio" } : {},
+  }),
+};
+
+class ChatServer {
+  constructor(name) {
+    this.name = name;
+    this.port = 0;
+  }
+
+  /** Starts the server and returns once it has printed where it listens. */
+  async start() {
+    const { command, args, env } = servers[this.name](this.port);
+    this.process = spawn(command, args, {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.output = "";
+    this.port = await this.#announcedPort();
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Ends the process without giving it a chance to say goodbye to anybody. */
+  async kill() {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    const ended = once(this.process, "exit");
+    this.process.kill("SIGKILL");
+    await ended;
+  }
+
+  #announcedPort() {
+    return new Promise((resolve, reject) => {
+      const read = (line) => {
+        this.output += `${line}\n`;
+        const address = /http:\/\/(?:localhost|127\.0\.0\.1):(\d+)/.exec(line);
+        if (address) resolve(Number(address[1]));
+      };
+      readline.createInterface({ input: this.process.stdout }).on("line", read);
+      readline.createInterface({ input: this.process.stderr }).on("line", read);
+      this.process.on("error", reject);
+      this.process.on("exit", () => reject(new Error(`${this.name} ended before it listened:\n${this.output}`)));
+    });
+  }
+}
+
+module.exports = { ChatServer, official, root, serverNames: Object.keys(servers) };
