@@ -1,0 +1,11 @@
+"use strict";
+
+/** @type {import("jest").Config} */
+module.exports = {
+  testEnvironment: "node",
+  testMatch: ["<rootDir>/*.test.js"],
+  setupFilesAfterEnv: ["<rootDir>/support/cleanup.js"],
+  // Every wait in the suite has its own, shorter deadline; this one only ends a test that waits without any.
+  testTimeout: 30000,
+  maxWorkers: 2,
+};

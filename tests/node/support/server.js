@@ -1,0 +1,99 @@
+"use strict";
+
+/** Starts servers of the package under test on 127.0.0.1 and closes them after the test. */
+
+const http = require("node:http");
+const { underTest } = require("./module");
+const { afterThisTest } = require("./cleanup");
+const { eventually, within } = require("./wait");
+const clients = require("./client");
+
+/**
+ * The way connections come in: `attach` gives the server an HTTP server that somebody else made, `listen` a port number.
+ * What a scenario shows must not depend on it.
+ */
+const DOOR = process.env.FERRIO_TEST_DOOR || "attach";
+
+/** One running server with the sockets that it told of. */
+class TestServer {
+  constructor(io, httpServer, port) {
+    this.io = io;
+    this.httpServer = httpServer;
+    this.port = port;
+    this.url = `http://127.0.0.1:${port}`;
+    this.sockets = new Map();
+    this.watched = new Set();
+    this.watch("/");
+  }
+
+  /** Keeps every socket of a namespace and has it answer `barrier`. Returns the namespace. */
+  watch(name) {
+    const namespace = this.io.of(name);
+    if (!this.watched.has(name)) {
+      this.watched.add(name);
+      namespace.on("connection", (socket) => {
+        this.sockets.set(socket.id, socket);
+        socket.on("barrier", (answer) => answer());
+      });
+    }
+    return namespace;
+  }
+
+  /** A client that need not be connected yet; see `client.js` for the options. */
+  client(name = "/", options = {}) {
+    return clients.open(this.url, name, options);
+  }
+
+  /** A connected client. */
+  async connect(name = "/", options = {}) {
+    const client = this.client(name, options);
+    await clients.connected(client);
+    return client;
+  }
+
+  /** A connected client with the socket that the server has for it. */
+  async pair(name = "/", options = {}) {
+    this.watch(name);
+    const client = await this.connect(name, options);
+    return { client, socket: await this.socketOf(client) };
+  }
+
+  /** The server's socket of a connected client of a watched namespace. */
+  socketOf(client) {
+    return eventually(() => this.sockets.get(client.id));
+  }
+
+  async close() {
+    await within(this.io.close(), "the server to close");
+  }
+}
+
+/**
+ * Starts a server. `options` are those of the package's `Server`; `routes` is the request listener of the host application.
+ */
+async function startServer(options = {}, { routes, door = DOOR } = {}) {
+  const server = door === "listen" && !routes ? await listen(options) : await attach(options, routes);
+  afterThisTest(() => server.close());
+  return server;
+}
+
+async function attach(options, routes) {
+  const httpServer = http.createServer(routes);
+  const io = new underTest.Server(httpServer, options);
+  await new Promise((resolve) => httpServer.listen(0, "127.0.0.1", resolve));
+  return new TestServer(io, httpServer, httpServer.address().port);
+}
+
+async function listen(options) {
+  const io = new underTest.Server(0, options);
+  const port = await portOf(io);
+  return new TestServer(io, io.httpServer, port);
+}
+
+/** The port of a server that opened it itself. */
+async function portOf(io) {
+  const address = await eventually(() => io.httpServer.address());
+  return address.port;
+}
+
+module.exports = { startServer, portOf, TestServer, DOOR };
