@@ -94,7 +94,9 @@ socket.on("message", ({ room, ...message }) => receive(conversationWith("room", 
 
 socket.on("private", (message) => receive(conversationWith("private", message.from), message));
 
-socket.on("typing", ({ room, nickname: who, isTyping }) => setTyping(conversationWith("room", room), who, isTyping));
+socket.on("typing", ({ room, nickname: who, isTyping }) =>
+  setTyping(conversationWith("room", room), who, isTyping),
+);
 
 function receive(conversation, message) {
   setTyping(conversation, message.from, false);
@@ -235,7 +237,10 @@ function addMessage(conversation, { from, text, at }) {
   line.querySelector(".author").textContent = from;
   line.querySelector(".text").textContent = text;
   line.querySelector("time").dateTime = time.toISOString();
-  line.querySelector("time").textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  line.querySelector("time").textContent = time.toLocaleTimeString([], {
+    hour: "2-digit",
+    minute: "2-digit",
+  });
   return add(conversation, line);
 }
 
@@ -279,12 +284,16 @@ function showConversations() {
 function showPeople(names) {
   people = names;
   // A private talk stays in the list when its partner is away, so that nothing unread disappears.
-  const partners = [...conversations.values()].filter(({ kind }) => kind === "private").map(({ name }) => name);
+  const partners = [...conversations.values()]
+    .filter(({ kind }) => kind === "private")
+    .map(({ name }) => name);
   const listed = [...new Set([...names, ...partners])].filter((name) => name !== nickname).sort();
   byId("people").replaceChildren(
     ...listed.map((name) =>
-      entryFor(conversations.get(keyOf("private", name)), names.includes(name) ? name : `${name} (away)`, () =>
-        open(conversationWith("private", name)),
+      entryFor(
+        conversations.get(keyOf("private", name)),
+        names.includes(name) ? name : `${name} (away)`,
+        () => open(conversationWith("private", name)),
       ),
     ),
   );

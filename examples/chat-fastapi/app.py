@@ -129,7 +129,11 @@ async def announce_people() -> None:
 
 
 def message_from(sid: str, request: dict[str, Any]) -> dict[str, Any]:
-    return {"from": people[sid], "text": text_of(request.get("text"), MAX_TEXT), "at": int(time.time() * 1000)}
+    return {
+        "from": people[sid],
+        "text": text_of(request.get("text"), MAX_TEXT),
+        "at": int(time.time() * 1000),
+    }
 
 
 def text_of(value: object, longest: int) -> str:
@@ -151,8 +155,8 @@ async def list_rooms() -> list[dict[str, Any]]:
     return [{"name": name, "members": room.nicknames()} for name, room in rooms.items()]
 
 
-# The browser's library comes from the npm package, the page from the folder that both chat servers share. Mounts
-# answer in order, so the page, which would answer everything, is last.
+# The browser's library comes from the npm package, the page from the folder that both chat servers share.
+# Mounts answer in order, so the page, which would answer everything, is last.
 ROOT = Path(__file__).parents[2]
 api.mount("/client", StaticFiles(directory=ROOT / "node_modules/socket.io-client/dist"))
 api.mount("/", StaticFiles(directory=ROOT / "examples/chat-client", html=True))

@@ -121,7 +121,9 @@ describe.each(serverNames)("%s", (serverName) => {
       await alice.sees("It does");
       await alice.seesTransport("polling");
       await bob.seesTransport("polling");
-      await alice.page.screenshot({ path: path.join(artifacts, `${screenshotName(serverName)}-polling.png`) });
+      await alice.page.screenshot({
+        path: path.join(artifacts, `${screenshotName(serverName)}-polling.png`),
+      });
     } finally {
       await middlebox.stop();
     }

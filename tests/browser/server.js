@@ -63,7 +63,9 @@ class ChatServer {
       readline.createInterface({ input: this.process.stdout }).on("line", read);
       readline.createInterface({ input: this.process.stderr }).on("line", read);
       this.process.on("error", reject);
-      this.process.on("exit", () => reject(new Error(`${this.name} ended before it listened:\n${this.output}`)));
+      this.process.on("exit", () =>
+        reject(new Error(`${this.name} ended before it listened:\n${this.output}`)),
+      );
     });
   }
 }

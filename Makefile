@@ -1,0 +1,114 @@
+# Everything that one does with the project. All that is built or installed stays in the project's own folders.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+PORT ?= 3000
+HOST ?= 127.0.0.1
+PYTHON ?= python3
+CHROMIUM ?= /usr/bin/chromium
+export PYTHON CHROMIUM
+
+rust_sources = $(shell find core $(1) \( -name target -o -name fuzz \) -prune -o \
+	\( -name '*.rs' -o -name Cargo.toml \) -print) Cargo.toml $(wildcard Cargo.lock)
+typescript_sources = $(shell find bindings-node -path '*/dist' -prune -o \
+	\( -name '*.ts' -o -name '*.mjs' -o -name 'tsconfig*.json' \) -print)
+
+npm_install = npm ci --no-audit --no-fund --loglevel=error
+pip_install = .venv/bin/pip install --quiet --disable-pip-version-check
+
+.PHONY: help
+help: ## Lists what can be made
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 20
+
+# ---- Running
+
+.PHONY: chat
+chat: build-node examples/chat-express/node_modules/.installed ## Starts the chat on Node and Express (PORT=3000)
+	@PORT=$(PORT) HOST=$(HOST) node examples/chat-express/server.mjs
+
+.PHONY: chat-python
+chat-python: build-python node_modules/.installed ## Starts the chat on Python, FastAPI and uvicorn (PORT=3000)
+	@.venv/bin/uvicorn app:app --app-dir examples/chat-fastapi --host $(HOST) --port $(PORT) --no-access-log
+
+# ---- Building
+
+.PHONY: build build-node build-python
+build: build-node build-python ## Makes both packages usable in place
+build-node: bindings-node/dist/.built
+build-python: .venv/.built
+
+bindings-node/dist/.built: $(call rust_sources,bindings-node) $(typescript_sources) scripts/build-node.mjs \
+		node_modules/.installed
+	@scripts/require cargo node npm
+	node scripts/build-node.mjs
+	@touch $@
+
+.venv/.built: $(call rust_sources,bindings-python) pyproject.toml .venv/.installed
+	@scripts/require cargo python
+	.venv/bin/maturin develop --release
+	@touch $@
+
+node_modules/.installed: package.json package-lock.json
+	@scripts/require node npm
+	$(npm_install)
+	@touch $@
+
+%/node_modules/.installed: %/package.json %/package-lock.json
+	@scripts/require node npm
+	$(npm_install) --prefix $*
+	@touch $@
+
+.venv/.installed: pyproject.toml
+	@scripts/require python
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	$(pip_install) --upgrade 'pip>=25.1'
+	$(pip_install) --group dev
+	@touch $@
+
+.venv/.installed-tests: tests/python/requirements.txt .venv/.installed
+	$(pip_install) --requirement $<
+	@touch $@
+
+# ---- Checking. ONLY="rust browser" runs just these suites.
+
+.PHONY: test
+test: build tests/node/node_modules/.installed examples/chat-express/node_modules/.installed \
+		.venv/.installed-tests ## Runs every test of every language
+	@scripts/require chromium
+	@scripts/each \
+		rust "cargo test --workspace" \
+		fuzz "core/protocol/fuzz/run.sh 5" \
+		node "cd tests/node && npx jest" \
+		python ".venv/bin/pytest tests/python" \
+		browser "npx jest --config tests/browser/jest.config.js" \
+		packaging ".venv/bin/pytest tests/packaging"
+
+.PHONY: check
+check: node_modules/.installed .venv/.installed ## Runs every formatter, linter and type checker
+	@scripts/require cargo
+	@scripts/each \
+		rustfmt "cargo fmt --all --check" \
+		clippy "cargo clippy --workspace --all-targets -- -D warnings" \
+		ruff ".venv/bin/ruff check . && .venv/bin/ruff format --check ." \
+		mypy ".venv/bin/mypy" \
+		biome "npx biome check --error-on-warnings ." \
+		tsc "npx tsc --noEmit --project bindings-node"
+
+.PHONY: format
+format: node_modules/.installed .venv/.installed ## Formats all code
+	cargo fmt --all
+	.venv/bin/ruff check --quiet --fix . && .venv/bin/ruff format .
+	npx biome check --write .
+
+.PHONY: bench
+bench: build ## Measures ferrio beside its peers and prints a table
+	bench/run
+
+.PHONY: clean
+clean: ## Removes everything that was built or installed
+	cargo clean
+	rm -rf .venv node_modules examples/chat-express/node_modules tests/node/node_modules
+	rm -rf bindings-node/dist bindings-node/*.node bindings-python/python/ferrio/*.so tests/artifacts

@@ -1,0 +1,39 @@
+// Makes the npm package usable in place: copies the native library into bindings-node/, and compiles the TypeScript
+// sources to bindings-node/dist/.
+
+import { execFileSync } from "node:child_process";
+import { copyFileSync, renameSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const binding = path.join(root, "bindings-node");
+
+const libraryName = { darwin: "libferrio_node.dylib", linux: "libferrio_node.so", win32: "ferrio_node.dll" };
+
+run("cargo", "build", "--release", "--package", "ferrio-node");
+replace(
+  path.join(targetFolder(), "release", libraryName[process.platform]),
+  path.join(binding, `ferrio.${process.platform}-${process.arch}.node`),
+);
+run(process.execPath, path.join(root, "node_modules/typescript/bin/tsc"), "--project", binding);
+copyFileSync(path.join(binding, "src/wrapper.mjs"), path.join(binding, "dist/wrapper.mjs"));
+
+/** A process that has the old library mapped keeps it: overwriting the file in place would crash it. */
+function replace(from, to) {
+  copyFileSync(from, `${to}.new`);
+  renameSync(`${to}.new`, to);
+}
+
+function targetFolder() {
+  const metadata = execFileSync("cargo", ["metadata", "--format-version=1", "--no-deps"], {
+    cwd: root,
+    encoding: "utf8",
+    maxBuffer: 1 << 26,
+  });
+  return JSON.parse(metadata).target_directory;
+}
+
+function run(command, ...args) {
+  execFileSync(command, args, { cwd: root, stdio: "inherit" });
+}
