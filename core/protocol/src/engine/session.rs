@@ -1,0 +1,428 @@
+//! The life of one Engine.IO session: heartbeat, upgrade, close.
+//!
+//! See <https://socket.io/docs/v4/engine-io-protocol/#protocol> and, for what the document leaves open, the
+//! notes at each rule below.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use crate::engine::{Data, Packet, PacketType, Protocol, TransportKind};
+
+/// The state machine of one session.
+///
+/// It is open from the start and does no I/O. The contract with its owner:
+/// - Every input (`receive`, `decode_failed`, `upgrade_requested`, `transport_lost`, `close`, `handle_timeout`)
+///   is followed by [`poll_action`](Self::poll_action) until that returns `None`; the actions are carried out
+///   in that order.
+/// - [`poll_timeout`](Self::poll_timeout) is asked after every input; when that moment has come,
+///   [`handle_timeout`](Self::handle_timeout) is called.
+/// - `now` never goes back.
+/// - Each `upgrade_requested` that succeeds is answered by exactly one [`Action::Upgraded`] or
+///   [`Action::UpgradeFailed`].
+/// - [`Action::Closed`] comes exactly once and last. After it every input is ignored.
+/// - Messages are not sent through the session: they go by [`transport`](Self::transport), which is the old one
+///   until the action `Upgraded`.
+#[derive(Debug)]
+pub struct Session {
+    protocol: Protocol,
+    transport: TransportKind,
+    is_open: bool,
+    heartbeat: Heartbeat,
+    upgrade: Upgrade,
+    config: SessionConfig,
+    /// Without an allocation while nothing was ever due, which is so for a client that has just connected.
+    actions: VecDeque<Action>,
+}
+
+/// The times and permissions of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// How long after a heartbeat the next ping is due. Default: 25 s.
+    pub ping_interval: Duration,
+    /// How long a peer may take to answer a ping. Default: 20 s.
+    pub ping_timeout: Duration,
+    /// How long a probed transport may take to become the transport. Default: 10 s.
+    pub upgrade_timeout: Duration,
+    /// Whether a polling session may move to WebSocket. Default: yes.
+    pub allow_upgrades: bool,
+}
+
+impl Default for SessionConfig {
+    /// The defaults of the official server.
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            upgrade_timeout: Duration::from_secs(10),
+            allow_upgrades: true,
+        }
+    }
+}
+
+/// What the owner of a session has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send a packet on this transport, after what already waits there.
+    Send {
+        /// Where to send it; while upgrading this may be the probe.
+        on: TransportKind,
+        /// What to send.
+        packet: ControlPacket,
+    },
+    /// A probe was answered. The client stops polling before it upgrades, so the hanging poll is answered with
+    /// a noop at once, and so is every further poll while [`Session::releases_polls`] holds.
+    ReleasePoll,
+    /// The WebSocket is the transport from now on, and polling is over.
+    Upgraded,
+    /// The probed WebSocket is to be dropped, and polling goes on.
+    UpgradeFailed,
+    /// The session is over, and all its transports are to be closed.
+    ///
+    /// When the client ended it, a hanging poll is answered with a noop. When the server did, a hanging poll is
+    /// answered with a close packet, or the next poll with a noop and a close packet.
+    Closed(CloseReason),
+}
+
+/// A packet that the session itself wants to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ControlPacket {
+    /// The heartbeat of revision 4.
+    Ping,
+    /// The answer to a ping of revision 3. It carries nothing, whatever the ping carried.
+    Pong,
+    /// The answer to the probe of an upgrade.
+    ProbePong,
+}
+
+impl ControlPacket {
+    /// Returns the whole packet as text.
+    pub const fn as_text(self) -> &'static str {
+        match self {
+            Self::Ping => "2",
+            Self::Pong => "3",
+            Self::ProbePong => "3probe",
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer closed its transport, or said goodbye.
+    TransportClose,
+    /// The transport broke, or the peer broke the rules of Engine.IO.
+    TransportError,
+    /// The peer was silent for too long.
+    PingTimeout,
+    /// The peer sent what is no engine packet.
+    ParseError,
+    /// The server ended this session.
+    ForcedClose,
+    /// The server ends all its sessions.
+    ServerShutdown,
+    /// The peer reads so slowly that its outbox is full, and the operator chose to disconnect such peers.
+    SlowReader,
+}
+
+impl CloseReason {
+    /// Returns the reason in the words of the official server, where it has any.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TransportClose => "transport close",
+            Self::TransportError => "transport error",
+            Self::PingTimeout => "ping timeout",
+            Self::ParseError => "parse error",
+            Self::ForcedClose => "forced close",
+            Self::ServerShutdown => "server shutting down",
+            Self::SlowReader => "slow reader",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a WebSocket that came for a session is turned away. The session itself goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UpgradeRefused {
+    /// Another WebSocket is being probed.
+    AlreadyUpgrading,
+    /// The session has a WebSocket already.
+    AlreadyUpgraded,
+    /// The operator allows no upgrades.
+    NotAllowed,
+    /// The session is over.
+    Closed,
+}
+
+impl fmt::Display for UpgradeRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AlreadyUpgrading => "session is already upgrading",
+            Self::AlreadyUpgraded => "session is already upgraded",
+            Self::NotAllowed => "upgrades are not allowed",
+            Self::Closed => "session is closed",
+        })
+    }
+}
+
+impl std::error::Error for UpgradeRefused {}
+
+#[derive(Clone, Copy, Debug)]
+enum Heartbeat {
+    /// Revision 4: the next ping is due then.
+    PingDue(Instant),
+    /// Revision 4: a ping is out. Another packet may put the deadline off, but only once: a peer that floods
+    /// while it never answers pings must still time out.
+    PongDue { deadline: Instant, is_put_off: bool },
+    /// Revision 3: the client has to ping until then.
+    ClientPingDue(Instant),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Upgrade {
+    Idle,
+    Running { deadline: Instant, is_probed: bool },
+}
+
+impl Session {
+    /// Starts an open session. Sending the [`handshake`](crate::engine::handshake) is up to the owner.
+    pub fn new(config: SessionConfig, protocol: Protocol, transport: TransportKind, now: Instant) -> Self {
+        let heartbeat = match protocol {
+            Protocol::V4 => Heartbeat::PingDue(now + config.ping_interval),
+            Protocol::V3 => Heartbeat::ClientPingDue(now + config.ping_interval + config.ping_timeout),
+        };
+        Self {
+            protocol,
+            transport,
+            is_open: true,
+            heartbeat,
+            upgrade: Upgrade::Idle,
+            config,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Takes in a packet, and returns the data of a message for the layer above.
+    pub fn receive<'a>(&mut self, from: TransportKind, packet: Packet<'a>, now: Instant) -> Option<Data<'a>> {
+        if !self.is_open {
+            return None;
+        }
+        if from != self.transport {
+            self.receive_probe(from, &packet, now);
+            return None;
+        }
+        if let Heartbeat::PongDue { is_put_off: false, .. } = self.heartbeat {
+            self.put_off_ping_timeout(packet.kind, now);
+        }
+        match packet.kind {
+            PacketType::Message => return Some(packet.data),
+            PacketType::Ping | PacketType::Pong => self.receive_heartbeat(packet.kind, now),
+            PacketType::Close => self.close(CloseReason::TransportClose),
+            // The official server ignores these three on an established transport.
+            PacketType::Open | PacketType::Upgrade | PacketType::Noop => {}
+        }
+        None
+    }
+
+    /// Takes note that something undecodable came: it ends the session, or the upgrade when the probe sent it.
+    pub fn decode_failed(&mut self, from: TransportKind) {
+        if from == self.transport {
+            self.close(CloseReason::ParseError);
+        } else {
+            self.fail_upgrade();
+        }
+    }
+
+    /// Takes note of a WebSocket that came for this session, and begins to wait for its probe.
+    pub fn upgrade_requested(&mut self, now: Instant) -> Result<(), UpgradeRefused> {
+        if !self.is_open {
+            return Err(UpgradeRefused::Closed);
+        }
+        if self.is_upgrading() {
+            return Err(UpgradeRefused::AlreadyUpgrading);
+        }
+        if self.transport == TransportKind::WebSocket {
+            return Err(UpgradeRefused::AlreadyUpgraded);
+        }
+        if !self.config.allow_upgrades {
+            return Err(UpgradeRefused::NotAllowed);
+        }
+        self.upgrade = Upgrade::Running { deadline: now + self.config.upgrade_timeout, is_probed: false };
+        Ok(())
+    }
+
+    /// Takes note that a transport is gone, in good order or by an error.
+    ///
+    /// Losing the probe only fails the upgrade; losing the transport ends the session.
+    pub fn transport_lost(&mut self, which: TransportKind, is_error: bool) {
+        if which == self.transport {
+            self.close(if is_error { CloseReason::TransportError } else { CloseReason::TransportClose });
+        } else {
+            self.fail_upgrade();
+        }
+    }
+
+    /// Ends the session. Ending it a second time does nothing.
+    pub fn close(&mut self, reason: CloseReason) {
+        if !self.is_open {
+            return;
+        }
+        self.fail_upgrade();
+        self.is_open = false;
+        self.actions.push_back(Action::Closed(reason));
+    }
+
+    /// Returns the next thing to do.
+    #[inline]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called; never, when the session is over.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.is_open {
+            return None;
+        }
+        let heartbeat = self.heartbeat.deadline();
+        Some(match self.upgrade {
+            Upgrade::Running { deadline, .. } => heartbeat.min(deadline),
+            Upgrade::Idle => heartbeat,
+        })
+    }
+
+    /// Does what is due. Calling it early or late is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if !self.is_open {
+            return;
+        }
+        if let Upgrade::Running { deadline, .. } = self.upgrade
+            && deadline <= now
+        {
+            self.fail_upgrade();
+        }
+        if self.heartbeat.deadline() > now {
+            return;
+        }
+        match self.heartbeat {
+            Heartbeat::PingDue(_) => {
+                self.send(self.transport, ControlPacket::Ping);
+                let deadline = now + self.config.ping_timeout;
+                self.heartbeat = Heartbeat::PongDue { deadline, is_put_off: false };
+            }
+            Heartbeat::PongDue { .. } | Heartbeat::ClientPingDue(_) => self.close(CloseReason::PingTimeout),
+        }
+    }
+
+    /// Returns the transport that messages go by.
+    #[inline]
+    pub const fn transport(&self) -> TransportKind {
+        self.transport
+    }
+
+    /// Returns the revision that the session speaks.
+    #[inline]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Tells whether the session is not over.
+    #[inline]
+    pub const fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Tells whether a WebSocket is being probed.
+    #[inline]
+    pub const fn is_upgrading(&self) -> bool {
+        matches!(self.upgrade, Upgrade::Running { .. })
+    }
+
+    /// Tells whether a poll must be answered at once, with a noop if nothing else waits.
+    #[inline]
+    pub const fn releases_polls(&self) -> bool {
+        matches!(self.upgrade, Upgrade::Running { is_probed: true, .. })
+    }
+
+    /// While a WebSocket is probed only a probe and the upgrade may come on it. Without an upgrade this is the
+    /// rest of a transport that was given up, and means nothing.
+    fn receive_probe(&mut self, from: TransportKind, packet: &Packet<'_>, now: Instant) {
+        let Upgrade::Running { is_probed, .. } = &mut self.upgrade else { return };
+        match (packet.kind, &packet.data) {
+            (PacketType::Ping, Data::Text("probe")) => {
+                *is_probed = true;
+                self.send(from, ControlPacket::ProbePong);
+                self.actions.push_back(Action::ReleasePoll);
+            }
+            (PacketType::Upgrade, _) => self.finish_upgrade(from, now),
+            _ => self.fail_upgrade(),
+        }
+    }
+
+    fn finish_upgrade(&mut self, to: TransportKind, now: Instant) {
+        self.upgrade = Upgrade::Idle;
+        self.transport = to;
+        // What the client still had to answer by polling, it may answer by the new transport, so that the time
+        // for it starts anew. (The official server forgets the deadline here, and then never times out.)
+        match &mut self.heartbeat {
+            Heartbeat::PingDue(_) => {}
+            Heartbeat::PongDue { deadline, .. } => *deadline = now + self.config.ping_timeout,
+            Heartbeat::ClientPingDue(deadline) => {
+                *deadline = now + self.config.ping_interval + self.config.ping_timeout;
+            }
+        }
+        self.actions.push_back(Action::Upgraded);
+    }
+
+    fn fail_upgrade(&mut self) {
+        if self.is_upgrading() {
+            self.upgrade = Upgrade::Idle;
+            self.actions.push_back(Action::UpgradeFailed);
+        }
+    }
+
+    fn receive_heartbeat(&mut self, kind: PacketType, now: Instant) {
+        match (self.protocol, kind) {
+            (Protocol::V3, PacketType::Ping) => {
+                self.send(self.transport, ControlPacket::Pong);
+                self.heartbeat =
+                    Heartbeat::ClientPingDue(now + self.config.ping_interval + self.config.ping_timeout);
+            }
+            // A pong that nobody asked for counts as a sign of life, too: it moves the next ping.
+            (Protocol::V4, PacketType::Pong) => {
+                self.heartbeat = Heartbeat::PingDue(now + self.config.ping_interval);
+            }
+            // A heartbeat in the wrong direction.
+            _ => self.close(CloseReason::TransportError),
+        }
+    }
+
+    #[cold]
+    fn put_off_ping_timeout(&mut self, kind: PacketType, now: Instant) {
+        if kind != PacketType::Pong {
+            self.heartbeat =
+                Heartbeat::PongDue { deadline: now + self.config.ping_timeout, is_put_off: true };
+        }
+    }
+
+    fn send(&mut self, on: TransportKind, packet: ControlPacket) {
+        self.actions.push_back(Action::Send { on, packet });
+    }
+}
+
+impl Heartbeat {
+    const fn deadline(&self) -> Instant {
+        match *self {
+            Self::PingDue(deadline) | Self::PongDue { deadline, .. } | Self::ClientPingDue(deadline) => {
+                deadline
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The Engine.IO and Socket.IO protocols without any I/O: bytes become packets, packets become bytes.
+//!
+//! Nothing here opens a socket, reads a clock, starts a task or takes a lock. Time comes in as `now`, and what
+//! has to be done comes out of [`engine::Session::poll_action`]. Modules in reading order:
+//!
+//! | module | job |
+//! |---|---|
+//! | [`engine`] | Engine.IO packets of a WebSocket frame, and the handshake |
+//! | [`engine::payload`] | several engine packets in the body of one long-polling request or answer |
+//! | [`engine::session`] | the life of one session: heartbeat, upgrade, close |
+//! | [`json`] | checks JSON text without building values |
+//! | [`socket`] | Socket.IO packets as text |
+//! | [`socket::assembler`] | joins a binary packet with the attachments that follow it |
+//! | [`socket::msgpack`] | Socket.IO packets in MessagePack, translated from and to JSON text |
+//!
+//! What holds everywhere:
+//! - No input can panic, recurse, or make memory grow beyond a small multiple of its own size.
+//! - The arguments of an event stay encoded. They are checked to be well-formed JSON, so that whoever decodes
+//!   them later cannot fail, and are then carried as text plus attachments.
+//! - Two versions are spoken: Engine.IO 4 with Socket.IO 5, and Engine.IO 3 with the older Socket.IO.
+#![forbid(unsafe_code)]
+
+/// Engine.IO: packets, payloads of long-polling, and the session machine.
+///
+/// The protocol is described in <https://socket.io/docs/v4/engine-io-protocol/>.
+pub mod engine {
+    mod handshake;
+    mod packet;
+    pub mod payload;
+    pub mod session;
+
+    pub use handshake::{Handshake, handshake};
+    pub use packet::{
+        Data, DecodeError, Packet, PacketType, Protocol, TransportKind, decode_binary, decode_text,
+        encode_base64, encode_binary,
+    };
+    pub use session::{Action, CloseReason, ControlPacket, Session, SessionConfig, UpgradeRefused};
+}
+
+pub mod json;
+
+/// Socket.IO: packets, their attachments, and the MessagePack form.
+///
+/// The protocol is described in <https://socket.io/docs/v4/socket-io-protocol/>.
+pub mod socket {
+    pub mod assembler;
+    mod decode;
+    mod encode;
+    pub mod msgpack;
+    mod packet;
+
+    pub use assembler::{Assembler, AssemblyError, BinaryPacket};
+    pub use decode::decode;
+    pub use encode::{encode_ack, encode_connect, encode_connect_error, encode_disconnect, encode_event};
+    pub use packet::{DecodeError, Limits, Packet, PacketType, RESERVED_EVENTS, Revision};
+}

@@ -1,0 +1,216 @@
+//! Decodes packets from text.
+//!
+//! See <https://socket.io/docs/v4/socket-io-protocol/#packet-encoding>. Where the official parser lets things
+//! through that no official client sends (white space among digits, an event without data), this one does not.
+
+use crate::{
+    json::{self, JsonError, Literal, RawString, Visitor},
+    socket::{
+        DecodeError, Limits, Packet, PacketType, RESERVED_EVENTS, Revision,
+        packet::{EventName, MAX_ID},
+    },
+};
+
+/// Decodes the text of a packet.
+///
+/// The data is checked as well, so that whoever parses it later, in whatever language, cannot fail.
+pub fn decode<'a>(revision: Revision, text: &'a str, limits: &Limits) -> Result<Packet<'a>, DecodeError> {
+    let number = text.as_bytes().first().map_or(u8::MAX, |digit| digit.wrapping_sub(b'0'));
+    let kind = PacketType::from_number(number).ok_or(DecodeError::UnknownType)?;
+    let rest = &text[1..];
+    let (attachments, rest) = if kind.is_binary() { take_attachments(rest, limits)? } else { (0, rest) };
+    let (namespace, query, rest) = take_namespace(revision, rest, limits)?;
+    let (id, rest) = take_id(rest)?;
+    let data = (!rest.is_empty()).then_some(rest);
+    let name = check_data(revision, kind, data, attachments, limits)?;
+    Ok(Packet { kind, namespace, query, id, attachments, data, name })
+}
+
+/// Checks that `data` is JSON and of the kind that a packet type demands, and finds an event's name.
+pub(super) fn check_data<'a>(
+    revision: Revision,
+    kind: PacketType,
+    data: Option<&'a str>,
+    attachments: usize,
+    limits: &Limits,
+) -> Result<Option<EventName<'a>>, DecodeError> {
+    let Some(text) = data else {
+        return match kind {
+            PacketType::Connect | PacketType::Disconnect => Ok(None),
+            _ => Err(DecodeError::InvalidPayload),
+        };
+    };
+    check_json(text, attachments, limits)?;
+    let value = json::trim_start(text);
+    let is_right_kind = match (kind, value.as_bytes().first()) {
+        (PacketType::Event | PacketType::BinaryEvent, Some(b'[')) => {
+            return event_name(&value[1..]).map(Some);
+        }
+        (PacketType::Ack | PacketType::BinaryAck, Some(b'[')) => true,
+        (PacketType::Connect | PacketType::ConnectError, Some(b'{')) => true,
+        (PacketType::ConnectError, Some(first)) => *first == b'"' || revision == Revision::V4,
+        _ => false,
+    };
+    if is_right_kind { Ok(None) } else { Err(DecodeError::InvalidPayload) }
+}
+
+fn check_json(text: &str, attachments: usize, limits: &Limits) -> Result<(), DecodeError> {
+    if attachments == 0 {
+        return Ok(json::scan(text, limits.max_depth, &mut ())?);
+    }
+    let mut placeholders = Placeholders::new(attachments);
+    json::scan(text, limits.max_depth, &mut placeholders)?;
+    if placeholders.has_illegal { Err(DecodeError::IllegalAttachments) } else { Ok(()) }
+}
+
+/// Finds the name of an event in its array, from after the bracket. The array is known to be well-formed.
+fn event_name(elements: &str) -> Result<EventName<'_>, DecodeError> {
+    let elements = json::trim_start(elements);
+    match elements.as_bytes().first() {
+        Some(b'"') => {
+            let name = json::leading_string(elements).map_err(|_: JsonError| DecodeError::InvalidPayload)?;
+            if is_reserved(name) { Err(DecodeError::ReservedEvent) } else { Ok(EventName::Text(name)) }
+        }
+        Some(b'-' | b'0'..=b'9') => {
+            let end = elements.find([',', ']', ' ', '\t', '\n', '\r']).unwrap_or(elements.len());
+            Ok(EventName::Number(&elements[..end]))
+        }
+        _ => Err(DecodeError::InvalidPayload),
+    }
+}
+
+/// An escape cannot smuggle a reserved name in: the meaning counts.
+fn is_reserved(name: RawString<'_>) -> bool {
+    RESERVED_EVENTS.contains(&&*name.unescape())
+}
+
+/// Takes the number of attachments with the hyphen after it. It is bounded before it is even a number, so that
+/// announcing 10^10 of them costs nothing.
+fn take_attachments<'a>(text: &'a str, limits: &Limits) -> Result<(usize, &'a str), DecodeError> {
+    let (digits, rest) = take_digits(text);
+    let rest = rest.strip_prefix('-').ok_or(DecodeError::IllegalAttachments)?;
+    if digits.is_empty() {
+        return Err(DecodeError::IllegalAttachments);
+    }
+    match digits.parse() {
+        Ok(0) => Err(DecodeError::IllegalAttachments),
+        Ok(n_attachments) if n_attachments <= limits.max_attachments => Ok((n_attachments, rest)),
+        _ => Err(DecodeError::TooManyAttachments),
+    }
+}
+
+type Namespace<'a> = (&'a str, Option<&'a str>, &'a str);
+
+fn take_namespace<'a>(
+    revision: Revision,
+    text: &'a str,
+    limits: &Limits,
+) -> Result<Namespace<'a>, DecodeError> {
+    if !text.starts_with('/') {
+        return Ok(("/", None, text));
+    }
+    let (namespace, rest) = text.split_once(',').unwrap_or((text, ""));
+    if namespace.len() > limits.max_namespace {
+        return Err(DecodeError::NamespaceTooLong);
+    }
+    match (revision, namespace.split_once('?')) {
+        (Revision::V4, Some((path, query))) => Ok((path, Some(query), rest)),
+        _ => Ok((namespace, None, rest)),
+    }
+}
+
+fn take_id(text: &str) -> Result<(Option<u64>, &str), DecodeError> {
+    let (digits, rest) = take_digits(text);
+    if digits.is_empty() {
+        return Ok((None, rest));
+    }
+    match digits.parse() {
+        Ok(id) if id <= MAX_ID => Ok((Some(id), rest)),
+        _ => Err(DecodeError::IllegalId),
+    }
+}
+
+fn take_digits(text: &str) -> (&str, &str) {
+    let n_digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    text.split_at(n_digits)
+}
+
+/// Checks that every object that stands for an attachment points to one that is announced.
+struct Placeholders {
+    n_attachments: usize,
+    has_illegal: bool,
+    open: Vec<Object>,
+    key: Key,
+}
+
+/// What the members seen so far say. Of two members with one key the later counts, as in `JSON.parse`.
+#[derive(Default)]
+struct Object {
+    is_placeholder: bool,
+    has_legal_number: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Key {
+    Placeholder,
+    Number,
+    Other,
+}
+
+impl Placeholders {
+    fn new(n_attachments: usize) -> Self {
+        Self { n_attachments, has_illegal: false, open: Vec::new(), key: Key::Other }
+    }
+
+    /// Takes note of a value. Array elements have no key, so that a key counts for one value only.
+    fn value(&mut self, is_true: bool, number: Option<&str>) {
+        let key = std::mem::replace(&mut self.key, Key::Other);
+        let Some(object) = self.open.last_mut() else { return };
+        match key {
+            Key::Placeholder => object.is_placeholder = is_true,
+            Key::Number => {
+                // Only plain digits: a host might take `1.0` or `-0` for no index.
+                let is_plain = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+                let number = number.filter(is_plain).and_then(|text| text.parse::<usize>().ok());
+                object.has_legal_number = number.is_some_and(|number| number < self.n_attachments);
+            }
+            Key::Other => {}
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Placeholders {
+    fn begin_object(&mut self) {
+        self.value(false, None);
+        self.open.push(Object::default());
+    }
+
+    fn end_object(&mut self) {
+        let object = self.open.pop().unwrap_or_default();
+        self.has_illegal |= object.is_placeholder && !object.has_legal_number;
+    }
+
+    fn begin_array(&mut self) {
+        self.value(false, None);
+    }
+
+    fn key(&mut self, key: RawString<'a>) {
+        self.key = match &*key.unescape() {
+            "_placeholder" => Key::Placeholder,
+            "num" => Key::Number,
+            _ => Key::Other,
+        };
+    }
+
+    fn string(&mut self, _string: RawString<'a>) {
+        self.value(false, None);
+    }
+
+    fn number(&mut self, number: &'a str) {
+        self.value(false, Some(number));
+    }
+
+    fn literal(&mut self, literal: Literal) {
+        self.value(literal == Literal::True, None);
+    }
+}

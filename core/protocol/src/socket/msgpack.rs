@@ -1,0 +1,1 @@
+//! Socket.IO packets in MessagePack, translated from and to JSON text.
