@@ -1,0 +1,61 @@
+"""The npm package, installed into an empty project and used from there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def tarball(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tarball")
+    run("npm", "pack", "--silent", "--pack-destination", folder, cwd=root)
+    (packed,) = folder.glob("*.tgz")
+    return packed
+
+
+@pytest.fixture(scope="module")
+def project(tarball: Path, programs: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "package.json").write_text('{ "private": true }')
+    run("npm", "install", "--no-audit", "--no-fund", tarball, cwd=folder)
+    for program in programs.iterdir():
+        shutil.copy(program, folder)
+    return folder
+
+
+def test_the_package_holds_what_it_needs_and_nothing_else(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        names = {name.removeprefix("package/") for name in archive.getnames()}
+    assert {"package.json", "README.md", "LICENSE", "bindings-node/dist/index.d.ts"} <= names
+    assert [name for name in names if name.endswith(".node")]
+    folders = {name.split("/")[0] for name in names if "/" in name}
+    assert folders == {"bindings-node"}
+    assert not [name for name in names if name.startswith("bindings-node/src")]
+
+
+def test_an_installed_package_serves_the_official_client(project: Path, run: Run) -> None:
+    result = json.loads(run("node", "echo.cjs", "ferrio", cwd=project))
+    assert Path(result["module"]).is_relative_to(project.resolve() / "node_modules/ferrio")
+    assert result["answers"] == {"polling": ["grüße", [0, 255]], "websocket": ["grüße", [0, 255]]}
+
+
+def test_an_installed_package_is_the_same_by_import_and_by_require(project: Path, run: Run) -> None:
+    result = json.loads(run("node", "imports.mjs", cwd=project))
+    assert {"Namespace", "Server", "Socket"} <= set(result["names"])
+    assert result["same"]
+
+
+@pytest.mark.parametrize("module", ["node16", "nodenext", "preserve"])
+def test_an_installed_package_types_an_application(project: Path, root: Path, run: Run, module: str) -> None:
+    compiler = root / "node_modules/typescript/bin/tsc"
+    type_roots = root / "node_modules/@types"
+    options = ["--noEmit", "--strict", "--target", "es2022", "--module", module]
+    run("node", compiler, *options, "--typeRoots", type_roots, "--types", "node", "types.mts", cwd=project)
