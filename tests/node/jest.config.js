@@ -8,4 +8,6 @@ module.exports = {
   // Every wait in the suite has its own, shorter deadline; this one only ends a test that waits without any.
   testTimeout: 30000,
   maxWorkers: 2,
+  // The official server keeps a timer of 30 s for each polling session that it closed while no poll was waiting.
+  forceExit: process.env.FERRIO_TEST_MODULE === "socket.io",
 };
