@@ -1,0 +1,1 @@
+"""What the behaviour scenarios stand on: the module under test, its doors, and the official clients."""
