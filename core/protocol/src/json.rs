@@ -372,9 +372,9 @@ fn plain_len(bytes: &[u8]) -> usize {
         // The high bit of a byte is set where the byte is below the subtracted one. A borrow may set it in a
         // byte above such a one, too, never below, so that the lowest is right.
         let is_control = word.wrapping_sub(ONES * 0x20) & !word;
-        let quotes = word ^ (ONES * b'"' as u64);
+        let quotes = word ^ (ONES * u64::from(b'"'));
         let is_quote = quotes.wrapping_sub(ONES) & !quotes;
-        let backslashes = word ^ (ONES * b'\\' as u64);
+        let backslashes = word ^ (ONES * u64::from(b'\\'));
         let is_backslash = backslashes.wrapping_sub(ONES) & !backslashes;
         let special = (is_control | is_quote | is_backslash) & HIGHS;
         if special != 0 {

@@ -46,8 +46,23 @@ pub mod socket {
     pub mod assembler;
     mod decode;
     mod encode;
-    pub mod msgpack;
     mod packet;
+    mod placeholder;
+
+    /// Packets of the parser `socket.io-msgpack-parser`: one MessagePack map in one binary message.
+    ///
+    /// They are translated, so that the layers above know JSON text with attachments only. What JSON cannot carry is
+    /// changed on the way in: `undefined`, NaN and the infinities become `null`, a `Date` becomes its ISO 8601
+    /// string, as `JSON.stringify` has it, and keys become strings. Other extension types are refused.
+    pub mod msgpack {
+        mod date;
+        mod decode;
+        mod encode;
+        mod reader;
+
+        pub use decode::{DecodeError, decode};
+        pub use encode::{EncodeError, encode};
+    }
 
     pub use assembler::{Assembler, AssemblyError, BinaryPacket};
     pub use decode::decode;

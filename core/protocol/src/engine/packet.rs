@@ -118,6 +118,9 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 /// Decodes the text of one packet: a WebSocket text frame, or one packet of a text payload.
+///
+/// # Errors
+/// See [`DecodeError`].
 pub fn decode_text(protocol: Protocol, text: &str) -> Result<Packet<'_>, DecodeError> {
     let digit = *text.as_bytes().first().ok_or(DecodeError::Empty)?;
     if let Some(kind) = PacketType::from_digit(digit) {
@@ -129,6 +132,9 @@ pub fn decode_text(protocol: Protocol, text: &str) -> Result<Packet<'_>, DecodeE
 /// Decodes a WebSocket binary frame.
 ///
 /// In revision 4 the frame is the message itself; in revision 3 its first byte is the packet type.
+///
+/// # Errors
+/// In revision 3 a frame may be empty or of an unknown type.
 pub fn decode_binary(protocol: Protocol, frame: &[u8]) -> Result<Packet<'_>, DecodeError> {
     match protocol {
         Protocol::V4 => Ok(Packet { kind: PacketType::Message, data: Data::Binary(Cow::Borrowed(frame)) }),

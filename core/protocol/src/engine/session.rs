@@ -178,12 +178,12 @@ impl std::error::Error for UpgradeRefused {}
 #[derive(Clone, Copy, Debug)]
 enum Heartbeat {
     /// Revision 4: the next ping is due then.
-    PingDue(Instant),
+    Quiet(Instant),
     /// Revision 4: a ping is out. Another packet may put the deadline off, but only once: a peer that floods
     /// while it never answers pings must still time out.
-    PongDue { deadline: Instant, is_put_off: bool },
+    AwaitingPong { deadline: Instant, is_put_off: bool },
     /// Revision 3: the client has to ping until then.
-    ClientPingDue(Instant),
+    AwaitingPing(Instant),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -196,8 +196,8 @@ impl Session {
     /// Starts an open session. Sending the [`handshake`](crate::engine::handshake) is up to the owner.
     pub fn new(config: SessionConfig, protocol: Protocol, transport: TransportKind, now: Instant) -> Self {
         let heartbeat = match protocol {
-            Protocol::V4 => Heartbeat::PingDue(now + config.ping_interval),
-            Protocol::V3 => Heartbeat::ClientPingDue(now + config.ping_interval + config.ping_timeout),
+            Protocol::V4 => Heartbeat::Quiet(now + config.ping_interval),
+            Protocol::V3 => Heartbeat::AwaitingPing(now + config.ping_interval + config.ping_timeout),
         };
         Self {
             protocol,
@@ -219,7 +219,7 @@ impl Session {
             self.receive_probe(from, &packet, now);
             return None;
         }
-        if let Heartbeat::PongDue { is_put_off: false, .. } = self.heartbeat {
+        if let Heartbeat::AwaitingPong { is_put_off: false, .. } = self.heartbeat {
             self.put_off_ping_timeout(packet.kind, now);
         }
         match packet.kind {
@@ -242,6 +242,9 @@ impl Session {
     }
 
     /// Takes note of a WebSocket that came for this session, and begins to wait for its probe.
+    ///
+    /// # Errors
+    /// The session goes on as if the WebSocket had not come.
     pub fn upgrade_requested(&mut self, now: Instant) -> Result<(), UpgradeRefused> {
         if !self.is_open {
             return Err(UpgradeRefused::Closed);
@@ -312,12 +315,14 @@ impl Session {
             return;
         }
         match self.heartbeat {
-            Heartbeat::PingDue(_) => {
+            Heartbeat::Quiet(_) => {
                 self.send(self.transport, ControlPacket::Ping);
                 let deadline = now + self.config.ping_timeout;
-                self.heartbeat = Heartbeat::PongDue { deadline, is_put_off: false };
+                self.heartbeat = Heartbeat::AwaitingPong { deadline, is_put_off: false };
             }
-            Heartbeat::PongDue { .. } | Heartbeat::ClientPingDue(_) => self.close(CloseReason::PingTimeout),
+            Heartbeat::AwaitingPong { .. } | Heartbeat::AwaitingPing(_) => {
+                self.close(CloseReason::PingTimeout)
+            }
         }
     }
 
@@ -372,9 +377,9 @@ impl Session {
         // What the client still had to answer by polling, it may answer by the new transport, so that the time
         // for it starts anew. (The official server forgets the deadline here, and then never times out.)
         match &mut self.heartbeat {
-            Heartbeat::PingDue(_) => {}
-            Heartbeat::PongDue { deadline, .. } => *deadline = now + self.config.ping_timeout,
-            Heartbeat::ClientPingDue(deadline) => {
+            Heartbeat::Quiet(_) => {}
+            Heartbeat::AwaitingPong { deadline, .. } => *deadline = now + self.config.ping_timeout,
+            Heartbeat::AwaitingPing(deadline) => {
                 *deadline = now + self.config.ping_interval + self.config.ping_timeout;
             }
         }
@@ -393,11 +398,11 @@ impl Session {
             (Protocol::V3, PacketType::Ping) => {
                 self.send(self.transport, ControlPacket::Pong);
                 self.heartbeat =
-                    Heartbeat::ClientPingDue(now + self.config.ping_interval + self.config.ping_timeout);
+                    Heartbeat::AwaitingPing(now + self.config.ping_interval + self.config.ping_timeout);
             }
             // A pong that nobody asked for counts as a sign of life, too: it moves the next ping.
             (Protocol::V4, PacketType::Pong) => {
-                self.heartbeat = Heartbeat::PingDue(now + self.config.ping_interval);
+                self.heartbeat = Heartbeat::Quiet(now + self.config.ping_interval);
             }
             // A heartbeat in the wrong direction.
             _ => self.close(CloseReason::TransportError),
@@ -408,7 +413,7 @@ impl Session {
     fn put_off_ping_timeout(&mut self, kind: PacketType, now: Instant) {
         if kind != PacketType::Pong {
             self.heartbeat =
-                Heartbeat::PongDue { deadline: now + self.config.ping_timeout, is_put_off: true };
+                Heartbeat::AwaitingPong { deadline: now + self.config.ping_timeout, is_put_off: true };
         }
     }
 
@@ -420,7 +425,7 @@ impl Session {
 impl Heartbeat {
     const fn deadline(&self) -> Instant {
         match *self {
-            Self::PingDue(deadline) | Self::PongDue { deadline, .. } | Self::ClientPingDue(deadline) => {
+            Self::Quiet(deadline) | Self::AwaitingPong { deadline, .. } | Self::AwaitingPing(deadline) => {
                 deadline
             }
         }

@@ -79,7 +79,10 @@ impl Assembler {
         self.pending.is_some()
     }
 
-    /// Takes note of a text message, which must not come between a packet and its attachments.
+    /// Takes note of a text message.
+    ///
+    /// # Errors
+    /// It must not come between a packet and its attachments.
     #[inline]
     pub fn text(&mut self) -> Result<(), AssemblyError> {
         match self.pending.take() {
@@ -89,6 +92,9 @@ impl Assembler {
     }
 
     /// Keeps a binary packet; [`Packet::attachments`] is within the limits already.
+    ///
+    /// # Errors
+    /// It must not come between a packet and its attachments.
     pub fn begin(&mut self, packet: &Packet<'_>, limits: &Limits) -> Result<(), AssemblyError> {
         self.text()?;
         let owned = BinaryPacket {
@@ -105,6 +111,9 @@ impl Assembler {
     }
 
     /// Takes the next attachment, and returns the packet when it was the last.
+    ///
+    /// # Errors
+    /// It must be due, and within the limit on bytes.
     pub fn push(&mut self, attachment: Bytes) -> Result<Option<BinaryPacket>, AssemblyError> {
         let mut pending = self.pending.take().ok_or(AssemblyError::UnexpectedAttachment)?;
         let n_bytes_left =

@@ -8,12 +8,16 @@ use crate::{
     socket::{
         DecodeError, Limits, Packet, PacketType, RESERVED_EVENTS, Revision,
         packet::{EventName, MAX_ID},
+        placeholder::{Meaning, Placeholders},
     },
 };
 
 /// Decodes the text of a packet.
 ///
 /// The data is checked as well, so that whoever parses it later, in whatever language, cannot fail.
+///
+/// # Errors
+/// See [`DecodeError`].
 pub fn decode<'a>(revision: Revision, text: &'a str, limits: &Limits) -> Result<Packet<'a>, DecodeError> {
     let number = text.as_bytes().first().map_or(u8::MAX, |digit| digit.wrapping_sub(b'0'));
     let kind = PacketType::from_number(number).ok_or(DecodeError::UnknownType)?;
@@ -46,8 +50,8 @@ pub(super) fn check_data<'a>(
         (PacketType::Event | PacketType::BinaryEvent, Some(b'[')) => {
             return event_name(&value[1..]).map(Some);
         }
-        (PacketType::Ack | PacketType::BinaryAck, Some(b'[')) => true,
-        (PacketType::Connect | PacketType::ConnectError, Some(b'{')) => true,
+        (PacketType::Ack | PacketType::BinaryAck, Some(b'['))
+        | (PacketType::Connect | PacketType::ConnectError, Some(b'{')) => true,
         (PacketType::ConnectError, Some(first)) => *first == b'"' || revision == Revision::V4,
         _ => false,
     };
@@ -58,9 +62,9 @@ fn check_json(text: &str, attachments: usize, limits: &Limits) -> Result<(), Dec
     if attachments == 0 {
         return Ok(json::scan(text, limits.max_depth, &mut ())?);
     }
-    let mut placeholders = Placeholders::new(attachments);
-    json::scan(text, limits.max_depth, &mut placeholders)?;
-    if placeholders.has_illegal { Err(DecodeError::IllegalAttachments) } else { Ok(()) }
+    let mut check = PlaceholderCheck { placeholders: Placeholders::new(attachments), has_illegal: false };
+    json::scan(text, limits.max_depth, &mut check)?;
+    if check.has_illegal { Err(DecodeError::IllegalAttachments) } else { Ok(()) }
 }
 
 /// Finds the name of an event in its array, from after the bracket. The array is known to be well-formed.
@@ -136,81 +140,37 @@ fn take_digits(text: &str) -> (&str, &str) {
 }
 
 /// Checks that every object that stands for an attachment points to one that is announced.
-struct Placeholders {
-    n_attachments: usize,
+struct PlaceholderCheck {
+    placeholders: Placeholders,
     has_illegal: bool,
-    open: Vec<Object>,
-    key: Key,
 }
 
-/// What the members seen so far say. Of two members with one key the later counts, as in `JSON.parse`.
-#[derive(Default)]
-struct Object {
-    is_placeholder: bool,
-    has_legal_number: bool,
-}
-
-#[derive(Clone, Copy)]
-enum Key {
-    Placeholder,
-    Number,
-    Other,
-}
-
-impl Placeholders {
-    fn new(n_attachments: usize) -> Self {
-        Self { n_attachments, has_illegal: false, open: Vec::new(), key: Key::Other }
-    }
-
-    /// Takes note of a value. Array elements have no key, so that a key counts for one value only.
-    fn value(&mut self, is_true: bool, number: Option<&str>) {
-        let key = std::mem::replace(&mut self.key, Key::Other);
-        let Some(object) = self.open.last_mut() else { return };
-        match key {
-            Key::Placeholder => object.is_placeholder = is_true,
-            Key::Number => {
-                // Only plain digits: a host might take `1.0` or `-0` for no index.
-                let is_plain = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
-                let number = number.filter(is_plain).and_then(|text| text.parse::<usize>().ok());
-                object.has_legal_number = number.is_some_and(|number| number < self.n_attachments);
-            }
-            Key::Other => {}
-        }
-    }
-}
-
-impl<'a> Visitor<'a> for Placeholders {
+impl<'a> Visitor<'a> for PlaceholderCheck {
     fn begin_object(&mut self) {
-        self.value(false, None);
-        self.open.push(Object::default());
+        self.placeholders.begin_object();
     }
 
     fn end_object(&mut self) {
-        let object = self.open.pop().unwrap_or_default();
-        self.has_illegal |= object.is_placeholder && !object.has_legal_number;
+        self.has_illegal |= self.placeholders.end_object() == Meaning::IllegalPlaceholder;
     }
 
     fn begin_array(&mut self) {
-        self.value(false, None);
+        self.placeholders.other_value();
     }
 
     fn key(&mut self, key: RawString<'a>) {
-        self.key = match &*key.unescape() {
-            "_placeholder" => Key::Placeholder,
-            "num" => Key::Number,
-            _ => Key::Other,
-        };
+        self.placeholders.key(key);
     }
 
     fn string(&mut self, _string: RawString<'a>) {
-        self.value(false, None);
+        self.placeholders.other_value();
     }
 
     fn number(&mut self, number: &'a str) {
-        self.value(false, Some(number));
+        self.placeholders.number(number);
     }
 
     fn literal(&mut self, literal: Literal) {
-        self.value(literal == Literal::True, None);
+        self.placeholders.literal(literal);
     }
 }

@@ -1,1 +1,0 @@
-//! Socket.IO packets in MessagePack, translated from and to JSON text.
