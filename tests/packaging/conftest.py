@@ -1,8 +1,11 @@
-"""What the packaging tests share: the repository, and a way to run programs that shows their output on failure."""
+"""What the packaging tests share: both packages, and the empty places that they are installed into."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import sys
+import venv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,3 +36,43 @@ def run() -> Run:
         return result.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def wheel(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(Path(sys.executable).with_name("maturin"), "build", "--release", "--out", folder, cwd=root)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def environment(wheel: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new virtual environment with the wheel, which must not need anything, and what one serves it with."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder / "venv", with_pip=True)
+    python = folder / "venv/bin/python"
+    run(python, "-m", "pip", "install", "--quiet", "--no-index", wheel, cwd=folder)
+    run(python, "-c", "import ferrio", cwd=folder)
+    others = ["fastapi", "python-socketio[asyncio_client]", "uvicorn[standard]"]
+    run(python, "-m", "pip", "install", "--quiet", *others, cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tarball(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tarball")
+    run("npm", "pack", "--silent", "--pack-destination", folder, cwd=root)
+    (packed,) = folder.glob("*.tgz")
+    return packed
+
+
+@pytest.fixture(scope="session")
+def project(tarball: Path, programs: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new npm project with the package and Express."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "package.json").write_text('{ "private": true }')
+    run("npm", "install", "--no-audit", "--no-fund", tarball, "express", cwd=folder)
+    for program in programs.iterdir():
+        shutil.copy(program, folder)
+    return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,24 +10,6 @@ from pathlib import Path
 import pytest
 
 Run = Callable[..., str]
-
-
-@pytest.fixture(scope="module")
-def tarball(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tarball")
-    run("npm", "pack", "--silent", "--pack-destination", folder, cwd=root)
-    (packed,) = folder.glob("*.tgz")
-    return packed
-
-
-@pytest.fixture(scope="module")
-def project(tarball: Path, programs: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "package.json").write_text('{ "private": true }')
-    run("npm", "install", "--no-audit", "--no-fund", tarball, cwd=folder)
-    for program in programs.iterdir():
-        shutil.copy(program, folder)
-    return folder
 
 
 def test_the_package_holds_what_it_needs_and_nothing_else(tarball: Path) -> None:
