@@ -1,6 +1,16 @@
 "use strict";
 
-const { POLLING, WEBSOCKET, barrier, deferred, eventually, join, once, openWebSocket, startServer } = require("./support");
+const {
+  POLLING,
+  WEBSOCKET,
+  barrier,
+  deferred,
+  eventually,
+  join,
+  once,
+  openWebSocket,
+  startServer,
+} = require("./support");
 
 /** Calls `emit` with an ack callback and resolves with the arguments of the callback. */
 function answerOf(emitter, ...args) {
@@ -62,7 +72,10 @@ describe("acks", () => {
     const { client, socket } = await server.pair();
     const numbers = Array.from({ length: 100 }, (_, n) => n);
     // Both sides keep what they were asked until they have all of it, and then answer the last first.
-    for (const [asked, asker] of [[socket, client], [client, socket]]) {
+    for (const [asked, asker] of [
+      [socket, client],
+      [client, socket],
+    ]) {
       const kept = [];
       asked.on("square", (n, answer) => {
         kept.unshift(() => answer(n * n));
@@ -193,7 +206,9 @@ describe("acks", () => {
 
   test("a broadcast collects the answers of all receivers", async () => {
     const server = await startServer();
-    const pairs = await Promise.all([WEBSOCKET, POLLING, WEBSOCKET].map((transport) => server.pair("/", transport)));
+    const pairs = await Promise.all(
+      [WEBSOCKET, POLLING, WEBSOCKET].map((transport) => server.pair("/", transport)),
+    );
     pairs.forEach(({ client }, n) => client.on("ask", (value, answer) => answer(`${value} ${n}`)));
     const [error, answers] = await answerOf(server.io.timeout(10000), "ask", "hello");
     expect(error).toBeNull();
@@ -240,7 +255,10 @@ describe("acks", () => {
     const clients = await Promise.all([server.connect(), server.connect()]);
     const silent = once(clients[1], "ask");
     clients[0].on("ask", (answer) => answer("only one"));
-    const error = await server.io.timeout(300).emitWithAck("ask").catch((reason) => reason);
+    const error = await server.io
+      .timeout(300)
+      .emitWithAck("ask")
+      .catch((reason) => reason);
     await silent;
     expect(error).toBeInstanceOf(Error);
     expect(error.message).toBe("operation has timed out");
@@ -265,8 +283,11 @@ describe("acks", () => {
 
   test("a broadcast with bytes collects bytes from WebSocket and polling receivers", async () => {
     const server = await startServer();
-    const clients = await Promise.all([WEBSOCKET, POLLING].map((transport) => server.connect("/", transport)));
-    for (const client of clients) client.on("ask", (bytes, answer) => answer(Buffer.concat([bytes, Buffer.from("!")])));
+    const clients = await Promise.all(
+      [WEBSOCKET, POLLING].map((transport) => server.connect("/", transport)),
+    );
+    for (const client of clients)
+      client.on("ask", (bytes, answer) => answer(Buffer.concat([bytes, Buffer.from("!")])));
     const answers = await server.io.timeout(10000).emitWithAck("ask", Buffer.from("hi"));
     expect(answers).toStrictEqual([Buffer.from("hi!"), Buffer.from("hi!")]);
   });

@@ -2,14 +2,18 @@
 
 const { POLLING, WEBSOCKET, barrier, once, record, startServer } = require("./support");
 
-const TRANSPORTS = [["WebSocket", WEBSOCKET], ["long-polling", POLLING]];
+const TRANSPORTS = [
+  ["WebSocket", WEBSOCKET],
+  ["long-polling", POLLING],
+];
 
 const EVERY_BYTE = Buffer.from(Array.from({ length: 256 }, (_, n) => n));
 
 /** The arguments with every kind of bytes turned into a Buffer. */
 function asBuffers(value) {
   if (Buffer.isBuffer(value)) return value;
-  if (value instanceof ArrayBuffer || Object.prototype.toString.call(value) === "[object ArrayBuffer]") return Buffer.from(value);
+  if (value instanceof ArrayBuffer || Object.prototype.toString.call(value) === "[object ArrayBuffer]")
+    return Buffer.from(value);
   if (ArrayBuffer.isView(value)) return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
   if (Array.isArray(value)) return value.map(asBuffers);
   if (value && typeof value === "object") {
@@ -73,7 +77,10 @@ describe("binary", () => {
     const server = await startServer();
     const sent = [
       "first",
-      { file: { name: "a.bin", parts: [Buffer.from("one"), null, { deep: [[Buffer.from("two")]] }] }, list: [1, Buffer.from("three")] },
+      {
+        file: { name: "a.bin", parts: [Buffer.from("one"), null, { deep: [[Buffer.from("two")]] }] },
+        list: [1, Buffer.from("three")],
+      },
       Buffer.from("four"),
       [],
     ];
@@ -134,7 +141,9 @@ describe("binary", () => {
 
   test("a broadcast of bytes reaches WebSocket and polling receivers alike", async () => {
     const server = await startServer();
-    const clients = await Promise.all([WEBSOCKET, POLLING, WEBSOCKET, POLLING].map((transport) => server.connect("/", transport)));
+    const clients = await Promise.all(
+      [WEBSOCKET, POLLING, WEBSOCKET, POLLING].map((transport) => server.connect("/", transport)),
+    );
     const heard = clients.map(record);
     server.io.emit("bytes", { bytes: EVERY_BYTE }, Buffer.from("more"));
     server.io.emit("bytes", Uint8Array.from([1, 2]).buffer);

@@ -1,7 +1,16 @@
 "use strict";
 
 const {
-  POLLING, WEBSOCKET, connected, deferred, eventually, once, openPolling, openWebSocket, record, startServer,
+  POLLING,
+  WEBSOCKET,
+  connected,
+  deferred,
+  eventually,
+  once,
+  openPolling,
+  openWebSocket,
+  record,
+  startServer,
 } = require("./support");
 
 describe("connect", () => {
@@ -106,7 +115,9 @@ describe("connect", () => {
 
   test("a refused client can connect after it changed its auth payload", async () => {
     const server = await startServer();
-    server.io.use((socket, next) => next(socket.handshake.auth.token === "good" ? undefined : new Error("bad token")));
+    server.io.use((socket, next) =>
+      next(socket.handshake.auth.token === "good" ? undefined : new Error("bad token")),
+    );
     const client = server.client("/", { auth: { token: "wrong" } });
     const [error] = await once(client, "connect_error");
     expect(error.message).toBe("bad token");

@@ -3,13 +3,37 @@
 const { POLLING, WEBSOCKET, barrier, once, record, startServer } = require("./support");
 
 const JSON_VALUES = [
-  0, -0.5, 1e300, Number.MAX_SAFE_INTEGER, "", "text", true, false, null, [], {}, [[[]]], [1, "two", { three: [null] }],
-  { a: { b: { c: {} } } }, { "": 1, " ": 2, "ключ": 3, "a.b": 4, '"quoted"': 5, "line\nbreak": 6 },
+  0,
+  -0.5,
+  1e300,
+  Number.MAX_SAFE_INTEGER,
+  "",
+  "text",
+  true,
+  false,
+  null,
+  [],
+  {},
+  [[[]]],
+  [1, "two", { three: [null] }],
+  { a: { b: { c: {} } } },
+  { "": 1, " ": 2, ключ: 3, "a.b": 4, '"quoted"': 5, "line\nbreak": 6 },
 ];
 
 const TEXTS = [
-  "Привет", "你好，世界", "مرحبا", "नमस्ते", "こんにちは", "\u{1f600}\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}", "e\u0301 é",
-  "\u0000\u0001\u001e\u001f\u007f\u0080\u009f", "\u2028\u2029\ufeff\ufffe\uffff", "\\ \" ' / \b\f\n\r\t", "\u{10ffff}", "b4AQID", "2probe",
+  "Привет",
+  "你好，世界",
+  "مرحبا",
+  "नमस्ते",
+  "こんにちは",
+  "\u{1f600}\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+  "e\u0301 é",
+  "\u0000\u0001\u001e\u001f\u007f\u0080\u009f",
+  "\u2028\u2029\ufeff\ufffe\uffff",
+  "\\ \" ' / \b\f\n\r\t",
+  "\u{10ffff}",
+  "b4AQID",
+  "2probe",
 ];
 
 /** A server whose sockets answer `echo` with an event `echo` of the same arguments. */
@@ -100,12 +124,22 @@ describe("events", () => {
   test("undefined becomes null inside arrays and disappears from objects", async () => {
     const server = await startServer();
     const pair = await server.pair();
-    const sent = [undefined, null, [undefined, 1], { gone: undefined, kept: null, also: () => {} }, NaN, Infinity];
+    const sent = [
+      undefined,
+      null,
+      [undefined, 1],
+      { gone: undefined, kept: null, also: () => {} },
+      NaN,
+      Infinity,
+    ];
     const arrived = [null, null, [null, 1], { kept: null }, null, null];
     expect(await sendUp(pair, ...sent)).toStrictEqual(arrived);
     expect(await sendDown(pair, ...sent)).toStrictEqual(arrived);
     const date = new Date(0);
-    expect(await sendDown(pair, date, { toJSON: () => "own form" })).toStrictEqual([date.toISOString(), "own form"]);
+    expect(await sendDown(pair, date, { toJSON: () => "own form" })).toStrictEqual([
+      date.toISOString(),
+      "own form",
+    ]);
   });
 
   test("a `__proto__` key stays plain data and pollutes nothing", async () => {
@@ -143,7 +177,20 @@ describe("events", () => {
   test("an event name may be any text, also one that looks like a packet", async () => {
     const server = await startServer();
     const { client, socket } = await server.pair();
-    for (const name of ["", " ", "0", '42["x"]', "2probe", "with,comma", '"quoted"', "ключ", "\u0000", "constructor", "toString", "message"]) {
+    for (const name of [
+      "",
+      " ",
+      "0",
+      '42["x"]',
+      "2probe",
+      "with,comma",
+      '"quoted"',
+      "ключ",
+      "\u0000",
+      "constructor",
+      "toString",
+      "message",
+    ]) {
       const up = once(socket, name);
       client.emit(name, name);
       expect(await up).toEqual([name]);
@@ -157,8 +204,19 @@ describe("events", () => {
     const server = await startServer();
     const pair = await server.pair();
     const numbers = [
-      0.1, 0.1 + 0.2, 1 / 3, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER, 2 ** 53 + 2, 1e21, Number.MAX_VALUE, Number.MIN_VALUE,
-      Number.EPSILON, 4294967295, -2147483648, 123456789012345680000,
+      0.1,
+      0.1 + 0.2,
+      1 / 3,
+      Number.MAX_SAFE_INTEGER,
+      Number.MIN_SAFE_INTEGER,
+      2 ** 53 + 2,
+      1e21,
+      Number.MAX_VALUE,
+      Number.MIN_VALUE,
+      Number.EPSILON,
+      4294967295,
+      -2147483648,
+      123456789012345680000,
     ];
     expect(await sendUp(pair, ...numbers)).toStrictEqual(numbers);
     expect(await sendDown(pair, ...numbers)).toStrictEqual(numbers);
@@ -173,7 +231,10 @@ describe("events", () => {
     expect(await sendDown(pair, value)).toStrictEqual([value]);
   });
 
-  for (const [name, transport] of [["WebSocket", WEBSOCKET], ["long-polling", POLLING]]) {
+  for (const [name, transport] of [
+    ["WebSocket", WEBSOCKET],
+    ["long-polling", POLLING],
+  ]) {
     test(`a payload of half a megabyte survives both ways over ${name}`, async () => {
       const server = await startServer();
       const pair = await server.pair("/", transport);
@@ -269,13 +330,24 @@ describe("events", () => {
     await barrier(client);
     client.emit("unknown", 2, 3);
     await barrier(client);
-    expect(order).toEqual([["any", "known", 1], ["listener", 1], ["any", "unknown", 2, 3]]);
+    expect(order).toEqual([
+      ["any", "known", 1],
+      ["listener", 1],
+      ["any", "unknown", 2, 3],
+    ]);
   });
 
   test("a reserved event name cannot be emitted", async () => {
     const server = await startServer();
     const { client, socket } = await server.pair();
-    for (const name of ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"]) {
+    for (const name of [
+      "connect",
+      "connect_error",
+      "disconnect",
+      "disconnecting",
+      "newListener",
+      "removeListener",
+    ]) {
       expect(() => socket.emit(name, 1)).toThrow(`"${name}" is a reserved event name`);
       expect(() => server.io.emit(name, 1)).toThrow(`"${name}" is a reserved event name`);
       expect(() => server.io.to("room").emit(name, 1)).toThrow(`"${name}" is a reserved event name`);
@@ -309,7 +381,10 @@ describe("events", () => {
     socket.send("to one");
     server.io.send("to all");
     await barrier(client);
-    expect(heard).toEqual([["message", "to one"], ["message", "to all"]]);
+    expect(heard).toEqual([
+      ["message", "to one"],
+      ["message", "to all"],
+    ]);
   });
 
   test("an event nobody listens for does no harm", async () => {

@@ -91,7 +91,9 @@ describe("middleware", () => {
 
   test("a parent's middleware guards its dynamic children", async () => {
     const server = await startServer();
-    server.io.of(/^\/room-\d+$/).use((socket, next) => next(socket.nsp.name === "/room-1" ? undefined : new Error("only room 1")));
+    server.io
+      .of(/^\/room-\d+$/)
+      .use((socket, next) => next(socket.nsp.name === "/room-1" ? undefined : new Error("only room 1")));
     await server.connect("/room-1");
     const refused = server.client("/room-2");
     expect((await once(refused, "connect_error"))[0].message).toBe("only room 1");
@@ -102,14 +104,19 @@ describe("middleware", () => {
     const { client, socket } = await server.pair();
     const seen = [];
     socket.use((event, next) => {
-      if (event[0] !== "barrier") seen.push(event.map((value) => (typeof value === "function" ? "answer" : value)));
+      if (event[0] !== "barrier")
+        seen.push(event.map((value) => (typeof value === "function" ? "answer" : value)));
       next();
     });
     client.emit("plain", 1, { two: 2 });
     client.emit("bytes", Buffer.from("b"));
     client.emit("unheard", () => {});
     await barrier(client);
-    expect(seen).toStrictEqual([["plain", 1, { two: 2 }], ["bytes", Buffer.from("b")], ["unheard", "answer"]]);
+    expect(seen).toStrictEqual([
+      ["plain", 1, { two: 2 }],
+      ["bytes", Buffer.from("b")],
+      ["unheard", "answer"],
+    ]);
   });
 
   test("socket middleware may change the arguments", async () => {

@@ -1,6 +1,16 @@
 "use strict";
 
-const { POLLING, WEBSOCKET, UPGRADE, barrier, eventually, join, once, record, startServer } = require("./support");
+const {
+  POLLING,
+  WEBSOCKET,
+  UPGRADE,
+  barrier,
+  eventually,
+  join,
+  once,
+  record,
+  startServer,
+} = require("./support");
 
 /** Starts a server with `count` connected pairs whose clients record what they hear in `heard`. */
 async function startWith(count, options) {
@@ -259,7 +269,12 @@ describe("rooms", () => {
     const all = await io.fetchSockets();
     expect(all.map(({ id }) => id).sort()).toEqual(pairs.map(({ socket }) => socket.id).sort());
     const found = await io.in("room").fetchSockets();
-    expect(found.map(({ id }) => id).sort()).toEqual(pairs.slice(0, 2).map(({ socket }) => socket.id).sort());
+    expect(found.map(({ id }) => id).sort()).toEqual(
+      pairs
+        .slice(0, 2)
+        .map(({ socket }) => socket.id)
+        .sort(),
+    );
     for (const remote of found) {
       expect([...remote.rooms].sort()).toEqual([remote.id, "room"].sort());
       expect(remote.data).toEqual({ name: `named ${remote.id}` });
@@ -282,7 +297,11 @@ describe("rooms", () => {
     io.to("everybody").emit("everybody");
     io.except("from").socketsLeave("everybody");
     io.to("everybody").emit("some");
-    expect(await names(pairs)).toEqual([["to", "everybody", "some"], ["to", "everybody", "some"], ["everybody"]]);
+    expect(await names(pairs)).toEqual([
+      ["to", "everybody", "some"],
+      ["to", "everybody", "some"],
+      ["everybody"],
+    ]);
   });
 
   test("disconnectSockets disconnects the sockets of a room", async () => {

@@ -3,8 +3,20 @@
 const http = require("node:http");
 const zlib = require("node:zlib");
 const {
-  POLLING, UPGRADE, WEBSOCKET, RawWebSocket, SEPARATOR, barrier, connected, once, openPolling, openWebSocket, refusedWebSocket,
-  request, startServer, upgraded,
+  POLLING,
+  UPGRADE,
+  WEBSOCKET,
+  RawWebSocket,
+  SEPARATOR,
+  barrier,
+  connected,
+  once,
+  openPolling,
+  openWebSocket,
+  refusedWebSocket,
+  request,
+  startServer,
+  upgraded,
 } = require("./support");
 
 /** The numbers from 0 to `count` - 1. */
@@ -76,7 +88,10 @@ describe("transports", () => {
     const pair = await server.pair("/", UPGRADE);
     const { engine } = pair.client.io;
     let after = 0;
-    const { up, down, sent } = await exchange(pair, () => engine.transport.name === "websocket" && (after += 1) > 100);
+    const { up, down, sent } = await exchange(
+      pair,
+      () => engine.transport.name === "websocket" && (after += 1) > 100,
+    );
     expect(up).toEqual(upTo(sent));
     expect(down).toEqual(upTo(sent));
     expect(pair.socket.conn.transport.name).toBe("websocket");
@@ -89,7 +104,10 @@ describe("transports", () => {
         const pair = await server.pair("/", UPGRADE);
         const { engine } = pair.client.io;
         let after = 0;
-        const { up, down, sent } = await exchange(pair, () => engine.transport.name === "websocket" && (after += 1) > 20);
+        const { up, down, sent } = await exchange(
+          pair,
+          () => engine.transport.name === "websocket" && (after += 1) > 20,
+        );
         expect(up).toEqual(upTo(sent));
         expect(down).toEqual(upTo(sent));
       }),
@@ -129,7 +147,10 @@ describe("transports", () => {
     const server = await startServer({ transports: ["websocket"] });
     const client = server.client("/", POLLING);
     await once(client, "connect_error");
-    expect(await refusal(server, "/socket.io/?EIO=4&transport=polling")).toEqual([400, { code: 0, message: "Transport unknown" }]);
+    expect(await refusal(server, "/socket.io/?EIO=4&transport=polling")).toEqual([
+      400,
+      { code: 0, message: "Transport unknown" },
+    ]);
     await server.connect("/", WEBSOCKET);
   });
 
@@ -161,7 +182,9 @@ describe("transports", () => {
   test("an upgrade that is not asked for by the session's protocol version is refused", async () => {
     const server = await startServer({ allowEIO3: true });
     const session = await openPolling(server);
-    expect((await refusedWebSocket(server, `/socket.io/?EIO=3&transport=websocket&sid=${session.sid}`)).status).toBe(400);
+    expect(
+      (await refusedWebSocket(server, `/socket.io/?EIO=3&transport=websocket&sid=${session.sid}`)).status,
+    ).toBe(400);
     const answer = await refusal(server, `/socket.io/?EIO=3&transport=polling&sid=${session.sid}`);
     expect(answer).toEqual([400, { code: 3, message: "Bad request" }]);
     await session.post('421["barrier"]');
@@ -179,7 +202,10 @@ describe("transports", () => {
   });
 
   test("an own path serves the engine and other paths do not", async () => {
-    const server = await startServer({ path: "/own/way" }, { routes: (_, response) => response.writeHead(404).end("the host's") });
+    const server = await startServer(
+      { path: "/own/way" },
+      { routes: (_, response) => response.writeHead(404).end("the host's") },
+    );
     const pair = await server.pair("/", { path: "/own/way", ...UPGRADE });
     await upgraded(pair.client);
     await checkTraffic(pair);
@@ -200,7 +226,9 @@ describe("transports", () => {
     for (const sid of ["unknown", "__proto__", "%F0%9F%98%80"]) {
       const path = `/socket.io/?EIO=4&transport=polling&sid=${sid}`;
       expect(await refusal(server, path)).toEqual([400, { code: 1, message: "Session ID unknown" }]);
-      expect((await refusedWebSocket(server, `/socket.io/?EIO=4&transport=websocket&sid=${sid}`)).status).toBe(400);
+      expect(
+        (await refusedWebSocket(server, `/socket.io/?EIO=4&transport=websocket&sid=${sid}`)).status,
+      ).toBe(400);
     }
   });
 
@@ -216,10 +244,14 @@ describe("transports", () => {
     const server = await startServer();
     const expected = [400, { code: 3, message: "Bad request" }];
     const session = await openPolling(server);
-    expect(await refusal(server, `/socket.io/?EIO=4&transport=websocket&sid=${session.sid}`)).toEqual(expected);
+    expect(await refusal(server, `/socket.io/?EIO=4&transport=websocket&sid=${session.sid}`)).toEqual(
+      expected,
+    );
     expect(await refusal(server, "/socket.io/?EIO=4&transport=websocket")).toEqual(expected);
     const { client } = await server.pair("/", WEBSOCKET);
-    expect(await refusal(server, `/socket.io/?EIO=4&transport=polling&sid=${client.io.engine.id}`)).toEqual(expected);
+    expect(await refusal(server, `/socket.io/?EIO=4&transport=polling&sid=${client.io.engine.id}`)).toEqual(
+      expected,
+    );
     await barrier(client);
   });
 
@@ -229,7 +261,9 @@ describe("transports", () => {
     for (const version of ["EIO=3&", "EIO=2&", "EIO=5&", "EIO=abc&", ""]) {
       expect(await refusal(server, `/socket.io/?${version}transport=polling`)).toEqual(expected);
       // The official server answers the upgrade before it looks at the version, then breaks the connection off.
-      const socket = new RawWebSocket(`${server.url.replace("http", "ws")}/socket.io/?${version}transport=websocket`);
+      const socket = new RawWebSocket(
+        `${server.url.replace("http", "ws")}/socket.io/?${version}transport=websocket`,
+      );
       expect(await socket.next()).toBeUndefined();
     }
   });
@@ -296,7 +330,9 @@ describe("transports", () => {
   test("a binary post is refused in protocol 4", async () => {
     const server = await startServer();
     const session = await openPolling(server);
-    const answer = await session.post(Buffer.from("40"), { headers: { "Content-Type": "application/octet-stream" } });
+    const answer = await session.post(Buffer.from("40"), {
+      headers: { "Content-Type": "application/octet-stream" },
+    });
     expect(answer.status).toBe(400);
     expect((await session.poll()).status).toBe(400);
   });
@@ -349,7 +385,9 @@ describe("cors", () => {
   /** The CORS headers of the answer to a handshake from `origin`. */
   async function headersFor(cors, origin = ORIGIN) {
     const server = await startServer(cors === undefined ? {} : { cors });
-    const answer = await request(server, "/socket.io/?EIO=4&transport=polling", { headers: { Origin: origin } });
+    const answer = await request(server, "/socket.io/?EIO=4&transport=polling", {
+      headers: { Origin: origin },
+    });
     expect(answer.status).toBe(200);
     return answer.headers;
   }

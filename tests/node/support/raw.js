@@ -19,7 +19,12 @@ function request(server, path, { method = "GET", headers = {}, body } = {}) {
       response.on("error", reject);
       response.on("end", () => {
         const whole = Buffer.concat(chunks);
-        resolve({ status: response.statusCode, headers: response.headers, body: whole, text: whole.toString() });
+        resolve({
+          status: response.statusCode,
+          headers: response.headers,
+          body: whole,
+          text: whole.toString(),
+        });
       });
     });
     sent.on("error", reject);
@@ -95,7 +100,9 @@ class RawWebSocket {
     // The one who awaits `opened` sees the failure; nobody has to.
     this.opened.catch(() => {});
     this.socket.on("error", () => {});
-    this.closed = new Promise((resolve) => this.socket.once("close", (code, reason) => resolve({ code, reason })));
+    this.closed = new Promise((resolve) =>
+      this.socket.once("close", (code, reason) => resolve({ code, reason })),
+    );
     this.socket.on("message", (data, isBinary) => this.push(isBinary ? data : data.toString()));
     this.socket.once("close", () => this.push(undefined));
     afterThisTest(() => this.socket.terminate());
@@ -134,7 +141,10 @@ class RawWebSocket {
 }
 
 /** Opens a bare WebSocket session and, unless `join` is false, joins the main namespace. */
-async function openWebSocket(server, { join = true, protocol = 4, sid, query = "", path = "/socket.io/", options } = {}) {
+async function openWebSocket(
+  server,
+  { join = true, protocol = 4, sid, query = "", path = "/socket.io/", options } = {},
+) {
   const url = `${server.url.replace("http", "ws")}${path}?EIO=${protocol}&transport=websocket${sid ? `&sid=${sid}` : ""}${query}`;
   const socket = new RawWebSocket(url, options);
   await within(socket.opened, "the WebSocket to open");
@@ -157,7 +167,9 @@ function refusedWebSocket(server, path) {
     socket.once("unexpected-response", (sent, response) => {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
-      response.on("end", () => resolve({ status: response.statusCode, text: Buffer.concat(chunks).toString() }));
+      response.on("end", () =>
+        resolve({ status: response.statusCode, text: Buffer.concat(chunks).toString() }),
+      );
     });
   });
   return within(outcome, "the refusal").finally(() => socket.terminate());
@@ -173,4 +185,13 @@ async function openTcp(server) {
   return { socket, ended: () => within(ended, "the server to close the TCP connection", 2 * DEADLINE_MS) };
 }
 
-module.exports = { SEPARATOR, PollingSession, RawWebSocket, openPolling, openTcp, openWebSocket, refusedWebSocket, request };
+module.exports = {
+  SEPARATOR,
+  PollingSession,
+  RawWebSocket,
+  openPolling,
+  openTcp,
+  openWebSocket,
+  refusedWebSocket,
+  request,
+};

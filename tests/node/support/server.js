@@ -63,6 +63,12 @@ class TestServer {
     return eventually(() => this.sockets.get(client.id));
   }
 
+  /** Listens on the same port after `close`. */
+  async listenAgain() {
+    this.io.listen(this.port);
+    await portOf(this.io);
+  }
+
   async close() {
     await within(this.io.close(), "the server to close");
   }

@@ -1,0 +1,220 @@
+"use strict";
+
+const {
+  POLLING, WEBSOCKET, barrier, connected, eventually, join, once, openPolling, openWebSocket, record, startServer, within,
+} = require("./support");
+
+/** Runs `action` and returns the reasons that server and client give for the disconnect. */
+async function reasons({ client, socket }, action) {
+  const heard = Promise.all([once(socket, "disconnect"), once(client, "disconnect")]);
+  action();
+  return (await heard).map(([reason]) => reason);
+}
+
+/** A raw peer with the server's socket of it. */
+async function rawPair(server) {
+  const known = new Set(server.sockets.keys());
+  const peer = await openWebSocket(server);
+  const socket = await eventually(() => [...server.sockets.values()].find(({ id }) => !known.has(id)));
+  return { peer, socket };
+}
+
+describe("disconnect", () => {
+  test("a client that disconnects gives its reason on both sides", async () => {
+    const server = await startServer();
+    for (const transport of [WEBSOCKET, POLLING]) {
+      const pair = await server.pair("/", transport);
+      const given = await reasons(pair, () => pair.client.disconnect());
+      expect(given).toEqual(["client namespace disconnect", "io client disconnect"]);
+      expect(pair.socket.connected).toBe(false);
+    }
+  });
+
+  test("a server that disconnects a socket gives its reason on both sides", async () => {
+    const server = await startServer();
+    for (const transport of [WEBSOCKET, POLLING]) {
+      const pair = await server.pair("/", transport);
+      const given = await reasons(pair, () => pair.socket.disconnect());
+      expect(given).toEqual(["server namespace disconnect", "io server disconnect"]);
+    }
+  });
+
+  test("a server that closes the connection gives its reason on both sides", async () => {
+    const server = await startServer();
+    server.watch("/other");
+    for (const transport of [WEBSOCKET, POLLING]) {
+      const pair = await server.pair("/", transport);
+      const other = await join(pair.client, "/other");
+      const otherPair = { client: other, socket: await server.socketOf(other) };
+      const both = reasons(otherPair, () => {});
+      const given = await reasons(pair, () => pair.socket.disconnect(true));
+      expect(given).toEqual(["server namespace disconnect", "io server disconnect"]);
+      expect((await both)[0]).toBe("server namespace disconnect");
+    }
+  });
+
+  test("a lost WebSocket is a transport close", async () => {
+    const server = await startServer();
+    const pair = await server.pair();
+    const given = await reasons(pair, () => pair.client.io.engine.transport.ws.terminate());
+    expect(given).toEqual(["transport close", "transport close"]);
+  });
+
+  test("a client that stops answering pings is a ping timeout", async () => {
+    const server = await startServer({ pingInterval: 50, pingTimeout: 50 });
+    const { peer, socket } = await rawPair(server);
+    const gone = once(socket, "disconnect");
+    expect(await peer.next({ pings: true })).toBe("2");
+    expect((await gone)[0]).toBe("ping timeout");
+    await peer.closeCode();
+
+    const session = await openPolling(server);
+    const polling = await eventually(() => [...server.sockets.values()].find(({ connected: open }) => open));
+    const left = once(polling, "disconnect");
+    expect((await session.poll()).text).toBe("2");
+    expect((await left)[0]).toBe("ping timeout");
+  });
+
+  test("a packet that cannot be decoded is a forced close, raised as error first", async () => {
+    const server = await startServer();
+    const { peer, socket } = await rawPair(server);
+    const order = [];
+    socket.on("error", (error) => order.push(["error", error instanceof Error]));
+    const gone = once(socket, "disconnect");
+    socket.on("disconnect", (reason) => order.push(["disconnect", reason]));
+    peer.send("42{");
+    await gone;
+    await peer.closeCode();
+    expect(order).toEqual([["error", true], ["disconnect", "forced close"]]);
+  });
+
+  test("a payload that cannot be decoded is a parse error", async () => {
+    const server = await startServer();
+    const { peer, socket } = await rawPair(server);
+    const gone = once(socket, "disconnect");
+    peer.send("abc");
+    expect((await gone)[0]).toBe("parse error");
+    await peer.closeCode();
+  });
+
+  test("a peer that breaks the order of packets is a forced close", async () => {
+    const server = await startServer();
+    const { peer, socket } = await rawPair(server);
+    const gone = once(socket, "disconnect");
+    peer.send("40");
+    expect((await gone)[0]).toBe("forced close");
+    await peer.closeCode();
+  });
+
+  test("a server that shuts down says so to its sockets", async () => {
+    const server = await startServer();
+    server.watch("/other");
+    const pair = await server.pair();
+    const other = await join(pair.client, "/other");
+    const polling = await server.pair("/", POLLING);
+    const gone = [
+      once(await server.socketOf(other), "disconnect"),
+      once(polling.socket, "disconnect"),
+      reasons(pair, () => server.io.close()),
+    ];
+    const [[first], [second], both] = await Promise.all(gone);
+    expect([first, second]).toEqual(["server shutting down", "server shutting down"]);
+    expect(both[0]).toBe("server shutting down");
+    expect(pair.client.connected).toBe(false);
+  });
+
+  test("disconnecting comes before disconnect and still has the rooms", async () => {
+    const server = await startServer();
+    const leave = [
+      ({ client }) => client.disconnect(),
+      ({ socket }) => socket.disconnect(),
+      ({ socket }) => socket.disconnect(true),
+      ({ client }) => client.io.engine.transport.ws.terminate(),
+    ];
+    for (const action of leave) {
+      const pair = await server.pair();
+      pair.socket.join(["a", "b"]);
+      const order = [];
+      pair.socket.on("disconnecting", (reason) => order.push(["disconnecting", reason, pair.socket.rooms.size]));
+      pair.socket.on("disconnect", (reason) => order.push(["disconnect", reason, pair.socket.rooms.size]));
+      const [reason] = await reasons(pair, () => action(pair));
+      expect(order).toEqual([["disconnecting", reason, 3], ["disconnect", reason, 0]]);
+    }
+  });
+
+  test("a socket that is gone cannot join rooms, and emits to it are dropped", async () => {
+    const server = await startServer();
+    const gone = await server.pair();
+    const other = await server.pair();
+    const heard = record(other.client);
+    await reasons(gone, () => gone.client.disconnect());
+    gone.socket.join("room");
+    gone.socket.emit("lost");
+    expect([...gone.socket.rooms]).toEqual([]);
+    expect(await server.io.in("room").fetchSockets()).toEqual([]);
+    server.io.to("room").to(gone.socket.id).emit("nobody");
+    server.io.emit("everybody");
+    await barrier(other.client);
+    expect(heard).toEqual([["everybody"]]);
+  });
+
+  test("an event that follows a disconnect in the same read is not delivered", async () => {
+    const server = await startServer();
+    const session = await openPolling(server);
+    const [socket] = server.sockets.values();
+    const heard = jest.fn();
+    socket.on("after", heard);
+    const gone = once(socket, "disconnect");
+    await session.post('41\x1e42["after"]');
+    await gone;
+    await server.connect();
+    expect(heard).not.toHaveBeenCalled();
+  });
+
+  test("every socket of a lost connection is disconnected once", async () => {
+    const server = await startServer();
+    const counts = new Map();
+    const names = ["/", "/a", "/b"];
+    for (const name of names) {
+      server.watch(name).on("connection", (socket) => {
+        socket.on("disconnect", () => counts.set(name, (counts.get(name) ?? 0) + 1));
+      });
+    }
+    const { client } = await server.pair();
+    for (const name of names.slice(1)) await join(client, name);
+    client.io.engine.transport.ws.terminate();
+    await eventually(() => counts.size === 3);
+    await barrier(await server.connect());
+    expect([...counts.entries()].sort()).toEqual([["/", 1], ["/a", 1], ["/b", 1]]);
+    for (const name of names.slice(1)) expect(await server.io.of(name).fetchSockets()).toEqual([]);
+  });
+
+  test("a polling client that disconnects ends its waiting poll", async () => {
+    const server = await startServer();
+    const { client, socket } = await server.pair("/", POLLING);
+    await barrier(client);
+    const closed = once(client.io.engine, "close");
+    const gone = once(socket, "disconnect");
+    client.disconnect();
+    await gone;
+    await closed;
+    const session = await openPolling(server);
+    const poll = session.poll();
+    await session.post("41\x1e1");
+    expect((await poll).text).toBe("6");
+  });
+
+  test("the client reconnects after the server went away and came back", async () => {
+    const first = await startServer();
+    const client = first.client("/", { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 50 });
+    await connected(client);
+    const gone = once(client, "disconnect");
+    await first.close();
+    expect((await gone)[0]).toBe("transport close");
+    await once(client.io, "reconnect_error");
+    const back = within(new Promise((resolve) => client.once("connect", resolve)), "the client to come back");
+    first.listenAgain();
+    await back;
+    await barrier(client);
+  });
+});
