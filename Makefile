@@ -16,7 +16,8 @@ rust_sources = $(shell find core $(1) \( -name target -o -name fuzz \) -prune -o
 typescript_sources = $(shell find bindings-node -path '*/dist' -prune -o \
 	\( -name '*.ts' -o -name '*.mjs' -o -name 'tsconfig*.json' \) -print)
 
-npm_install = npm ci --no-audit --no-fund --loglevel=error
+# Not `npm ci`: it refuses a lock file written where the registry lacks some platform's optional packages.
+npm_install = npm install --no-save --no-audit --no-fund --loglevel=error
 pip_install = .venv/bin/pip install --quiet --disable-pip-version-check
 
 .PHONY: help
