@@ -105,16 +105,11 @@ impl<'a> Iterator for Packets<'a> {
 
 impl<'a> Packets<'a> {
     fn next_separated(&mut self, text: &'a str) -> Result<Packet<'a>, PayloadError> {
-        let packet = match text.split_once(SEPARATOR) {
-            Some((packet, rest)) => {
-                self.rest = Rest::Separated(rest);
-                packet
-            }
-            None => {
-                self.rest = Rest::Done;
-                text
-            }
+        let (packet, rest) = match text.split_once(SEPARATOR) {
+            Some((packet, rest)) => (packet, Rest::Separated(rest)),
+            None => (text, Rest::Done),
         };
+        self.rest = rest;
         Ok(decode_text(self.protocol, packet)?)
     }
 
@@ -308,3 +303,91 @@ const BINARY_MARKER: u8 = 1;
 const MESSAGE_NUMBER: u8 = 4;
 /// Nine digits cannot overflow `usize` on any target, and no body is that long.
 const MAX_LENGTH_DIGITS: usize = 9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{Data, PacketType};
+
+    fn all(packets: Packets<'_>) -> Vec<Result<Packet<'_>, PayloadError>> {
+        packets.collect()
+    }
+
+    fn message(text: &str) -> Result<Packet<'_>, PayloadError> {
+        Ok(Packet { kind: PacketType::Message, data: Data::Text(text) })
+    }
+
+    fn binary(bytes: &[u8]) -> Result<Packet<'_>, PayloadError> {
+        Ok(Packet { kind: PacketType::Message, data: Data::Binary(bytes.into()) })
+    }
+
+    #[test]
+    fn packets_before_a_malformed_one_are_returned_and_none_after_it() {
+        let error = PayloadError::Packet(DecodeError::UnknownType);
+        assert_eq!(all(decode(Protocol::V4, b"4a\x1ex\x1e4b", false)), [message("a"), Err(error)]);
+        assert_eq!(all(decode(Protocol::V3, b"2:4a1:x2:4b", false)), [message("a"), Err(error)]);
+        assert_eq!(all(decode(Protocol::V3, b"2:4a3:4b", false)), [message("a"), Err(PayloadError::Length)]);
+    }
+
+    #[test]
+    fn lengths_of_revision_3_count_utf_16_units() {
+        // Two for the letter é in bytes but one in units, four for the face in bytes but two in units.
+        let body = "5:4é🦀x2:4y".as_bytes();
+        assert_eq!(all(decode(Protocol::V3, body, false)), [message("é🦀x"), message("y")]);
+        let cut = "3:4🦀".as_bytes();
+        assert_eq!(all(decode(Protocol::V3, cut, false)), [message("🦀")]);
+        let in_the_middle = "2:4🦀".as_bytes();
+        assert_eq!(all(decode(Protocol::V3, in_the_middle, false)), [Err(PayloadError::Length)]);
+    }
+
+    #[test]
+    fn lengths_that_are_no_lengths_are_refused() {
+        for body in ["4a", ":4a", "-1:4a", "1e1:4a", "9999999999:4a", "0000000002:4a", " 2:4a", "3"] {
+            assert_eq!(
+                all(decode(Protocol::V3, body.as_bytes(), false)),
+                [Err(PayloadError::Length)],
+                "{body}"
+            );
+        }
+        for body in [&[0, 255][..], &[0, 2], &[0, 10, 255, b'4'], &[2, 1, 255, b'4'], &[0, 2, 255, b'4']] {
+            assert_eq!(all(decode(Protocol::V3, body, true)), [Err(PayloadError::Length)], "{body:?}");
+        }
+        let endless = [1; 4096];
+        assert_eq!(all(decode(Protocol::V3, &endless, true)), [Err(PayloadError::Length)]);
+    }
+
+    #[test]
+    fn bodies_that_are_no_text_are_refused() {
+        assert_eq!(all(decode(Protocol::V4, b"4\xff", false)), [Err(PayloadError::Utf8)]);
+        assert_eq!(all(decode(Protocol::V3, b"2:4\xff", false)), [Err(PayloadError::Utf8)]);
+        assert_eq!(all(decode(Protocol::V3, &[0, 2, 255, b'4', 0xff], true)), [Err(PayloadError::Utf8)]);
+        assert_eq!(all(decode(Protocol::V4, b"4a", true)), [Err(PayloadError::BinaryForm)]);
+        assert_eq!(all(decode(Protocol::V4, b"", false)), [Err(PayloadError::Empty)]);
+    }
+
+    #[test]
+    fn a_binary_message_turns_the_whole_body_into_the_binary_form() {
+        let mut encoder = PayloadEncoder::new(Protocol::V3, true);
+        encoder.push_text("4é");
+        encoder.push_binary(&[1, 2]);
+        encoder.push_text("6");
+        let n_bytes = encoder.len();
+        let (body, is_binary) = encoder.finish();
+        assert_eq!(body, [0, 3, 255, b'4', 0xc3, 0xa9, 1, 3, 255, 4, 1, 2, 0, 1, 255, b'6']);
+        assert!(is_binary && n_bytes == body.len());
+        let noop = Ok(Packet { kind: PacketType::Noop, data: Data::Text("") });
+        assert_eq!(all(decode(Protocol::V3, &body, true)), [message("é"), binary(&[1, 2]), noop]);
+    }
+
+    #[test]
+    fn clients_without_binary_support_get_base64() {
+        let mut encoder = PayloadEncoder::new(Protocol::V3, false);
+        encoder.push_text("4é");
+        encoder.push_binary(&[1, 2]);
+        assert_eq!(encoder.finish(), ("2:4é6:b4AQI=".as_bytes().to_vec(), false));
+        let mut encoder = PayloadEncoder::new(Protocol::V4, true);
+        encoder.push_text("4é");
+        encoder.push_binary(&[1, 2]);
+        assert_eq!(encoder.finish(), ("4é\x1ebAQI=".as_bytes().to_vec(), false));
+    }
+}

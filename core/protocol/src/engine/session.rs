@@ -321,7 +321,7 @@ impl Session {
                 self.heartbeat = Heartbeat::AwaitingPong { deadline, is_put_off: false };
             }
             Heartbeat::AwaitingPong { .. } | Heartbeat::AwaitingPing(_) => {
-                self.close(CloseReason::PingTimeout)
+                self.close(CloseReason::PingTimeout);
             }
         }
     }
@@ -431,3 +431,6 @@ impl Heartbeat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
