@@ -7,5 +7,6 @@ module.exports = {
   ...require("./module"),
   ...require("./raw"),
   ...require("./server"),
+  ...require("./tcp"),
   ...require("./wait"),
 };

@@ -1,12 +1,11 @@
 "use strict";
 
-/** Speaks the protocol by hand: HTTP requests, polling sessions, bare WebSockets and bare TCP connections. */
+/** Speaks the protocol by hand: HTTP requests, polling sessions and bare WebSockets. */
 
 const http = require("node:http");
-const net = require("node:net");
 const { WebSocket } = require("ws");
 const { afterThisTest } = require("./cleanup");
-const { DEADLINE_MS, within } = require("./wait");
+const { within } = require("./wait");
 
 const SEPARATOR = "\x1e";
 
@@ -175,23 +174,4 @@ function refusedWebSocket(server, path) {
   return within(outcome, "the refusal").finally(() => socket.terminate());
 }
 
-/** A bare TCP connection to the server; `ended` resolves when the server closes it. */
-async function openTcp(server) {
-  const socket = net.connect(server.port, "127.0.0.1");
-  socket.on("error", () => {});
-  afterThisTest(() => socket.destroy());
-  const ended = new Promise((resolve) => socket.once("close", resolve));
-  await within(new Promise((resolve) => socket.once("connect", resolve)), "the TCP connection");
-  return { socket, ended: () => within(ended, "the server to close the TCP connection", 2 * DEADLINE_MS) };
-}
-
-module.exports = {
-  SEPARATOR,
-  PollingSession,
-  RawWebSocket,
-  openPolling,
-  openTcp,
-  openWebSocket,
-  refusedWebSocket,
-  request,
-};
+module.exports = { SEPARATOR, PollingSession, RawWebSocket, openPolling, openWebSocket, refusedWebSocket, request };

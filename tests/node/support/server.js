@@ -33,7 +33,7 @@ class TestServer {
       this.watched.add(name);
       namespace.on("connection", (socket) => {
         this.sockets.set(socket.id, socket);
-        socket.on("barrier", (answer) => answer());
+        socket.on("barrier", (...args) => args.at(-1)());
       });
     }
     return namespace;
