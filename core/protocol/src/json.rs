@@ -434,3 +434,6 @@ fn take_unit(text: &str) -> Option<(u32, &str)> {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
+
+#[cfg(test)]
+mod tests;

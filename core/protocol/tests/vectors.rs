@@ -1,7 +1,12 @@
 //! Runs the wire vectors that all languages share; `tests/vectors/README.md` describes them.
-#![allow(clippy::unwrap_used, reason = "a vector that cannot be read is a failed test")]
+#![expect(clippy::unwrap_used, reason = "a vector that cannot be read is a failed test")]
 
-use std::{borrow::Cow, fmt::Debug, fs, path::Path};
+use std::{
+    borrow::Cow,
+    fmt::{Debug, Write as _},
+    fs,
+    path::Path,
+};
 
 use bytes::Bytes;
 use ferrio_protocol::{
@@ -42,7 +47,7 @@ fn payloads() {
             }
         }
         assert_eq!(error.map(variant), case["error"].as_str().map(str::to_owned), "{case}");
-        assert_eq!(Value::from_iter(packets.iter().map(engine_packet)), case["packets"], "{case}");
+        assert_eq!(packets.iter().map(engine_packet).collect::<Value>(), case["packets"], "{case}");
         if is_reversible(&case) {
             let supports_binary = case["supports_binary"].as_bool().unwrap_or(true);
             let mut encoder = payload::PayloadEncoder::new(protocol, supports_binary);
@@ -227,7 +232,11 @@ fn encode_socket_packet(revision: Revision, packet: &socket::Packet<'_>) -> Stri
 }
 
 fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::new();
+    for byte in bytes {
+        write!(hex, "{byte:02x}").unwrap();
+    }
+    hex
 }
 
 fn from_hex(hex: &str) -> Vec<u8> {

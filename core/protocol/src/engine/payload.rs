@@ -313,29 +313,32 @@ mod tests {
         packets.collect()
     }
 
-    fn message(text: &str) -> Result<Packet<'_>, PayloadError> {
-        Ok(Packet { kind: PacketType::Message, data: Data::Text(text) })
+    fn message(text: &str) -> Packet<'_> {
+        Packet { kind: PacketType::Message, data: Data::Text(text) }
     }
 
-    fn binary(bytes: &[u8]) -> Result<Packet<'_>, PayloadError> {
-        Ok(Packet { kind: PacketType::Message, data: Data::Binary(bytes.into()) })
+    fn binary(bytes: &[u8]) -> Packet<'_> {
+        Packet { kind: PacketType::Message, data: Data::Binary(bytes.into()) }
     }
 
     #[test]
     fn packets_before_a_malformed_one_are_returned_and_none_after_it() {
         let error = PayloadError::Packet(DecodeError::UnknownType);
-        assert_eq!(all(decode(Protocol::V4, b"4a\x1ex\x1e4b", false)), [message("a"), Err(error)]);
-        assert_eq!(all(decode(Protocol::V3, b"2:4a1:x2:4b", false)), [message("a"), Err(error)]);
-        assert_eq!(all(decode(Protocol::V3, b"2:4a3:4b", false)), [message("a"), Err(PayloadError::Length)]);
+        assert_eq!(all(decode(Protocol::V4, b"4a\x1ex\x1e4b", false)), [Ok(message("a")), Err(error)]);
+        assert_eq!(all(decode(Protocol::V3, b"2:4a1:x2:4b", false)), [Ok(message("a")), Err(error)]);
+        assert_eq!(
+            all(decode(Protocol::V3, b"2:4a3:4b", false)),
+            [Ok(message("a")), Err(PayloadError::Length)]
+        );
     }
 
     #[test]
     fn lengths_of_revision_3_count_utf_16_units() {
         // Two for the letter é in bytes but one in units, four for the face in bytes but two in units.
         let body = "5:4é🦀x2:4y".as_bytes();
-        assert_eq!(all(decode(Protocol::V3, body, false)), [message("é🦀x"), message("y")]);
+        assert_eq!(all(decode(Protocol::V3, body, false)), [Ok(message("é🦀x")), Ok(message("y"))]);
         let cut = "3:4🦀".as_bytes();
-        assert_eq!(all(decode(Protocol::V3, cut, false)), [message("🦀")]);
+        assert_eq!(all(decode(Protocol::V3, cut, false)), [Ok(message("🦀"))]);
         let in_the_middle = "2:4🦀".as_bytes();
         assert_eq!(all(decode(Protocol::V3, in_the_middle, false)), [Err(PayloadError::Length)]);
     }
@@ -376,7 +379,7 @@ mod tests {
         assert_eq!(body, [0, 3, 255, b'4', 0xc3, 0xa9, 1, 3, 255, 4, 1, 2, 0, 1, 255, b'6']);
         assert!(is_binary && n_bytes == body.len());
         let noop = Ok(Packet { kind: PacketType::Noop, data: Data::Text("") });
-        assert_eq!(all(decode(Protocol::V3, &body, true)), [message("é"), binary(&[1, 2]), noop]);
+        assert_eq!(all(decode(Protocol::V3, &body, true)), [Ok(message("é")), Ok(binary(&[1, 2])), noop]);
     }
 
     #[test]

@@ -127,3 +127,59 @@ impl Assembler {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::{Revision, decode};
+
+    const LIMITS: Limits =
+        Limits { max_attachments: 10, max_attachment_bytes: 8, max_depth: 512, max_namespace: 100 };
+
+    fn begin(assembler: &mut Assembler, text: &str) -> Result<(), AssemblyError> {
+        assembler.begin(&decode(Revision::V5, text, &LIMITS).unwrap(), &LIMITS)
+    }
+
+    #[test]
+    fn a_packet_is_complete_with_its_last_attachment() {
+        let mut assembler = Assembler::new();
+        assert_eq!(assembler.text(), Ok(()));
+        begin(&mut assembler, r#"52-/a,7["x",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]"#)
+            .unwrap();
+        assert!(assembler.is_waiting());
+        assert_eq!(assembler.push(Bytes::from_static(b"1")), Ok(None));
+        let packet = assembler.push(Bytes::from_static(b"2")).unwrap().unwrap();
+        assert_eq!((packet.kind, packet.namespace.as_str(), packet.id), (PacketType::Event, "/a", Some(7)));
+        assert_eq!(packet.event.as_deref(), Some("x"));
+        assert_eq!(packet.attachments, [Bytes::from_static(b"1"), Bytes::from_static(b"2")]);
+        assert!(!assembler.is_waiting());
+    }
+
+    #[test]
+    fn text_must_not_come_between_a_packet_and_its_attachments() {
+        let mut assembler = Assembler::new();
+        begin(&mut assembler, r#"51-["x"]"#).unwrap();
+        assert_eq!(assembler.text(), Err(AssemblyError::TextInsteadOfAttachment));
+        begin(&mut assembler, r#"51-["x"]"#).unwrap();
+        assert_eq!(begin(&mut assembler, r#"51-["x"]"#), Err(AssemblyError::TextInsteadOfAttachment));
+    }
+
+    #[test]
+    fn an_attachment_that_nobody_announced_is_refused() {
+        let mut assembler = Assembler::new();
+        assert_eq!(assembler.push(Bytes::new()), Err(AssemblyError::UnexpectedAttachment));
+        begin(&mut assembler, "61-1[]").unwrap();
+        assert_eq!(assembler.push(Bytes::new()).unwrap().unwrap().kind, PacketType::Ack);
+        assert_eq!(assembler.push(Bytes::new()), Err(AssemblyError::UnexpectedAttachment));
+    }
+
+    #[test]
+    fn the_bytes_of_all_attachments_together_are_bounded() {
+        let mut assembler = Assembler::new();
+        begin(&mut assembler, r#"53-["x"]"#).unwrap();
+        assert_eq!(assembler.push(Bytes::from_static(b"12345")), Ok(None));
+        assert_eq!(assembler.push(Bytes::from_static(b"678")), Ok(None));
+        assert_eq!(assembler.push(Bytes::from_static(b"9")), Err(AssemblyError::TooLarge));
+        assert!(!assembler.is_waiting());
+    }
+}

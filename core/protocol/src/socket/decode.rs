@@ -174,3 +174,36 @@ impl<'a> Visitor<'a> for PlaceholderCheck {
         self.placeholders.literal(literal);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_those_of_the_limits() {
+        let limits = Limits { max_attachments: 1, max_depth: 2, max_namespace: 4, ..Limits::default() };
+        let decode = |text| decode(Revision::V5, text, &limits).map(|_| ());
+        assert_eq!(decode(r#"51-["a"]"#), Ok(()));
+        assert_eq!(decode(r#"52-["a"]"#), Err(DecodeError::TooManyAttachments));
+        assert_eq!(decode(r#"2["a",[]]"#), Ok(()));
+        assert_eq!(decode(r#"2["a",[[]]]"#), Err(DecodeError::TooDeep));
+        assert_eq!(decode("0/abc,"), Ok(()));
+        assert_eq!(decode("0/abcd,"), Err(DecodeError::NamespaceTooLong));
+        assert_eq!(decode("0/abcd"), Err(DecodeError::NamespaceTooLong));
+    }
+
+    #[test]
+    fn numbers_name_events_as_in_javascript() {
+        for (number, name) in [("1", "1"), ("1.0", "1"), ("1e2", "100"), ("-0", "0"), ("-1.50", "-1.5")] {
+            let text = format!("2[ {number} ,1]");
+            let packet = decode(Revision::V5, &text, &Limits::default()).unwrap();
+            assert_eq!(packet.event().unwrap(), name);
+        }
+    }
+
+    #[test]
+    fn a_plain_name_is_borrowed_from_the_text() {
+        let packet = decode(Revision::V5, r#"2["hello",1]"#, &Limits::default()).unwrap();
+        assert!(matches!(packet.event(), Some(std::borrow::Cow::Borrowed("hello"))));
+    }
+}
