@@ -78,13 +78,16 @@ function watch(client, socket, manager, version) {
     });
     if (!engine.watched) {
       engine.watched = true;
-      engine.on("upgrade", () => {
+      const tellAll = (message) => {
         for (const [id, other] of sockets) {
           if (other.manager === manager) {
-            tell({ client: id, on: "upgrade", transport: transportName() });
+            tell({ client: id, ...message });
           }
         }
-      });
+      };
+      engine.on("upgrade", () => tellAll({ on: "upgrade", transport: transportName() }));
+      // The new client hears the server's ping, the old one the server's pong.
+      engine.on(version === 2 ? "pong" : "ping", () => tellAll({ on: "heartbeat" }));
     }
   });
   socket.on("disconnect", (reason) => say("disconnect", { reason }));
@@ -173,6 +176,13 @@ const commands = {
   /** Stops reading from and answering to the server while the connection stays open. */
   freeze({ client }) {
     sockets.get(client).manager.engine.transport.ws._socket.pause();
+  },
+  /** Makes the client believe that the server promised a ping within so many milliseconds. */
+  expectPings({ client, milliseconds }) {
+    const { engine } = sockets.get(client).manager;
+    engine._pingInterval = milliseconds;
+    engine._pingTimeout = 0;
+    engine._resetPingTimeout();
   },
   close({ client }) {
     const { manager } = sockets.get(client);

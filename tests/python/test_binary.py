@@ -116,7 +116,10 @@ async def test_several(serve, connect):
     "transport",
     [
         pytest.param(
-            "polling", marks=pytest.mark.ferrio_only("python-socketio takes an empty attachment in a payload for an error.")
+            "polling",
+            marks=pytest.mark.ferrio_only(
+                "python-socketio takes an empty attachment in a payload for an error."
+            ),
         ),
         "websocket",
     ],
@@ -162,12 +165,17 @@ async def test_ack_from_the_client(serve, connect):
     assert await sio.call("fetch", to=client.sid, timeout=10) == [SOME, {"more": b"\xff"}]
 
 
-@pytest.mark.ferrio_only("python-socketio caches the first encoding of a broadcast, so pollers get what WebSockets need.")
+@pytest.mark.ferrio_only(
+    "python-socketio caches the first encoding of a broadcast, so pollers get what WebSockets need."
+)
 async def test_broadcast(serve, connect_js):
     """a broadcast of bytes reaches WebSocket and polling receivers alike"""
     sio = new_server()
     server = await serve(sio)
-    clients = [await connect_js(server, transports=[name]) for name in ("websocket", "polling", "websocket", "polling")]
+    clients = [
+        await connect_js(server, transports=[name])
+        for name in ("websocket", "polling", "websocket", "polling")
+    ]
     await sio.emit("bytes", {"all": SOME})
     await sio.emit("bytes", b"again")
     for client in clients:
@@ -197,7 +205,9 @@ async def test_concurrent_emits(serve, connect_js):
     client = await connect_js(await serve(sio), transports=["websocket"])
 
     async def emit(number: int) -> None:
-        await sio.emit("pair", {"n": number, "a": bytes([number]), "b": bytes([number, number])}, to=client.sid)
+        await sio.emit(
+            "pair", {"n": number, "a": bytes([number]), "b": bytes([number, number])}, to=client.sid
+        )
 
     await asyncio.gather(*(emit(number) for number in range(100)))
     got = [value for (value,) in await client.receive_many("pair", 100)]

@@ -239,7 +239,9 @@ async def test_leaving_during_the_check(serve, connect_js):
 
 
 @both_clients
-@pytest.mark.ferrio_only("python-socketio sends a bare text, where clients look for an object with a message.")
+@pytest.mark.ferrio_only(
+    "python-socketio sends a bare text, where clients look for an object with a message."
+)
 async def test_unknown_namespace(serve, connect):
     """a namespace that does not exist is refused"""
     sio = new_server()

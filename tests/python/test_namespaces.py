@@ -11,7 +11,9 @@ from support.target import AsyncNamespace, new_server
 from support.waiting import Mailbox
 
 both_clients = pytest.mark.clients("js", "python")
-follows_the_js_server = pytest.mark.ferrio_only("python-socketio logs such a packet and keeps the connection.")
+follows_the_js_server = pytest.mark.ferrio_only(
+    "python-socketio logs such a packet and keeps the connection."
+)
 
 
 def with_echo(*namespaces: str) -> Any:

@@ -12,6 +12,8 @@ from .waiting import Mailbox
 class Client(ABC):
     """One official client in one namespace, with everything it heard."""
 
+    kind: str
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.sid: str | None = None

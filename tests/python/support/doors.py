@@ -61,7 +61,9 @@ class OnUvicorn(RunningServer):
         await self._uvicorn.lifespan.shutdown()
 
 
-async def open_door(sio: Any, door: str, app: Any = None, port: int = 0, path: str = "socket.io") -> RunningServer:
+async def open_door(
+    sio: Any, door: str, app: Any = None, port: int = 0, path: str = "socket.io"
+) -> RunningServer:
     """Starts `sio` behind `door`; `app` is the host application that gets every other request."""
     if door == "standalone":
         assert app is None, "a standalone server has no host application"

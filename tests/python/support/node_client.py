@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .client import Client
-from .waiting import soon, until
+from .waiting import Mailbox, soon, until
 
 SCRIPT = Path(__file__).parent.parent / "node_client.mjs"
 
@@ -61,10 +62,9 @@ class NodeProcess:
             message = json.loads(line)
             loop = self._loop
             if loop is not None and not loop.is_closed():
-                try:
+                # The loop of a finished test may be closed between the check and the call.
+                with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(self._dispatch, message)
-                except RuntimeError:
-                    pass  # The loop of a finished test was closed between the check and the call.
 
     def _dispatch(self, message: dict[str, Any]) -> None:
         if "call" in message and "on" not in message:
@@ -98,7 +98,9 @@ class NodeProcess:
     def forget(self, client: NodeClient) -> None:
         self._clients.pop(client.name, None)
 
-    def call(self, client: str, event: str, args: tuple[Any, ...], timeout: float | None) -> asyncio.Future[Any]:
+    def call(
+        self, client: str, event: str, args: tuple[Any, ...], timeout: float | None
+    ) -> asyncio.Future[Any]:
         number = next(self._names)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._calls[number] = future
@@ -121,6 +123,8 @@ class NodeProcess:
 class NodeClient(Client):
     """One socket of socket.io-client."""
 
+    kind = "js"
+
     def __init__(self, process: NodeProcess, name: str, manager: str, version: int) -> None:
         super().__init__(name)
         self.process = process
@@ -128,6 +132,7 @@ class NodeClient(Client):
         self.version = version
         self._engine_sid: str | None = None
         self.recovered = False
+        self.heartbeats: Mailbox[None] = Mailbox(f"heartbeats of {name}")
         self._transport = ""
 
     def open(self, url: str, namespace: str = "/", auths: list[Any] | None = None, **options: Any) -> None:
@@ -154,6 +159,8 @@ class NodeClient(Client):
             self.hear_connect(message["sid"])
         elif kind == "upgrade":
             self._transport = message["transport"]
+        elif kind == "heartbeat":
+            self.heartbeats.put(None)
         elif kind == "connect_error":
             self.hear_refusal({key: unpack(message[key]) for key in ("message", "data") if key in message})
         elif kind == "disconnect":
@@ -185,7 +192,9 @@ class NodeClient(Client):
 
     async def call_within(self, timeout: float, event: str, *args: Any) -> tuple[Any, ...]:
         """Calls with the client's own timeout; asyncio.TimeoutError when the client gives up."""
-        return await soon(self.process.call(self.name, event, args, timeout), f"the end of the call {event!r}")
+        return await soon(
+            self.process.call(self.name, event, args, timeout), f"the end of the call {event!r}"
+        )
 
     async def answer(self, event: str, *args: Any) -> None:
         self.process.send("answer", client=self.name, event=event, args=pack(args))
@@ -203,6 +212,10 @@ class NodeClient(Client):
     def cut(self) -> None:
         """Loses the connection without a word to the server."""
         self.process.send("cut", client=self.name)
+
+    def expect_pings_within(self, milliseconds: int) -> None:
+        """Makes the client believe that the server promised a ping within this time."""
+        self.process.send("expectPings", client=self.name, milliseconds=milliseconds)
 
     def freeze(self) -> None:
         """Stops reading while the connection stays open."""

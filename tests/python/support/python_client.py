@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import socketio
@@ -13,6 +14,8 @@ from .waiting import soon
 
 class PythonClient(Client):
     """One AsyncClient in one namespace."""
+
+    kind = "python"
 
     def __init__(self, name: str, namespace: str = "/") -> None:
         super().__init__(name)
@@ -28,10 +31,9 @@ class PythonClient(Client):
 
     async def open(self, url: str, **options: Any) -> None:
         """Starts to connect; `connected()` or `refused()` tells how it ended."""
-        try:
+        # A failure is also reported to the connect_error handler.
+        with contextlib.suppress(socketio.exceptions.ConnectionError):
             await self.sio.connect(url, namespaces=[self.namespace], wait=False, **options)
-        except socketio.exceptions.ConnectionError:
-            pass  # Also reported to the connect_error handler.
 
     def _on_connect(self) -> None:
         self.hear_connect(self.sio.get_sid(self.namespace))

@@ -39,10 +39,16 @@ class Wire:
         self._session = aiohttp.ClientSession(auto_decompress=False)
 
     async def request(
-        self, method: str, query: dict[str, str], body: str | bytes | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        query: dict[str, str],
+        body: str | bytes | None = None,
+        headers: dict[str, str] | None = None,
     ) -> Answer:
         async def whole() -> Answer:
-            async with self._session.request(method, self.url, params=query, data=body, headers=headers) as answer:
+            async with self._session.request(
+                method, self.url, params=query, data=body, headers=headers
+            ) as answer:
                 return Answer(answer.status, answer.headers, await answer.read())
 
         return await soon(whole(), f"the answer to {method} {query}")
@@ -65,7 +71,9 @@ class Wire:
         params = {"EIO": "4", "transport": "websocket", **query}
         return RawWebSocket(
             await soon(
-                self._session.ws_connect(self.url, params=params, headers=headers, max_msg_size=0, compress=0),
+                self._session.ws_connect(
+                    self.url, params=params, headers=headers, max_msg_size=0, compress=0
+                ),
                 "the WebSocket handshake",
             )
         )
@@ -88,6 +96,7 @@ class PollingSession:
         self.wire = wire
         self.handshake = handshake
         self.sid: str = handshake["sid"]
+        self.seen: list[str] = []
         self._waiting: list[str] = []
 
     @property
@@ -98,7 +107,9 @@ class PollingSession:
         return await self.wire.request("GET", self.query, headers=headers)
 
     async def post(self, body: str | bytes, **headers: str) -> Answer:
-        return await self.wire.request("POST", self.query, body, {"Content-Type": "text/plain;charset=UTF-8", **headers})
+        return await self.wire.request(
+            "POST", self.query, body, {"Content-Type": "text/plain;charset=UTF-8", **headers}
+        )
 
     async def receive(self) -> str:
         """The next packet, whichever answer it came in."""
@@ -106,14 +117,23 @@ class PollingSession:
             answer = await self.poll()
             assert answer.status == 200, answer
             self._waiting = answer.packets
-        return self._waiting.pop(0)
+        self.seen.append(self._waiting.pop(0))
+        return self.seen[-1]
 
     async def join(self, namespace: str = "/", auth: Any = None) -> str:
         """Joins a namespace and returns the socket id."""
         assert (await self.post(connect_packet(namespace, auth))).status == 200
         packet = await self.receive()
-        assert packet.startswith("40"), packet
+        while not packet.startswith("40"):
+            # What the connect handler emits may come first.
+            assert packet.startswith("42"), packet
+            packet = await self.receive()
         return str(json.loads(packet[packet.index("{") :])["sid"])
+
+    async def read_all(self, count: int) -> None:
+        """Reads on until `count` packets came in all and none is left over."""
+        while self._waiting or len(self.seen) < count:
+            await self.receive()
 
     async def is_gone(self) -> bool:
         """Whether the server knows the session no more."""

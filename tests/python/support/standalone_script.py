@@ -1,0 +1,37 @@
+"""A whole program around a server: prints its port, serves until SIGINT, closes, and has to end by itself.
+
+Run as ``python -m support.standalone_script DOOR LOOP``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from .doors import open_door
+from .target import new_server
+
+
+async def main(door: str) -> None:
+    sio = new_server()
+
+    @sio.event
+    async def echo(sid, *args):
+        return args
+
+    server = await open_door(sio, door)
+    interrupted = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupted.set)
+    print(server.port, flush=True)
+    await interrupted.wait()
+    await server.stop()
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "uvloop":
+        import uvloop
+
+        uvloop.run(main(sys.argv[1]))
+    else:
+        asyncio.run(main(sys.argv[1]))
