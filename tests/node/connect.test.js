@@ -96,7 +96,7 @@ describe("connect", () => {
 
   test("a refused connection tells the client message and data", async () => {
     const server = await startServer();
-    server.io.use((socket, next) => {
+    server.io.use((_socket, next) => {
       const refusal = new Error("not today");
       refusal.data = { code: 7, hints: ["tomorrow", { at: "nine" }] };
       next(refusal);

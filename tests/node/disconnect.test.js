@@ -1,7 +1,18 @@
 "use strict";
 
 const {
-  POLLING, WEBSOCKET, barrier, connected, eventually, join, once, openPolling, openWebSocket, record, startServer, within,
+  POLLING,
+  WEBSOCKET,
+  barrier,
+  connected,
+  eventually,
+  join,
+  once,
+  openPolling,
+  openWebSocket,
+  record,
+  startServer,
+  within,
 } = require("./support");
 
 /** Runs `action` and returns the reasons that server and client give for the disconnect. */
@@ -85,7 +96,10 @@ describe("disconnect", () => {
     peer.send("42{");
     await gone;
     await peer.closeCode();
-    expect(order).toEqual([["error", true], ["disconnect", "forced close"]]);
+    expect(order).toEqual([
+      ["error", true],
+      ["disconnect", "forced close"],
+    ]);
   });
 
   test("a payload that cannot be decoded is a parse error", async () => {
@@ -135,10 +149,15 @@ describe("disconnect", () => {
       const pair = await server.pair();
       pair.socket.join(["a", "b"]);
       const order = [];
-      pair.socket.on("disconnecting", (reason) => order.push(["disconnecting", reason, pair.socket.rooms.size]));
+      pair.socket.on("disconnecting", (reason) =>
+        order.push(["disconnecting", reason, pair.socket.rooms.size]),
+      );
       pair.socket.on("disconnect", (reason) => order.push(["disconnect", reason, pair.socket.rooms.size]));
       const [reason] = await reasons(pair, () => action(pair));
-      expect(order).toEqual([["disconnecting", reason, 3], ["disconnect", reason, 0]]);
+      expect(order).toEqual([
+        ["disconnecting", reason, 3],
+        ["disconnect", reason, 0],
+      ]);
     }
   });
 
@@ -185,7 +204,11 @@ describe("disconnect", () => {
     client.io.engine.transport.ws.terminate();
     await eventually(() => counts.size === 3);
     await barrier(await server.connect());
-    expect([...counts.entries()].sort()).toEqual([["/", 1], ["/a", 1], ["/b", 1]]);
+    expect([...counts.entries()].sort()).toEqual([
+      ["/", 1],
+      ["/a", 1],
+      ["/b", 1],
+    ]);
     for (const name of names.slice(1)) expect(await server.io.of(name).fetchSockets()).toEqual([]);
   });
 

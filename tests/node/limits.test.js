@@ -1,7 +1,18 @@
 "use strict";
 
 const {
-  POLLING, WEBSOCKET, afterThisTest, barrier, eventually, ferrioOnly, once, openPolling, openTcp, openTcpWebSocket, openWebSocket, record,
+  POLLING,
+  WEBSOCKET,
+  afterThisTest,
+  barrier,
+  eventually,
+  ferrioOnly,
+  once,
+  openPolling,
+  openTcp,
+  openTcpWebSocket,
+  openWebSocket,
+  record,
   startServer,
 } = require("./support");
 
@@ -107,20 +118,39 @@ describe("limits", () => {
 
   test("a text packet between attachments closes its sender", async () => {
     const start = '452-["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]';
-    await expectClosed(await startGuarded(), [[start, Buffer.from("x"), '42["y"]'], [start, start], [start, "41"]]);
+    await expectClosed(await startGuarded(), [
+      [start, Buffer.from("x"), '42["y"]'],
+      [start, start],
+      [start, "41"],
+    ]);
   });
 
   test("a placeholder that points nowhere closes its sender", async () => {
-    const nowhere = [1, -1, 1e9, '"0"', "null"].map((num) => [`451-["x",{"_placeholder":true,"num":${num}}]`, Buffer.from("x")]);
+    const nowhere = [1, -1, 1e9, '"0"', "null"].map((num) => [
+      `451-["x",{"_placeholder":true,"num":${num}}]`,
+      Buffer.from("x"),
+    ]);
     await expectClosed(await startGuarded(), nowhere);
   });
 
   test("events named error, connect, disconnect and newListener do no harm", async () => {
     const guarded = await startGuarded();
     const disconnects = [];
-    guarded.server.io.on("connection", (socket) => socket.on("disconnect", (...args) => disconnects.push(args)));
-    const names = ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
-    await expectClosed(guarded, names.map((name) => `42["${name}","forged"]`));
+    guarded.server.io.on("connection", (socket) =>
+      socket.on("disconnect", (...args) => disconnects.push(args)),
+    );
+    const names = [
+      "connect",
+      "connect_error",
+      "disconnect",
+      "disconnecting",
+      "newListener",
+      "removeListener",
+    ];
+    await expectClosed(
+      guarded,
+      names.map((name) => `42["${name}","forged"]`),
+    );
     expect(disconnects.map(([reason]) => reason)).toEqual(names.map(() => "forced close"));
     const peer = await openWebSocket(guarded.server);
     peer.send('42["error",{"message":"forged"}]');
@@ -130,12 +160,31 @@ describe("limits", () => {
   });
 
   test("an event name that is no text closes its sender", async () => {
-    await expectClosed(await startGuarded(), ["42[]", "42[null]", "42[{}]", "42[[]]", "42[true]", '42{"0":"x"}', '42"x"']);
+    await expectClosed(await startGuarded(), [
+      "42[]",
+      "42[null]",
+      "42[{}]",
+      "42[[]]",
+      "42[true]",
+      '42{"0":"x"}',
+      '42"x"',
+    ]);
   });
 
   test("invalid JSON closes its sender", async () => {
     await expectClosed(await startGuarded(), [
-      '42["a"', '42["a",]', "42['a']", '42["a"]x', '42["a",NaN]', '42["a",01]', '42["a",\u00a01]', '42["\u0001"]', '42["\\x41"]', "421{", "43[", '431"x"',
+      '42["a"',
+      '42["a",]',
+      "42['a']",
+      '42["a"]x',
+      '42["a",NaN]',
+      '42["a",01]',
+      '42["a",\u00a01]',
+      '42["\u0001"]',
+      '42["\\x41"]',
+      "421{",
+      "43[",
+      '431"x"',
     ]);
   });
 
@@ -163,7 +212,15 @@ describe("limits", () => {
   });
 
   test("an unknown Socket.IO packet type closes its sender", async () => {
-    await expectClosed(await startGuarded(), ["47", "48[]", "49", '4x["a"]', "4-1", '44{"message":"forged"}', "4😀"]);
+    await expectClosed(await startGuarded(), [
+      "47",
+      "48[]",
+      "49",
+      '4x["a"]',
+      "4-1",
+      '44{"message":"forged"}',
+      "4😀",
+    ]);
   });
 
   test("an overlong ack id does no harm", async () => {
@@ -241,7 +298,9 @@ describe("limits", () => {
     const session = await openPolling(server);
     for (const query of ["", `&sid=${session.sid}`]) {
       const connection = await openTcp(server);
-      connection.write(`GET /socket.io/?EIO=4&transport=websocket${query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnec`);
+      connection.write(
+        `GET /socket.io/?EIO=4&transport=websocket${query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnec`,
+      );
     }
     const probing = await openWebSocket(server, { sid: session.sid });
     await session.post('421["barrier"]');
@@ -296,7 +355,8 @@ ferrioOnly("the official server leaves the number of fragments to its WebSocket 
     const { server, unharmed } = await startGuarded({ limits: { maxFragments: 100 } });
     const fine = await openTcpWebSocket(server);
     const packet = '421["barrier"]';
-    for (const [n, byte] of [...packet].entries()) fine.frame(n === 0 ? 1 : 0, byte, { fin: n === packet.length - 1 });
+    for (const [n, byte] of [...packet].entries())
+      fine.frame(n === 0 ? 1 : 0, byte, { fin: n === packet.length - 1 });
     await eventually(() => fine.messages().includes("431[]"));
     const peer = await openTcpWebSocket(server);
     for (let n = 0; n < 1000; n += 1) peer.frame(n === 0 ? 1 : 0, "x", { fin: false });

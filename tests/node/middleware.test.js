@@ -6,16 +6,16 @@ describe("middleware", () => {
   test("middleware runs in order of registration", async () => {
     const server = await startServer();
     const order = [];
-    server.io.use((socket, next) => {
+    server.io.use((_socket, next) => {
       order.push(1);
       setImmediate(next);
     });
-    server.io.use(async (socket, next) => {
+    server.io.use(async (_socket, next) => {
       await null;
       order.push(2);
       next();
     });
-    server.io.use((socket, next) => {
+    server.io.use((_socket, next) => {
       order.push(3);
       next();
     });
@@ -26,8 +26,8 @@ describe("middleware", () => {
 
   test("the first refusal stops the chain", async () => {
     const server = await startServer();
-    const later = jest.fn((socket, next) => next());
-    server.io.use((socket, next) => next(new Error("first")));
+    const later = jest.fn((_socket, next) => next());
+    server.io.use((_socket, next) => next(new Error("first")));
     server.io.use(later);
     const client = server.client();
     expect((await once(client, "connect_error"))[0].message).toBe("first");
@@ -37,7 +37,7 @@ describe("middleware", () => {
 
   test("a refusal carries message and data", async () => {
     const server = await startServer();
-    server.watch("/guarded").use((socket, next) => {
+    server.watch("/guarded").use((_socket, next) => {
       next(Object.assign(new Error("größe"), { data: { code: 1, list: [null, "ü"] } }));
     });
     const client = server.client("/guarded");
@@ -65,7 +65,7 @@ describe("middleware", () => {
 
   test("middleware of one namespace does not guard another", async () => {
     const server = await startServer();
-    server.io.use((socket, next) => next(new Error("main is closed")));
+    server.io.use((_socket, next) => next(new Error("main is closed")));
     server.watch("/open");
     const refused = server.client();
     expect((await once(refused, "connect_error"))[0].message).toBe("main is closed");

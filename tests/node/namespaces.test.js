@@ -187,7 +187,7 @@ describe("namespaces", () => {
 
   test("a function that refuses a namespace leaves it unknown", async () => {
     const server = await startServer();
-    server.io.of((name, auth, next) => next(name === "/error" ? new Error("no") : null, false));
+    server.io.of((name, _auth, next) => next(name === "/error" ? new Error("no") : null, false));
     for (const name of ["/refused", "/error"]) {
       const client = server.client(name);
       expect((await once(client, "connect_error"))[0].message).toBe("Invalid namespace");

@@ -1,7 +1,16 @@
 "use strict";
 
 const {
-  POLLING, WEBSOCKET, barrier, connected, eventually, ferrioOnly, once, openWebSocket, record, startServer,
+  POLLING,
+  WEBSOCKET,
+  barrier,
+  connected,
+  eventually,
+  ferrioOnly,
+  once,
+  openWebSocket,
+  record,
+  startServer,
 } = require("./support");
 
 const RECOVERY = { connectionStateRecovery: { maxDisconnectionDuration: 60000 } };
@@ -115,7 +124,13 @@ describe("recovery", () => {
 
   test("an unknown private session id starts a new session", async () => {
     const server = await startServer(RECOVERY);
-    for (const session of [{ pid: "unknown", offset: "x" }, { pid: "unknown" }, { pid: 1, offset: {} }, { pid: null }, { pid: "__proto__", offset: "" }]) {
+    for (const session of [
+      { pid: "unknown", offset: "x" },
+      { pid: "unknown" },
+      { pid: 1, offset: {} },
+      { pid: null },
+      { pid: "__proto__", offset: "" },
+    ]) {
       const { pid, sid } = await resume(server, session);
       expect(pid).toMatch(/^[\w-]{20}$/);
       expect(sid).toMatch(/^[\w-]{20}$/);
@@ -145,13 +160,15 @@ describe("recovery", () => {
       server.io.emit("bytes", Buffer.from("one"), { two: Buffer.from("two") });
       await comeBack(server, pair);
       await barrier(pair.client);
-      expect(heard.map((event) => event.slice(0, 3))).toStrictEqual([["bytes", Buffer.from("one"), { two: Buffer.from("two") }]]);
+      expect(heard.map((event) => event.slice(0, 3))).toStrictEqual([
+        ["bytes", Buffer.from("one"), { two: Buffer.from("two") }],
+      ]);
     }
   });
 
   test("middleware is skipped for a recovered client by default", async () => {
     const server = await startServer(RECOVERY);
-    const middleware = jest.fn((socket, next) => next());
+    const middleware = jest.fn((_socket, next) => next());
     server.io.use(middleware);
     const pair = await recoverablePair(server);
     await cut(pair);
@@ -160,9 +177,11 @@ describe("recovery", () => {
   });
 
   test("middleware runs for a recovered client when so configured", async () => {
-    const server = await startServer({ connectionStateRecovery: { maxDisconnectionDuration: 60000, skipMiddlewares: false } });
+    const server = await startServer({
+      connectionStateRecovery: { maxDisconnectionDuration: 60000, skipMiddlewares: false },
+    });
     let banned = false;
-    server.io.use((socket, next) => next(banned ? new Error("banned") : undefined));
+    server.io.use((_socket, next) => next(banned ? new Error("banned") : undefined));
     const pair = await recoverablePair(server);
     await cut(pair);
     banned = true;
@@ -201,41 +220,47 @@ ferrioOnly("the official server needs a first event to know where the client sta
   });
 });
 
-ferrioOnly("the official server forgets the offset of a client that heard nothing for longer than the recovery window", () => {
-  test("a client that was idle for long is recovered", async () => {
-    const server = await startServer({ connectionStateRecovery: { maxDisconnectionDuration: 1000 } });
-    const pair = await recoverablePair(server);
-    const heard = record(pair.client);
-    const idleUntil = Date.now() + 2500;
-    await eventually(() => Date.now() > idleUntil);
-    await cut(pair);
-    server.io.emit("missed");
-    const again = await comeBack(server, pair);
-    await barrier(pair.client);
-    expect(again.recovered).toBe(true);
-    expect(heard.map(([event]) => event)).toEqual(["missed"]);
-  });
-});
-
-ferrioOnly("the client takes the last text of any event for an offset, and the official server gives volatile events none", () => {
-  test("a volatile event's last text is not taken for an offset", async () => {
-    const server = await startServer(RECOVERY);
-    const pair = await recoverablePair(server);
-    await eventually(async () => {
+ferrioOnly(
+  "the official server forgets the offset of a client that heard nothing for longer than the recovery window",
+  () => {
+    test("a client that was idle for long is recovered", async () => {
+      const server = await startServer({ connectionStateRecovery: { maxDisconnectionDuration: 1000 } });
+      const pair = await recoverablePair(server);
+      const heard = record(pair.client);
+      const idleUntil = Date.now() + 2500;
+      await eventually(() => Date.now() > idleUntil);
+      await cut(pair);
+      server.io.emit("missed");
+      const again = await comeBack(server, pair);
       await barrier(pair.client);
-      const heard = once(pair.client, "volatile", 200);
-      pair.socket.volatile.emit("volatile", "a text");
-      return heard;
+      expect(again.recovered).toBe(true);
+      expect(heard.map(([event]) => event)).toEqual(["missed"]);
     });
-    const heard = record(pair.client);
-    await cut(pair);
-    server.io.emit("missed");
-    const again = await comeBack(server, pair);
-    await barrier(pair.client);
-    expect(again.recovered).toBe(true);
-    expect(heard.map(([event]) => event)).toEqual(["missed"]);
-  });
-});
+  },
+);
+
+ferrioOnly(
+  "the client takes the last text of any event for an offset, and the official server gives volatile events none",
+  () => {
+    test("a volatile event's last text is not taken for an offset", async () => {
+      const server = await startServer(RECOVERY);
+      const pair = await recoverablePair(server);
+      await eventually(async () => {
+        await barrier(pair.client);
+        const heard = once(pair.client, "volatile", 200);
+        pair.socket.volatile.emit("volatile", "a text");
+        return heard;
+      });
+      const heard = record(pair.client);
+      await cut(pair);
+      server.io.emit("missed");
+      const again = await comeBack(server, pair);
+      await barrier(pair.client);
+      expect(again.recovered).toBe(true);
+      expect(heard.map(([event]) => event)).toEqual(["missed"]);
+    });
+  },
+);
 
 ferrioOnly("the official in-memory adapter keeps a restored session for others to restore again", () => {
   test("a private session id works once", async () => {

@@ -7,8 +7,27 @@ const { promisify } = require("node:util");
 const express = require("express");
 const { WebSocketServer } = require("ws");
 const {
-  POLLING, RawWebSocket, UPGRADE, WEBSOCKET, afterThisTest, barrier, connected, deferred, eventually, ferrioOnly, once, openPolling, openWebSocket, portOf,
-  record, request, startServer, TestServer, underTest, upgraded, within,
+  POLLING,
+  RawWebSocket,
+  UPGRADE,
+  WEBSOCKET,
+  afterThisTest,
+  barrier,
+  connected,
+  deferred,
+  eventually,
+  ferrioOnly,
+  once,
+  openPolling,
+  openWebSocket,
+  portOf,
+  record,
+  request,
+  startServer,
+  TestServer,
+  underTest,
+  upgraded,
+  within,
 } = require("./support");
 
 const TRANSPORTS = [WEBSOCKET, POLLING, UPGRADE];
@@ -53,7 +72,9 @@ describe("server", () => {
         answer(text);
       });
     });
-    const clients = await Promise.all([...TRANSPORTS, ...TRANSPORTS].map((transport) => server.connect("/", transport)));
+    const clients = await Promise.all(
+      [...TRANSPORTS, ...TRANSPORTS].map((transport) => server.connect("/", transport)),
+    );
     const gone = clients.map((client) => once(client, "disconnect"));
     let answers = 0;
     for (const client of clients) {
@@ -135,7 +156,11 @@ describe("server", () => {
     const hello = await request(server, "/hello");
     expect([hello.status, hello.text]).toEqual([200, "hello"]);
     const body = JSON.stringify({ text: "größe" });
-    const echo = await request(server, "/echo", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+    const echo = await request(server, "/echo", {
+      method: "POST",
+      body,
+      headers: { "Content-Type": "application/json" },
+    });
     expect(echo.text).toBe(body);
     expect((await request(server, "/socket.ioo/")).status).toBe(404);
     expect((await request(server, "/unknown")).status).toBe(404);
@@ -162,7 +187,9 @@ describe("server", () => {
     const others = new WebSocketServer({ noServer: true });
     httpServer.on("upgrade", (asked, socket, head) => {
       if (asked.url !== "/own") return;
-      others.handleUpgrade(asked, socket, head, (peer) => peer.on("message", (data) => peer.send(`own ${data}`)));
+      others.handleUpgrade(asked, socket, head, (peer) =>
+        peer.on("message", (data) => peer.send(`own ${data}`)),
+      );
     });
     const io = new underTest.Server(httpServer);
     const server = new TestServer(io, httpServer, httpServer.address().port);
@@ -181,7 +208,9 @@ describe("server", () => {
   test("three hundred clients are connected at once and each gets its own answer", async () => {
     const server = await startServer();
     server.io.on("connection", (socket) => socket.on("whoami", (answer) => answer(socket.id)));
-    const clients = await Promise.all(Array.from({ length: 300 }, (_, n) => server.connect("/", n % 5 ? WEBSOCKET : POLLING)));
+    const clients = await Promise.all(
+      Array.from({ length: 300 }, (_, n) => server.connect("/", n % 5 ? WEBSOCKET : POLLING)),
+    );
     const answers = await Promise.all(clients.map((client) => client.emitWithAck("whoami")));
     expect(answers).toEqual(clients.map(({ id }) => id));
     expect(await server.io.fetchSockets()).toHaveLength(300);
@@ -189,7 +218,9 @@ describe("server", () => {
 
   test("three hundred clients hear one broadcast", async () => {
     const server = await startServer();
-    const clients = await Promise.all(Array.from({ length: 300 }, (_, n) => server.connect("/", n % 5 ? WEBSOCKET : POLLING)));
+    const clients = await Promise.all(
+      Array.from({ length: 300 }, (_, n) => server.connect("/", n % 5 ? WEBSOCKET : POLLING)),
+    );
     const heard = clients.map((client) => once(client, "all"));
     server.io.emit("all", { n: 1 });
     for (const args of await Promise.all(heard)) expect(args).toEqual([{ n: 1 }]);
@@ -199,7 +230,9 @@ describe("server", () => {
     const server = await startServer();
     server.io.on("connection", (socket) => socket.join(["room", `own ${socket.id}`]));
     for (let round = 0; round < 10; round += 1) {
-      const clients = await Promise.all(Array.from({ length: 15 }, (_, n) => server.connect("/", TRANSPORTS[n % 3])));
+      const clients = await Promise.all(
+        Array.from({ length: 15 }, (_, n) => server.connect("/", TRANSPORTS[n % 3])),
+      );
       for (const [n, client] of clients.entries()) {
         if (n % 2) client.disconnect();
         else client.io.engine.close();
@@ -218,7 +251,12 @@ describe("server", () => {
     servers.forEach(({ io }, n) => io.emit("all", n));
     servers.forEach(({ io }, n) => io.to("room").emit("room", n));
     await barrier(...pairs.map(({ client }) => client));
-    expect(heard).toEqual(servers.map((_, n) => [["all", n], ["room", n]]));
+    expect(heard).toEqual(
+      servers.map((_, n) => [
+        ["all", n],
+        ["room", n],
+      ]),
+    );
     await servers[0].close();
     await barrier(pairs[1].client, pairs[2].client);
   });
@@ -234,12 +272,15 @@ describe("server", () => {
   test("two servers share one HTTP server on different paths", async () => {
     const httpServer = await hostServer();
     const servers = ["/one", "/two"].map((own) => {
-      const server = new TestServer(new underTest.Server(httpServer, { path: own }), httpServer, httpServer.address().port);
-      afterThisTest(() => server.close());
-      return { own, server };
+      const io = new underTest.Server(httpServer, { path: own });
+      return { own, server: new TestServer(io, httpServer, httpServer.address().port) };
     });
+    // The HTTP server, which the first to close closes, waits for the connections of both.
+    afterThisTest(() => Promise.all(servers.map(({ server }) => server.close())));
     for (const transport of TRANSPORTS) {
-      const clients = await Promise.all(servers.map(({ own, server }) => server.connect("/", { path: own, ...transport })));
+      const clients = await Promise.all(
+        servers.map(({ own, server }) => server.connect("/", { path: own, ...transport })),
+      );
       const heard = clients.map(record);
       servers.forEach(({ own, server }) => server.io.emit("from", own));
       await barrier(...clients);
@@ -253,13 +294,21 @@ describe("server", () => {
 
   test("an exception in a handler has the documented fate", async () => {
     expect(await run("throws.js", "throw")).toBe("uncaughtException: from a listener; still serving");
-    expect(await run("throws.js", "reject")).toBe("unhandledRejection: from an async listener; still serving");
-    expect(await run("throws.js", "connection")).toBe("uncaughtException: from the connection handler; still serving");
+    expect(await run("throws.js", "reject")).toBe(
+      "unhandledRejection: from an async listener; still serving",
+    );
+    expect(await run("throws.js", "connection")).toBe(
+      "uncaughtException: from the connection handler; still serving",
+    );
   });
 
   test("a client reconnects to a server that listens again", async () => {
     const server = await startServer();
-    const client = server.client("/", { reconnection: true, reconnectionDelay: 20, reconnectionDelayMax: 50 });
+    const client = server.client("/", {
+      reconnection: true,
+      reconnectionDelay: 20,
+      reconnectionDelayMax: 50,
+    });
     await connected(client);
     const first = client.id;
     const back = new Promise((resolve) => server.io.on("connection", resolve));

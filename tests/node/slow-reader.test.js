@@ -1,6 +1,16 @@
 "use strict";
 
-const { POLLING, WEBSOCKET, barrier, eventually, ferrioOnly, once, openTcpWebSocket, record, startServer } = require("./support");
+const {
+  POLLING,
+  WEBSOCKET,
+  barrier,
+  eventually,
+  ferrioOnly,
+  once,
+  openTcpWebSocket,
+  record,
+  startServer,
+} = require("./support");
 
 /** Far more than the kernel's buffers of a loopback connection take in. */
 const CHUNK = "x".repeat(64 * 1024);

@@ -41,6 +41,15 @@ async function exchange({ client, socket }, enough, wrap = (n) => n) {
   return { up, down, sent };
 }
 
+/** Becomes true when the connection has run over WebSocket for some turns of the event loop. */
+function upgradedFor(turns, { engine }) {
+  let left = turns;
+  return () => {
+    if (engine.transport.name === "websocket") left -= 1;
+    return left < 0;
+  };
+}
+
 /** Runs events and acks in both directions. */
 async function checkTraffic({ client, socket }) {
   socket.on("ask", (value, answer) => answer(`server ${value}`));
@@ -86,12 +95,7 @@ describe("transports", () => {
   test("an upgrade under traffic in both directions loses and reorders nothing", async () => {
     const server = await startServer();
     const pair = await server.pair("/", UPGRADE);
-    const { engine } = pair.client.io;
-    let after = 0;
-    const { up, down, sent } = await exchange(
-      pair,
-      () => engine.transport.name === "websocket" && (after += 1) > 100,
-    );
+    const { up, down, sent } = await exchange(pair, upgradedFor(100, pair.client.io));
     expect(up).toEqual(upTo(sent));
     expect(down).toEqual(upTo(sent));
     expect(pair.socket.conn.transport.name).toBe("websocket");
@@ -102,12 +106,7 @@ describe("transports", () => {
     await Promise.all(
       Array.from({ length: 20 }, async () => {
         const pair = await server.pair("/", UPGRADE);
-        const { engine } = pair.client.io;
-        let after = 0;
-        const { up, down, sent } = await exchange(
-          pair,
-          () => engine.transport.name === "websocket" && (after += 1) > 20,
-        );
+        const { up, down, sent } = await exchange(pair, upgradedFor(20, pair.client.io));
         expect(up).toEqual(upTo(sent));
         expect(down).toEqual(upTo(sent));
       }),
@@ -117,11 +116,8 @@ describe("transports", () => {
   test("bytes sent during an upgrade arrive whole and in order", async () => {
     const server = await startServer();
     const pair = await server.pair("/", UPGRADE);
-    const { engine } = pair.client.io;
-    let after = 0;
     const wrap = (n) => ({ n, bytes: Buffer.from(`bytes ${n}`) });
-    const enough = () => engine.transport.name === "websocket" && (after += 1) > 20;
-    const { up, down, sent } = await exchange(pair, enough, wrap);
+    const { up, down, sent } = await exchange(pair, upgradedFor(20, pair.client.io), wrap);
     expect(up).toStrictEqual(upTo(sent).map(wrap));
     expect(down).toStrictEqual(upTo(sent).map(wrap));
   });

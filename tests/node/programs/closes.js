@@ -27,7 +27,8 @@ async function main() {
   await serve(attached, httpServer.address().port);
 
   const listening = new underTest.Server(0);
-  if (!listening.httpServer.listening) await new Promise((resolve) => listening.httpServer.once("listening", resolve));
+  if (!listening.httpServer.listening)
+    await new Promise((resolve) => listening.httpServer.once("listening", resolve));
   await serve(listening, listening.httpServer.address().port);
 
   // A server that was never attached holds nothing either.

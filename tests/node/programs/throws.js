@@ -29,7 +29,10 @@ io.on("connection", (socket) => {
 });
 
 httpServer.listen(0, "127.0.0.1", async () => {
-  const client = connect(`http://127.0.0.1:${httpServer.address().port}`, { transports: ["websocket"], reconnection: false });
+  const client = connect(`http://127.0.0.1:${httpServer.address().port}`, {
+    transports: ["websocket"],
+    reconnection: false,
+  });
   if (way !== "connection") client.emit(way);
   process.stdout.write(await client.emitWithAck("ask"));
   await io.close();

@@ -18,8 +18,15 @@ function open(url, name, options) {
     ...WEBSOCKET,
     ...options,
   });
-  afterThisTest(() => client.io._close());
+  afterThisTest(() => closed(client, () => client.io._close()));
   return client;
+}
+
+/** Runs `close` and waits for the end of the client's connection: over long-polling its goodbye is a request of its own. */
+async function closed(client, close) {
+  const { engine } = client.io;
+  close();
+  if (engine?.readyState === "closing") await once(engine, "close");
 }
 
 /** Waits for the connect event, or fails with what the server said. */
@@ -61,4 +68,4 @@ function barrier(...clients) {
   return Promise.all(clients.map((client) => client.timeout(10000).emitWithAck("barrier")));
 }
 
-module.exports = { POLLING, WEBSOCKET, UPGRADE, open, connected, join, upgraded, record, barrier };
+module.exports = { POLLING, WEBSOCKET, UPGRADE, open, closed, connected, join, upgraded, record, barrier };

@@ -163,7 +163,7 @@ function refusedWebSocket(server, path) {
   const outcome = new Promise((resolve, reject) => {
     socket.once("open", () => reject(new Error("the WebSocket was accepted")));
     socket.once("error", () => {});
-    socket.once("unexpected-response", (sent, response) => {
+    socket.once("unexpected-response", (_sent, response) => {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
       response.on("end", () =>
@@ -174,4 +174,12 @@ function refusedWebSocket(server, path) {
   return within(outcome, "the refusal").finally(() => socket.terminate());
 }
 
-module.exports = { SEPARATOR, PollingSession, RawWebSocket, openPolling, openWebSocket, refusedWebSocket, request };
+module.exports = {
+  SEPARATOR,
+  PollingSession,
+  RawWebSocket,
+  openPolling,
+  openWebSocket,
+  refusedWebSocket,
+  request,
+};

@@ -78,7 +78,9 @@ class TestServer {
  * Starts a server. `options` are those of the package's `Server`; `routes` is the request listener of the host application.
  */
 async function startServer(options = {}, { routes, door = DOOR } = {}) {
-  const server = door === "listen" && !routes ? await listen(options) : await attach(options, routes);
+  // The official server writes its defaults into the object that it is given.
+  const own = { ...options };
+  const server = door === "listen" && !routes ? await listen(own) : await attach(own, routes);
   afterThisTest(() => server.close());
   return server;
 }
