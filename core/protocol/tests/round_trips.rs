@@ -1,5 +1,4 @@
 //! Whatever is encoded decodes to itself, and no bytes make a decoder fail otherwise than by an error.
-#![expect(clippy::unwrap_used, reason = "a round trip that fails is a failed test")]
 
 use bytes::Bytes;
 use ferrio_protocol::{
