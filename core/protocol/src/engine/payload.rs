@@ -177,6 +177,15 @@ fn utf16_boundary(text: &str, n_units: usize) -> Option<usize> {
 }
 
 /// Builds the body of one answer, packet by packet.
+///
+/// ```
+/// use ferrio_protocol::engine::{Protocol, payload::PayloadEncoder};
+///
+/// let mut encoder = PayloadEncoder::new(Protocol::V4, true);
+/// encoder.push_text("2");
+/// encoder.push_binary(&[1, 2, 3]);
+/// assert_eq!(encoder.finish(), (b"2\x1ebAQID".to_vec(), false));
+/// ```
 #[derive(Debug)]
 pub struct PayloadEncoder {
     protocol: Protocol,

@@ -25,6 +25,28 @@ use crate::engine::{Data, Packet, PacketType, Protocol, TransportKind};
 /// - [`Action::Closed`] comes exactly once and last. After it every input is ignored.
 /// - Messages are not sent through the session: they go by [`transport`](Self::transport), which is the old one
 ///   until the action `Upgraded`.
+///
+/// ```
+/// use std::time::Instant;
+/// use ferrio_protocol::engine::{
+///     Action, CloseReason, Data, Protocol, Session, SessionConfig, TransportKind::WebSocket, decode_text,
+/// };
+///
+/// let mut now = Instant::now();
+/// let mut session = Session::new(SessionConfig::default(), Protocol::V4, WebSocket, now);
+/// let packet = decode_text(Protocol::V4, "4hello")?;
+/// assert_eq!(session.receive(WebSocket, packet, now), Some(Data::Text("hello")));
+///
+/// // The client falls silent: it is sent a ping, does not answer, and is given up.
+/// let mut actions = Vec::new();
+/// while let Some(due) = session.poll_timeout() {
+///     now = due;
+///     session.handle_timeout(now);
+///     actions.extend(std::iter::from_fn(|| session.poll_action()));
+/// }
+/// assert!(matches!(actions[..], [Action::Send { .. }, Action::Closed(CloseReason::PingTimeout)]));
+/// # Ok::<(), ferrio_protocol::engine::DecodeError>(())
+/// ```
 #[derive(Debug)]
 pub struct Session {
     protocol: Protocol,
@@ -59,6 +81,13 @@ impl Default for SessionConfig {
             upgrade_timeout: Duration::from_secs(10),
             allow_upgrades: true,
         }
+    }
+}
+
+impl SessionConfig {
+    /// How long a client of revision 3 may take from one ping to the next.
+    const fn ping_patience(&self) -> Duration {
+        self.ping_interval.saturating_add(self.ping_timeout)
     }
 }
 
@@ -196,8 +225,8 @@ impl Session {
     /// Starts an open session. Sending the [`handshake`](crate::engine::handshake) is up to the owner.
     pub fn new(config: SessionConfig, protocol: Protocol, transport: TransportKind, now: Instant) -> Self {
         let heartbeat = match protocol {
-            Protocol::V4 => Heartbeat::Quiet(now + config.ping_interval),
-            Protocol::V3 => Heartbeat::AwaitingPing(now + config.ping_interval + config.ping_timeout),
+            Protocol::V4 => Heartbeat::Quiet(later(now, config.ping_interval)),
+            Protocol::V3 => Heartbeat::AwaitingPing(later(now, config.ping_patience())),
         };
         Self {
             protocol,
@@ -258,7 +287,8 @@ impl Session {
         if !self.config.allow_upgrades {
             return Err(UpgradeRefused::NotAllowed);
         }
-        self.upgrade = Upgrade::Running { deadline: now + self.config.upgrade_timeout, is_probed: false };
+        self.upgrade =
+            Upgrade::Running { deadline: later(now, self.config.upgrade_timeout), is_probed: false };
         Ok(())
     }
 
@@ -317,7 +347,7 @@ impl Session {
         match self.heartbeat {
             Heartbeat::Quiet(_) => {
                 self.send(self.transport, ControlPacket::Ping);
-                let deadline = now + self.config.ping_timeout;
+                let deadline = later(now, self.config.ping_timeout);
                 self.heartbeat = Heartbeat::AwaitingPong { deadline, is_put_off: false };
             }
             Heartbeat::AwaitingPong { .. } | Heartbeat::AwaitingPing(_) => {
@@ -378,9 +408,9 @@ impl Session {
         // for it starts anew. (The official server forgets the deadline here, and then never times out.)
         match &mut self.heartbeat {
             Heartbeat::Quiet(_) => {}
-            Heartbeat::AwaitingPong { deadline, .. } => *deadline = now + self.config.ping_timeout,
+            Heartbeat::AwaitingPong { deadline, .. } => *deadline = later(now, self.config.ping_timeout),
             Heartbeat::AwaitingPing(deadline) => {
-                *deadline = now + self.config.ping_interval + self.config.ping_timeout;
+                *deadline = later(now, self.config.ping_patience());
             }
         }
         self.actions.push_back(Action::Upgraded);
@@ -397,12 +427,11 @@ impl Session {
         match (self.protocol, kind) {
             (Protocol::V3, PacketType::Ping) => {
                 self.send(self.transport, ControlPacket::Pong);
-                self.heartbeat =
-                    Heartbeat::AwaitingPing(now + self.config.ping_interval + self.config.ping_timeout);
+                self.heartbeat = Heartbeat::AwaitingPing(later(now, self.config.ping_patience()));
             }
             // A pong that nobody asked for counts as a sign of life, too: it moves the next ping.
             (Protocol::V4, PacketType::Pong) => {
-                self.heartbeat = Heartbeat::Quiet(now + self.config.ping_interval);
+                self.heartbeat = Heartbeat::Quiet(later(now, self.config.ping_interval));
             }
             // A heartbeat in the wrong direction.
             _ => self.close(CloseReason::TransportError),
@@ -413,7 +442,7 @@ impl Session {
     fn put_off_ping_timeout(&mut self, kind: PacketType, now: Instant) {
         if kind != PacketType::Pong {
             self.heartbeat =
-                Heartbeat::AwaitingPong { deadline: now + self.config.ping_timeout, is_put_off: true };
+                Heartbeat::AwaitingPong { deadline: later(now, self.config.ping_timeout), is_put_off: true };
         }
     }
 
@@ -431,6 +460,13 @@ impl Heartbeat {
         }
     }
 }
+
+/// Adds without overflow: for a session, a century is for ever.
+fn later(now: Instant, by: Duration) -> Instant {
+    now.checked_add(by).unwrap_or_else(|| now + CENTURY)
+}
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,16 @@ use crate::{
 ///
 /// The data is checked as well, so that whoever parses it later, in whatever language, cannot fail.
 ///
+/// ```
+/// use ferrio_protocol::socket::{Limits, Revision, decode};
+///
+/// let packet = decode(Revision::V5, r#"2/chat,7["message",{"text":"hi"}]"#, &Limits::default())?;
+/// assert_eq!((packet.namespace, packet.id), ("/chat", Some(7)));
+/// assert_eq!(packet.event().as_deref(), Some("message"));
+/// assert_eq!(packet.data, Some(r#"["message",{"text":"hi"}]"#));
+/// # Ok::<(), ferrio_protocol::socket::DecodeError>(())
+/// ```
+///
 /// # Errors
 /// See [`DecodeError`].
 pub fn decode<'a>(revision: Revision, text: &'a str, limits: &Limits) -> Result<Packet<'a>, DecodeError> {

@@ -287,3 +287,19 @@ fn upgrades_can_be_forbidden() {
     assert_eq!(client.request_upgrade(), Err(UpgradeRefused::NotAllowed));
     assert_eq!(client.actions(), []);
 }
+
+#[test]
+fn times_without_end_are_no_fault() {
+    let config = SessionConfig {
+        ping_interval: Duration::MAX,
+        ping_timeout: Duration::MAX,
+        upgrade_timeout: Duration::MAX,
+        allow_upgrades: true,
+    };
+    for protocol in [Protocol::V3, Protocol::V4] {
+        let mut client = Client::with_config(config, protocol, Polling);
+        client.request_upgrade().unwrap();
+        assert_eq!(client.wait(1_000_000), []);
+        assert!(client.session.is_open());
+    }
+}

@@ -254,3 +254,33 @@ fn write_float(out: &mut String, number: f64) {
     // Writing to a string cannot fail.
     let _ = if is_handy { write!(out, "{number}") } else { write!(out, "{number:e}") };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attachments_share_the_memory_of_the_frame() {
+        let frame = Bytes::from_static(b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data\x92\xa1a\xc4\x03xyz");
+        let packet = decode(&frame, &Limits::default()).unwrap();
+        assert_eq!(packet.attachments, [&b"xyz"[..]]);
+        assert_eq!(packet.attachments[0].as_ptr(), frame[frame.len() - 3..].as_ptr());
+    }
+
+    #[test]
+    fn bounds_are_those_of_the_limits() {
+        // A placeholder is an object, and so is a level.
+        let limits = Limits { max_attachments: 1, max_depth: 3, max_namespace: 1, ..Limits::default() };
+        let event = |namespace: &[u8], data: &[u8]| {
+            let parts = [b"\x83\xa4type\x02\xa3nsp", namespace, b"\xa4data", data];
+            decode(&Bytes::from(parts.concat()), &limits).map(|_| ())
+        };
+        assert_eq!(event(b"\xa1/", b"\x92\xa1a\x91\xc4\x00"), Ok(()));
+        assert_eq!(event(b"\xa2/a", b"\x91\xa1a"), Err(PacketError::NamespaceTooLong.into()));
+        assert_eq!(event(b"\xa1/", b"\x92\xa1a\x91\x91\x90"), Err(PacketError::TooDeep.into()));
+        assert_eq!(
+            event(b"\xa1/", b"\x93\xa1a\xc4\x00\xc4\x00"),
+            Err(PacketError::TooManyAttachments.into())
+        );
+    }
+}

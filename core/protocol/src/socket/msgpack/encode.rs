@@ -296,3 +296,56 @@ fn write_uint(out: &mut Vec<u8>, number: u64) {
 
 /// Below 2⁵³ every whole number is a float of its own.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(data: &str, attachments: &[Bytes]) -> Result<Vec<u8>, EncodeError> {
+        let packet = encode(PacketType::BinaryEvent, "/", None, Some(data), attachments)?;
+        let start = b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data";
+        Ok(packet.strip_prefix(start).unwrap().to_vec())
+    }
+
+    #[test]
+    fn bytes_take_the_places_of_their_placeholders() {
+        let attachments = [Bytes::from_static(b"x"), Bytes::from_static(b"y")];
+        let data = r#"[{"num":1,"_placeholder":true},{"a":{"_placeholder":true,"num":0}}]"#;
+        assert_eq!(event(data, &attachments).unwrap(), b"\x92\xc4\x01y\x81\xa1a\xc4\x01x");
+    }
+
+    #[test]
+    fn a_placeholder_for_nothing_stays_an_object() {
+        let data =
+            r#"[{"_placeholder":true,"num":0},{"_placeholder":true,"num":0},{"_placeholder":false,"num":0}]"#;
+        let object = |is_true: u8| [&b"\x82\xac_placeholder"[..], &[is_true], b"\xa3num\x00"].concat();
+        let expected = [&b"\x93\xc4\x01x"[..], &object(0xc3), &object(0xc2)].concat();
+        assert_eq!(event(data, &[Bytes::from_static(b"x")]).unwrap(), expected);
+    }
+
+    #[test]
+    fn numbers_take_their_shortest_form() {
+        let numbers =
+            "[1.0,-1e0,1e15,9007199254740993,-9223372036854775808,18446744073709551615,18446744073709551616]";
+        let expected = [
+            &b"\x97\x01\xff\xcf"[..],
+            &1_000_000_000_000_000_u64.to_be_bytes(),
+            b"\xcf",
+            &9_007_199_254_740_993_u64.to_be_bytes(),
+            b"\xd3",
+            &i64::MIN.to_be_bytes(),
+            b"\xcf",
+            &u64::MAX.to_be_bytes(),
+            b"\xcb",
+            &18_446_744_073_709_551_616.0_f64.to_be_bytes(),
+        ];
+        assert_eq!(event(numbers, &[]).unwrap(), expected.concat());
+    }
+
+    #[test]
+    fn data_that_is_no_json_is_refused() {
+        assert_eq!(event("[", &[]), Err(EncodeError::Json(JsonError::Malformed)));
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(event(&deep, &[]).is_ok(), "depth is no matter of the stack");
+    }
+}
