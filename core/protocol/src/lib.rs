@@ -7,10 +7,10 @@
 //! |---|---|
 //! | [`engine`] | Engine.IO packets of a WebSocket frame, and the handshake |
 //! | [`engine::payload`] | several engine packets in the body of one long-polling request or answer |
-//! | [`engine::session`] | the life of one session: heartbeat, upgrade, close |
+//! | [`engine::Session`] | the life of one session: heartbeat, upgrade, close |
 //! | [`json`] | checks JSON text without building values |
 //! | [`socket`] | Socket.IO packets as text |
-//! | [`socket::assembler`] | joins a binary packet with the attachments that follow it |
+//! | [`socket::Assembler`] | joins a binary packet with the attachments that follow it |
 //! | [`socket::msgpack`] | Socket.IO packets in MessagePack, translated from and to JSON text |
 //!
 //! What holds everywhere:
@@ -24,26 +24,36 @@
 ///
 /// The protocol is described in <https://socket.io/docs/v4/engine-io-protocol/>.
 pub mod engine {
+    mod action;
     mod handshake;
     mod packet;
     pub mod payload;
-    pub mod session;
+    mod session;
 
+    pub use action::{Action, CloseReason, ControlPacket, UpgradeRefused};
     pub use handshake::{Handshake, handshake};
     pub use packet::{
         Data, DecodeError, Packet, PacketType, Protocol, TransportKind, decode_binary, decode_text,
         encode_base64, encode_binary,
     };
-    pub use session::{Action, CloseReason, ControlPacket, Session, SessionConfig, UpgradeRefused};
+    pub use session::{Session, SessionConfig};
 }
 
-pub mod json;
+/// Checks JSON text without building values, and writes strings.
+pub mod json {
+    mod scan;
+    mod string;
+
+    pub use scan::{JsonError, Literal, Visitor, scan};
+    pub(crate) use scan::{leading_string, trim_start};
+    pub use string::{RawString, write_string};
+}
 
 /// Socket.IO: packets, their attachments, and the MessagePack form.
 ///
 /// The protocol is described in <https://socket.io/docs/v4/socket-io-protocol/>.
 pub mod socket {
-    pub mod assembler;
+    mod assembler;
     mod decode;
     mod encode;
     mod packet;

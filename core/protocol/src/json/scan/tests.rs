@@ -153,32 +153,6 @@ fn bytes_that_need_attention_are_found_one_by_one_or_eight_at_a_time() {
 }
 
 #[test]
-fn escapes_are_resolved() {
-    for (raw, meaning) in [
-        (r"\b\f\n\r\t\/\\x", "\x08\x0c\n\r\t/\\x"),
-        (r"\u0041\u00e9\u20ac", "Aé€"),
-        (r"a\ud83e\udd80b", "a🦀b"),
-        (r"\ud83e", "\u{fffd}"),
-        (r"\ud83ex", "\u{fffd}x"),
-        (r"\ud83e\n", "\u{fffd}\n"),
-        (r"\ud83e\ud83e\udd80", "\u{fffd}🦀"),
-        (r"\udd80\ud83e", "\u{fffd}\u{fffd}"),
-        (r"\\u0041", "\\u0041"),
-    ] {
-        assert_eq!(RawString { raw, has_escape: true }.unescape(), meaning, "{raw}");
-    }
-}
-
-#[test]
-fn written_strings_are_escaped_as_far_as_needed() {
-    let mut out = String::new();
-    write_string(&mut out, "a\"b\\c\n\r\t\x08\x1f\x7fé🦀/");
-    assert_eq!(out, "\"a\\\"b\\\\c\\n\\r\\t\\u0008\\u001f\x7fé🦀/\"");
-    let parsed: String = serde_json::from_str(&out).unwrap();
-    assert_eq!(parsed, "a\"b\\c\n\r\t\x08\x1f\x7fé🦀/");
-}
-
-#[test]
 fn a_visitor_meets_everything_in_order() {
     #[derive(Default)]
     struct Log(String);
