@@ -337,6 +337,45 @@ describe("events", () => {
     ]);
   });
 
+  test("catch-all listeners can be put first and taken away", async () => {
+    const server = await startServer();
+    const { client, socket } = await server.pair();
+    const order = [];
+    const first = (event) => event !== "barrier" && order.push("first");
+    const second = (event) => event !== "barrier" && order.push("second");
+    socket.onAny(second);
+    socket.prependAny(first);
+    expect(socket.listenersAny()).toEqual([first, second]);
+    client.emit("event");
+    await barrier(client);
+    socket.offAny(first);
+    client.emit("event");
+    await barrier(client);
+    socket.offAny();
+    client.emit("event");
+    await barrier(client);
+    expect(order).toEqual(["first", "second", "second"]);
+  });
+
+  test("catch-all listeners hear outgoing events", async () => {
+    const server = await startServer();
+    const { client, socket } = await server.pair();
+    const sent = [];
+    socket.onAnyOutgoing((...args) => sent.push(args));
+    socket.join("room");
+    socket.emit("to one", 1, { two: 2 });
+    server.io.to("room").emit("to room", Buffer.from("b"));
+    server.io.to("elsewhere").emit("not to me");
+    await barrier(client);
+    expect(sent).toStrictEqual([
+      ["to one", 1, { two: 2 }],
+      ["to room", Buffer.from("b")],
+    ]);
+    socket.offAnyOutgoing();
+    socket.emit("unheard");
+    expect(sent).toHaveLength(2);
+  });
+
   test("a reserved event name cannot be emitted", async () => {
     const server = await startServer();
     const { client, socket } = await server.pair();

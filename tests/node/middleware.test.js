@@ -1,6 +1,16 @@
 "use strict";
 
-const { barrier, connected, deferred, once, record, startServer } = require("./support");
+const {
+  POLLING,
+  WEBSOCKET,
+  barrier,
+  connected,
+  deferred,
+  once,
+  record,
+  request,
+  startServer,
+} = require("./support");
 
 describe("middleware", () => {
   test("middleware runs in order of registration", async () => {
@@ -158,5 +168,24 @@ describe("middleware", () => {
     client.emit("event");
     await barrier(client);
     expect(order).toEqual(["any", "middleware", "listener"]);
+  });
+
+  test("engine middleware runs for polling and WebSocket requests", async () => {
+    const server = await startServer();
+    const seen = [];
+    server.io.engine.use((asked, response, next) => {
+      asked.own = "property";
+      seen.push([asked.method, asked._query.transport, asked._query.sid !== undefined]);
+      response.setHeader("X-Seen", "yes");
+      setImmediate(next);
+    });
+    const { socket } = await server.pair("/", WEBSOCKET);
+    expect(seen).toEqual([["GET", "websocket", false]]);
+    expect(socket.request.own).toBe("property");
+    const answer = await request(server, "/socket.io/?EIO=4&transport=polling");
+    expect(answer.headers["x-seen"]).toBe("yes");
+    const polling = await server.pair("/", POLLING);
+    expect(polling.socket.request.own).toBe("property");
+    expect(seen).toContainEqual(["POST", "polling", true]);
   });
 });

@@ -260,6 +260,31 @@ describe("rooms", () => {
     }
   });
 
+  test("of two volatile events in one breath the second is dropped", async () => {
+    const server = await startServer();
+    const { client, socket } = await server.pair();
+    const heard = record(client);
+    await eventually(async () => {
+      await barrier(client);
+      // The connection may still be writing the answer to the barrier, and then it drops both.
+      socket.volatile.emit("first");
+      socket.volatile.emit("second");
+      await barrier(client);
+      return heard.length > 0;
+    });
+    expect(heard).toEqual([["first"]]);
+  });
+
+  test("a volatile event right behind another event is dropped", async () => {
+    const server = await startServer();
+    const { client, socket } = await server.pair();
+    const heard = record(client);
+    socket.emit("first");
+    socket.volatile.emit("second");
+    await barrier(client);
+    expect(heard).toEqual([["first"]]);
+  });
+
   test("fetchSockets lists the sockets of a room with id, rooms, data and handshake", async () => {
     const { io, pairs } = await startWith(3);
     for (const { socket } of pairs.slice(0, 2)) {

@@ -4,6 +4,7 @@ const { execFile } = require("node:child_process");
 const http = require("node:http");
 const path = require("node:path");
 const { promisify } = require("node:util");
+const zlib = require("node:zlib");
 const express = require("express");
 const { WebSocketServer } = require("ws");
 const {
@@ -286,6 +287,37 @@ describe("server", () => {
       await barrier(...clients);
       expect(heard).toEqual(servers.map(({ own }) => [["from", own]]));
     }
+  });
+
+  test("the number of connections is known", async () => {
+    const server = await startServer();
+    expect(server.io.engine.clientsCount).toBe(0);
+    const clients = await Promise.all(TRANSPORTS.map((transport) => server.connect("/", transport)));
+    expect(server.io.engine.clientsCount).toBe(3);
+    clients[0].disconnect();
+    await eventually(() => server.io.engine.clientsCount === 2);
+  });
+
+  test("the browser's client is served unless switched off", async () => {
+    const server = await startServer();
+    const whole = await request(server, "/socket.io/socket.io.js");
+    expect(whole.status).toBe(200);
+    expect(whole.headers["content-type"]).toMatch(/^application\/javascript/);
+    expect(whole.text).toContain("Socket.IO v4");
+    const { etag } = whole.headers;
+    const again = await request(server, "/socket.io/socket.io.js", { headers: { "If-None-Match": etag } });
+    expect([again.status, again.text]).toEqual([304, ""]);
+    const map = await request(server, "/socket.io/socket.io.min.js.map");
+    expect(JSON.parse(map.text).version).toBe(3);
+    const packed = await request(server, "/socket.io/socket.io.js", {
+      headers: { "Accept-Encoding": "gzip" },
+    });
+    expect(packed.headers["content-encoding"]).toBe("gzip");
+    expect(zlib.gunzipSync(packed.body).equals(whole.body)).toBe(true);
+    expect((await request(server, "/socket.io/unknown.js")).status).toBe(400);
+
+    const without = await startServer({ serveClient: false });
+    expect((await request(without, "/socket.io/socket.io.js")).status).toBe(400);
   });
 
   test("the process ends by itself after close", async () => {

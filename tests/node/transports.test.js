@@ -251,6 +251,35 @@ describe("transports", () => {
     await barrier(client);
   });
 
+  test("a refusal of allowRequest is code 4 with its message", async () => {
+    const allowRequest = (asked, answer) => {
+      const isGood = asked.headers["x-token"] === "good";
+      setImmediate(answer, isGood ? null : "no token", isGood);
+    };
+    const server = await startServer({ allowRequest });
+    const path = "/socket.io/?EIO=4&transport=polling";
+    expect(await refusal(server, path)).toEqual([403, { code: 4, message: "no token" }]);
+    expect((await refusedWebSocket(server, "/socket.io/?EIO=4&transport=websocket")).status).toBe(400);
+    for (const transport of [POLLING, WEBSOCKET, UPGRADE]) {
+      const client = await server.connect("/", { ...transport, extraHeaders: { "X-Token": "good" } });
+      await barrier(client);
+    }
+    expect(await server.io.fetchSockets()).toHaveLength(3);
+  });
+
+  test("a cookie is set when so configured", async () => {
+    const plain = await startServer();
+    const without = await request(plain, "/socket.io/?EIO=4&transport=polling");
+    expect(without.headers["set-cookie"]).toBeUndefined();
+    const server = await startServer({ cookie: { name: "sticky", path: "/own", sameSite: "strict" } });
+    const session = await openPolling(server, { join: false });
+    await session.post("40");
+    expect((await session.poll()).headers["set-cookie"]).toBeUndefined();
+    const answer = await request(server, "/socket.io/?EIO=4&transport=polling");
+    const { sid } = JSON.parse(answer.text.slice(1));
+    expect(answer.headers["set-cookie"]).toEqual([`sticky=${sid}; Path=/own; HttpOnly; SameSite=Strict`]);
+  });
+
   test("an unsupported protocol version is code 5", async () => {
     const server = await startServer();
     const expected = [400, { code: 5, message: "Unsupported protocol version" }];

@@ -18,4 +18,13 @@ function ferrioOnly(reason, declare) {
   if (!isOfficial) describe(`where ferrio differs: ${reason}`, declare);
 }
 
-module.exports = { isOfficial, ferrioOnly, moduleName: name, underTest: require(name) };
+/** Loads the package, or says what is missing. */
+function load() {
+  try {
+    return require(name);
+  } catch (error) {
+    throw new Error(`cannot load ${name}: ${error.message}; "make build" builds the package in place`, { cause: error });
+  }
+}
+
+module.exports = { isOfficial, ferrioOnly, moduleName: name, underTest: load() };
