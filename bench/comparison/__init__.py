@@ -1,0 +1,1 @@
+"""Starts the servers one after the other, loads each, and compares what they cost."""
