@@ -11,13 +11,7 @@ fn head(method: Method, headers: &[(&'static str, &str)]) -> RequestHead {
     for (name, value) in headers {
         map.insert(*name, HeaderValue::from_str(value).unwrap());
     }
-    RequestHead {
-        method,
-        uri: Uri::from_static("/socket.io/?EIO=4&transport=polling"),
-        headers: map,
-        remote: None,
-        secure: false,
-    }
+    RequestHead::new(method, Uri::from_static("/socket.io/?EIO=4&transport=polling"), map, None)
 }
 
 fn get_from(origin: &str) -> RequestHead {
