@@ -1,0 +1,183 @@
+//! Acks: who waits for one, until when, and how one is given.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::{
+    deadlines::DeadlineKey,
+    frame::{Encoded, Frame},
+    namespace::Namespace,
+    outbox::Class,
+    payload::Payload,
+    queue::HostEvent,
+    server::Shared,
+    socket::Socket,
+    writes::Writes,
+};
+use ferrio_protocol::{engine::Protocol, socket as codec};
+
+/// What came of an emit that wanted acks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AckOutcome {
+    /// The answers, each an array of arguments, in the order of their arrival.
+    pub answers: Vec<Payload>,
+    /// Whether these are all.
+    pub status: AckStatus,
+}
+
+/// How the wait for acks ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckStatus {
+    /// Everyone who was asked has answered.
+    Complete,
+    /// The time was up; the answers are those that came before.
+    TimedOut,
+    /// The socket left, and no time limit was set: nothing will come any more.
+    Gone,
+}
+
+/// The ack that a client waits for. It is given at most once; dropped, the client never gets one.
+#[derive(Debug)]
+pub struct Reply {
+    pub(crate) socket: Arc<Socket>,
+    pub(crate) id: u64,
+}
+
+impl Reply {
+    /// The socket that waits.
+    pub fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    /// The client's number for it, with which [`Socket::answer`] gives the same ack.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Answers with an array of arguments. Nothing happens when the client has gone meanwhile.
+    pub fn send(self, payload: &Payload, writes: &mut Writes) {
+        self.socket.answer(self.id, payload, writes);
+    }
+}
+
+impl Socket {
+    /// Gives the ack of this number: [`Reply::send`] for hosts that keep numbers instead of objects. The client
+    /// ignores a second one.
+    pub fn answer(&self, id: u64, payload: &Payload, writes: &mut Writes) {
+        self.push(&encode(self, id, payload), Class::Control, false, writes);
+    }
+}
+
+fn encode(socket: &Socket, id: u64, payload: &Payload) -> Encoded {
+    let protocol = socket.connection().protocol();
+    if socket.connection().server().is_msgpack() {
+        let kind = codec::PacketType::Ack;
+        return crate::emit::encode_msgpack(protocol, kind, socket.namespace().name(), Some(id), payload);
+    }
+    let n_attachments = payload.attachments().len();
+    let capacity = payload.text().len() + socket.namespace().name().len() + 24;
+    let head = Frame::text(capacity, |out| {
+        out.push('4');
+        codec::encode_ack(out, socket.namespace().name(), id, payload.text(), n_attachments);
+    });
+    Encoded { head, attachments: binary_frames(protocol, payload) }
+}
+
+/// The frames of a payload's attachments.
+pub(crate) fn binary_frames(protocol: Protocol, payload: &Payload) -> Vec<Frame> {
+    payload.attachments().iter().map(|attachment| Frame::binary(protocol, attachment)).collect()
+}
+
+/// Who waits for the ack of one socket.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// The host, by its token.
+    One { token: u64, deadline: Option<DeadlineKey> },
+    /// The host, for the answers of many sockets together.
+    Many(Arc<Collector>),
+}
+
+/// Gathers the answers of a broadcast.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    server: Arc<Shared>,
+    token: u64,
+    state: Mutex<Gathered>,
+}
+
+#[derive(Debug, Default)]
+struct Gathered {
+    answers: Vec<Payload>,
+    /// How many are still to come, of this node and of others; `None` until everyone has been asked.
+    n_due: Option<usize>,
+    n_early: usize,
+    deadline: Option<DeadlineKey>,
+    is_over: bool,
+}
+
+impl Collector {
+    pub(crate) fn new(server: Arc<Shared>, token: u64) -> Arc<Self> {
+        Arc::new(Self { server, token, state: Mutex::default() })
+    }
+
+    /// Notes the deadline, which is cancelled when all have answered.
+    pub(crate) fn set_deadline(&self, deadline: DeadlineKey) {
+        self.state.lock().deadline = Some(deadline);
+    }
+
+    /// Says how many answers are expected, once everyone has been asked.
+    pub(crate) fn expect(&self, n_asked: usize) {
+        let mut state = self.state.lock();
+        state.n_due = Some(n_asked.saturating_sub(state.n_early));
+        if state.n_due == Some(0) {
+            self.finish(state, AckStatus::Complete);
+        }
+    }
+
+    /// Takes one answer.
+    pub(crate) fn answer(&self, payload: Payload) {
+        let mut state = self.state.lock();
+        if state.is_over {
+            drop(state);
+            self.server.counters.acks_unexpected.add(1);
+            return;
+        }
+        state.answers.push(payload);
+        match &mut state.n_due {
+            None => state.n_early += 1,
+            Some(n_due) => *n_due = n_due.saturating_sub(1),
+        }
+        if state.n_due == Some(0) {
+            self.finish(state, AckStatus::Complete);
+        }
+    }
+
+    /// Reports the answers so far.
+    pub(crate) fn timed_out(&self) {
+        let state = self.state.lock();
+        if !state.is_over {
+            self.server.counters.acks_timed_out.add(1);
+            self.finish(state, AckStatus::TimedOut);
+        }
+    }
+
+    fn finish(&self, mut state: parking_lot::MutexGuard<'_, Gathered>, status: AckStatus) {
+        if std::mem::replace(&mut state.is_over, true) {
+            return;
+        }
+        let answers = std::mem::take(&mut state.answers);
+        let deadline = state.deadline.take();
+        drop(state);
+        if let Some(deadline) = deadline {
+            self.server.deadlines.cancel(deadline);
+        }
+        self.server.queue.push(HostEvent::Ack { token: self.token, outcome: AckOutcome { answers, status } });
+    }
+}
+
+/// The next ack id of a namespace: one counter for all its sockets, so that a broadcast that wants acks is still
+/// encoded once.
+pub(crate) fn next_id(namespace: &Namespace) -> u64 {
+    namespace.ack_ids.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}

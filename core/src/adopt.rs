@@ -1,0 +1,104 @@
+//! Connections that the host's HTTP server accepted: adopted whole, or carried by it.
+
+use std::{fmt::Write as _, io, os::fd::OwnedFd};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    net::{TcpStream, UnixStream},
+};
+
+use crate::{handshake::RequestHead, request, runtime::runtime, server::Server, websocket::Stream};
+
+impl Server {
+    /// Takes over the descriptor of a connection on which a WebSocket request came.
+    ///
+    /// The host has read the request, whose head is given, and perhaps some bytes behind it; it reads nothing more and
+    /// writes nothing. The descriptor is a duplicate, so that the host can close its own. The answer, be it an error,
+    /// is written here. The path is not looked at.
+    ///
+    /// # Errors
+    /// When the descriptor is not a connected TCP or Unix domain socket.
+    pub fn adopt(&self, descriptor: OwnedFd, head: RequestHead, read_already: Bytes) -> io::Result<()> {
+        let socket = socket2::Socket::from(descriptor);
+        socket.set_nonblocking(true)?;
+        // A socket has to be registered with the runtime that will drive it.
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let stream = if socket.local_addr()?.is_unix() {
+            Stream::Unix(UnixStream::from_std(OwnedFd::from(socket).into())?)
+        } else {
+            // Small frames must not wait for the acknowledgement of earlier ones.
+            socket.set_tcp_nodelay(true)?;
+            Stream::Tcp(TcpStream::from_std(OwnedFd::from(socket).into())?)
+        };
+        self.accept(stream, head, read_already);
+        Ok(())
+    }
+
+    /// Serves a WebSocket whose bytes the host carries: one that is encrypted by the host, or has no descriptor.
+    ///
+    /// As for [`adopt`](Self::adopt), the answer to the request is written here, as the first bytes of `stream`.
+    pub fn exchange_stream<S>(&self, stream: S, head: RequestHead, read_already: Bytes)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.accept(Stream::Other(Box::new(stream)), head, read_already);
+    }
+
+    fn accept(&self, mut stream: Stream, head: RequestHead, read_already: Bytes) {
+        let server = self.clone();
+        // Ends when the request is answered; the WebSocket then has a task of its own.
+        runtime().spawn(async move {
+            match request::upgrade(&server, head).await {
+                Ok(ticket) => {
+                    if stream.write_all(&encode(&ticket.response())).await.is_ok() {
+                        ticket.start(stream, &read_already);
+                    }
+                }
+                Err(response) => {
+                    let _ = stream.write_all(&encode(&response)).await;
+                    let _ = stream.shutdown().await;
+                }
+            }
+        });
+    }
+}
+
+impl Stream {
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.write_all(bytes).await,
+            Self::Unix(stream) => stream.write_all(bytes).await,
+            Self::Other(stream) => {
+                stream.write_all(bytes).await?;
+                stream.flush().await
+            }
+        }
+    }
+
+    async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown().await,
+            Self::Unix(stream) => stream.shutdown().await,
+            Self::Other(stream) => stream.shutdown().await,
+        }
+    }
+}
+
+/// A response as HTTP/1.1 text.
+fn encode(response: &Response<Bytes>) -> Vec<u8> {
+    let status = response.status();
+    let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default());
+    for (name, value) in response.headers() {
+        let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+    }
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        let _ = write!(text, "content-length: {}\r\n", response.body().len());
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend_from_slice(response.body());
+    bytes
+}

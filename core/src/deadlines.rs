@@ -1,0 +1,113 @@
+//! Everything of a server that happens at a certain time, in one ordered map and one task.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::{ack::Collector, connection::Connection, namespace::Namespace, socket::Socket};
+
+/// What is due. Owners are held weakly: a deadline keeps nothing alive.
+#[derive(Debug)]
+pub(crate) enum Due {
+    /// Heartbeat, upgrade, connect timeout, attachments, lingering close: the connection knows which.
+    Connection(Weak<Connection>),
+    /// An ack that one socket owes.
+    Ack(Weak<Socket>, u64),
+    /// Acks that many sockets owe.
+    Acks(Arc<Collector>),
+    /// The oldest session that a namespace keeps for recovery.
+    Recovery(Weak<Namespace>),
+}
+
+/// Names an entry, so that it can be cancelled.
+pub(crate) type DeadlineKey = (Instant, u64);
+
+/// The deadlines of one server. A connection has at most one entry, so an idle one costs one timer and no task.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    entries: Mutex<BTreeMap<DeadlineKey, Due>>,
+    next_id: AtomicU64,
+    /// Rung when an entry became the first, and when the server closed.
+    changed: Notify,
+}
+
+impl Deadlines {
+    pub(crate) fn add(&self, at: Instant, due: Due) -> DeadlineKey {
+        let key = (at, self.next_id.fetch_add(1, Ordering::Relaxed));
+        let mut entries = self.entries.lock();
+        let is_first = entries.first_key_value().is_none_or(|(first, _)| key < *first);
+        entries.insert(key, due);
+        drop(entries);
+        if is_first {
+            self.changed.notify_one();
+        }
+        key
+    }
+
+    pub(crate) fn cancel(&self, key: DeadlineKey) {
+        let cancelled = self.entries.lock().remove(&key);
+        // Dropped after the lock: it may be the last handle of what it names.
+        drop(cancelled);
+    }
+
+    /// Carries out what is due, for ever; ends when `is_over` says so after a [`stop`](Self::stop).
+    pub(crate) async fn run(&self, is_over: impl Fn() -> bool) {
+        while !is_over() {
+            let changed = self.changed.notified();
+            let first = self.entries.lock().first_key_value().map(|((at, _), _)| *at);
+            match first {
+                None => changed.await,
+                Some(at) => {
+                    tokio::select! {
+                        () = changed => {}
+                        () = tokio::time::sleep_until(at.into()) => self.fire(Instant::now()),
+                    }
+                }
+            }
+        }
+        let left = std::mem::take(&mut *self.entries.lock());
+        drop(left);
+    }
+
+    /// Makes [`run`](Self::run) look whether it is over.
+    pub(crate) fn stop(&self) {
+        self.changed.notify_one();
+    }
+
+    fn fire(&self, now: Instant) {
+        loop {
+            let mut entries = self.entries.lock();
+            let due = match entries.first_entry() {
+                Some(entry) if entry.key().0 <= now => entry.remove(),
+                _ => return,
+            };
+            drop(entries);
+            match due {
+                Due::Connection(connection) => {
+                    if let Some(connection) = connection.upgrade() {
+                        connection.deadline_reached(now);
+                    }
+                }
+                Due::Ack(socket, id) => {
+                    if let Some(socket) = socket.upgrade() {
+                        socket.ack_timed_out(id);
+                    }
+                }
+                Due::Acks(collector) => collector.timed_out(),
+                Due::Recovery(namespace) => {
+                    if let Some(namespace) = namespace.upgrade() {
+                        namespace.expire_sessions(now);
+                    }
+                }
+            }
+        }
+    }
+}

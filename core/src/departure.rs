@@ -1,0 +1,45 @@
+//! A socket that has left, while its rooms are still known.
+
+use std::{fmt, sync::Arc};
+
+use crate::{reason::DisconnectReason, socket::Socket};
+
+/// A socket on its way out.
+///
+/// Its connection to the namespace is over, but it is still in its rooms, so that the host's `disconnecting`
+/// handlers see them. [`finish`](Self::finish), or dropping it, takes it out of them.
+pub struct Departure {
+    socket: Arc<Socket>,
+    reason: DisconnectReason,
+}
+
+impl Departure {
+    pub(crate) fn new(socket: Arc<Socket>, reason: DisconnectReason) -> Self {
+        Self { socket, reason }
+    }
+
+    /// The socket that has left.
+    pub fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    /// Why it has left.
+    pub fn reason(&self) -> DisconnectReason {
+        self.reason
+    }
+
+    /// Takes the socket out of its rooms.
+    pub fn finish(self) {}
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.socket.namespace().forget(&self.socket);
+    }
+}
+
+impl fmt::Debug for Departure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Departure").field("socket", self.socket.id()).field("reason", &self.reason).finish()
+    }
+}

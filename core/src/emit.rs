@@ -1,0 +1,200 @@
+//! The way of an event out: event → packet → encoded frame, once → receivers → outboxes.
+//!
+//! Read [`to_selection`] from top to bottom; each stage is one call that returns here. The frames are put on the
+//! wire by [`Writes`], after a whole batch of emits.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use ferrio_protocol::{engine::Protocol, socket as codec};
+
+use crate::{
+    ack::{self, Collector, Waiter},
+    adapter::RemoteAcks,
+    deadlines::Due,
+    frame::{Encoded, Frame},
+    namespace::Namespace,
+    outbox::Class,
+    payload::Payload,
+    selection::{Flags, Selection},
+    socket::Socket,
+    writes::Writes,
+};
+
+/// Sends an event to every socket that is meant, here and on other nodes.
+pub(crate) fn to_selection(
+    namespace: &Arc<Namespace>,
+    selection: &Selection,
+    payload: &Payload,
+    flags: Flags,
+    writes: &mut Writes,
+) {
+    let mut rooms = namespace.rooms.lock();
+    let event = match &mut rooms.log {
+        None => Outgoing::new(namespace, payload, None),
+        Some(log) => {
+            let position = log.advance();
+            if !flags.volatile {
+                log.keep(payload, selection, Instant::now());
+            }
+            let with_offset = log.with_offset(payload, position);
+            Outgoing { position, plain: Some(payload.clone()), ..Outgoing::new(namespace, &with_offset, None) }
+        }
+    };
+    // Queued under the lock, so that all receivers get a namespace's broadcasts in one order.
+    rooms.select(selection, |socket| event.queue_for(socket, flags, writes));
+    drop(rooms);
+    if !flags.local {
+        namespace.adapter.broadcast(selection, payload, flags);
+    }
+}
+
+/// Sends an event to every socket that is meant, and gathers their acks for the host.
+pub(crate) fn to_selection_with_ack(
+    namespace: &Arc<Namespace>,
+    selection: &Selection,
+    payload: &Payload,
+    flags: Flags,
+    ack: AckRequest,
+    writes: &mut Writes,
+) {
+    let server = &namespace.server;
+    let id = ack::next_id(namespace);
+    let event = Outgoing::new(namespace, payload, Some(id));
+    let collector = Collector::new(server.clone(), ack.token);
+    let deadline = ack.timeout.map(|timeout| Instant::now() + timeout);
+    if let Some(deadline) = deadline {
+        collector.set_deadline(server.deadlines.add(deadline, Due::Acks(collector.clone())));
+    }
+    let rooms = namespace.rooms.lock();
+    let mut n_local = 0;
+    rooms.select(selection, |socket| {
+        n_local += 1;
+        socket.wait_for(id, Waiter::Many(collector.clone()));
+        event.queue_for(socket, flags, writes);
+    });
+    drop(rooms);
+    let acks = RemoteAcks { collector, n_local };
+    if flags.local {
+        acks.expect(0);
+    } else {
+        namespace.adapter.broadcast_with_ack(selection, payload, flags, deadline, acks);
+    }
+}
+
+/// Sends an event to one socket.
+pub(crate) fn to_socket(socket: &Arc<Socket>, payload: &Payload, flags: Flags, writes: &mut Writes) {
+    if socket.namespace().keeps_events {
+        // The event needs a position, and it has to be found again by the socket's id.
+        let selection = Selection::all().to(socket.id().clone());
+        to_selection(socket.namespace(), &selection, payload, Flags { local: true, ..flags }, writes);
+        return;
+    }
+    Outgoing::new(socket.namespace(), payload, None).queue_for(socket, flags, writes);
+}
+
+/// Sends an event to one socket, and reports its ack to the host.
+pub(crate) fn to_socket_with_ack(
+    socket: &Arc<Socket>,
+    payload: &Payload,
+    flags: Flags,
+    ack: AckRequest,
+    writes: &mut Writes,
+) {
+    let server = &socket.namespace().server;
+    let id = ack::next_id(socket.namespace());
+    let due = || Due::Ack(Arc::downgrade(socket), id);
+    let deadline = ack.timeout.map(|timeout| server.deadlines.add(Instant::now() + timeout, due()));
+    socket.wait_for(id, Waiter::One { token: ack.token, deadline });
+    Outgoing::new(socket.namespace(), payload, Some(id)).queue_for(socket, flags, writes);
+}
+
+/// How the host wants an ack reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AckRequest {
+    /// The number under which [`HostEvent::Ack`](crate::HostEvent::Ack) reports the outcome.
+    pub token: u64,
+    /// How long to wait. `None`: until the socket leaves.
+    pub timeout: Option<Duration>,
+}
+
+/// An event on its way, encoded once for all receivers.
+struct Outgoing {
+    encoded: Encoded,
+    /// The older protocol's form of the attachments, or of the whole when the newer one has an offset in it.
+    older: std::cell::OnceCell<Encoded>,
+    namespace: Arc<Namespace>,
+    payload: Payload,
+    /// The payload without its offset, which clients of the older protocol would take for an argument.
+    plain: Option<Payload>,
+    id: Option<u64>,
+    position: u64,
+}
+
+impl Outgoing {
+    fn new(namespace: &Arc<Namespace>, payload: &Payload, id: Option<u64>) -> Self {
+        Self {
+            encoded: encode(namespace, Protocol::V4, payload, id),
+            older: std::cell::OnceCell::new(),
+            namespace: namespace.clone(),
+            payload: payload.clone(),
+            plain: None,
+            id,
+            position: 0,
+        }
+    }
+
+    fn queue_for(&self, socket: &Arc<Socket>, flags: Flags, writes: &mut Writes) {
+        let needs_older = socket.connection().protocol() == Protocol::V3
+            && (self.plain.is_some() || !self.encoded.attachments.is_empty());
+        let packet = if needs_older { self.older() } else { &self.encoded };
+        if self.position > 0 {
+            socket.addressed(self.position);
+        }
+        socket.push_event(packet, flags, writes);
+    }
+
+    fn older(&self) -> &Encoded {
+        let payload = self.plain.as_ref().unwrap_or(&self.payload);
+        self.older.get_or_init(|| encode(&self.namespace, Protocol::V3, payload, self.id))
+    }
+}
+
+fn encode(namespace: &Namespace, protocol: Protocol, payload: &Payload, id: Option<u64>) -> Encoded {
+    if namespace.server.is_msgpack() {
+        return encode_msgpack(protocol, codec::PacketType::Event, namespace.name(), id, payload);
+    }
+    let capacity = payload.text().len() + namespace.name().len() + 24;
+    let head = Frame::text(capacity, |out| {
+        out.push('4');
+        codec::encode_event(out, namespace.name(), id, payload.text(), payload.attachments().len());
+    });
+    Encoded { head, attachments: ack::binary_frames(protocol, payload) }
+}
+
+/// Encodes a packet in the MessagePack form, where attachments are inline.
+pub(crate) fn encode_msgpack(
+    protocol: Protocol,
+    kind: codec::PacketType,
+    namespace: &str,
+    id: Option<u64>,
+    payload: &Payload,
+) -> Encoded {
+    let data = (!payload.is_empty()).then(|| payload.text());
+    let bytes = codec::msgpack::encode(kind, namespace, id, data, payload.attachments()).unwrap_or_else(|error| {
+        // The host's own value, too deep or with a stray placeholder: it cannot be sent, and must not end anything.
+        tracing::error!(%namespace, %error, "packet cannot be written as MessagePack");
+        Vec::new()
+    });
+    Frame::binary(protocol, &bytes).into()
+}
+
+/// Sends the events a returning client missed, before its CONNECT packet.
+pub(crate) fn replay(socket: &Arc<Socket>, missed: impl Iterator<Item = Payload>, writes: &mut Writes) {
+    for payload in missed {
+        let packet = encode(socket.namespace(), socket.connection().protocol(), &payload, None);
+        socket.connection().push(&packet, Class::Event, Flags::default(), writes);
+    }
+}

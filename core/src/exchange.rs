@@ -1,0 +1,129 @@
+//! WebSockets of which the host carries whole messages, as ASGI servers do.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use ferrio_protocol::engine::TransportKind;
+use http::Response;
+
+use crate::{
+    connection::Connection, frame::FrameKind, handshake::RequestHead, receive, request, server::Server, wire::Writer,
+};
+
+/// A WebSocket in the host's hands.
+///
+/// The host gives what it receives to [`receive_text`](Self::receive_text) and
+/// [`receive_binary`](Self::receive_binary), one after the other, and sends what [`next`](Self::next) returns.
+/// Dropping it means that the client has gone.
+pub struct MessageSocket {
+    connection: Arc<Connection>,
+    wire_id: u32,
+    has_ended: AtomicBool,
+}
+
+/// A message for the client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// Text; the bytes are UTF-8.
+    Text(Bytes),
+    /// Binary.
+    Binary(Bytes),
+    /// The WebSocket is to be closed with this status. Nothing follows.
+    Close(u16),
+}
+
+impl Server {
+    /// Accepts a WebSocket whose messages the host carries, or answers with the error to send instead.
+    ///
+    /// Nothing is sent for the handshake itself: the host completes it when it gets `Ok`. The path is not looked at.
+    ///
+    /// # Errors
+    /// The response for a request that is refused.
+    pub async fn exchange_messages(&self, head: RequestHead) -> Result<MessageSocket, Response<Bytes>> {
+        let connection = request::upgrade(self, head).await?.connection();
+        let wire_id = connection.attach(Writer::Messages);
+        connection.flush();
+        Ok(MessageSocket { connection, wire_id, has_ended: AtomicBool::new(false) })
+    }
+}
+
+impl MessageSocket {
+    /// Takes a text message. Returns when the server is ready for the next.
+    pub async fn receive_text(&self, text: &str) {
+        if self.fits(text.len()) {
+            receive::text(&self.connection, TransportKind::WebSocket, text, Instant::now());
+        }
+        self.connection.server().queue.relieved().await;
+    }
+
+    /// Takes a binary message. Returns when the server is ready for the next.
+    pub async fn receive_binary(&self, data: &[u8]) {
+        if self.fits(data.len()) {
+            receive::binary(&self.connection, TransportKind::WebSocket, data, Instant::now());
+        }
+        self.connection.server().queue.relieved().await;
+    }
+
+    /// Waits for messages to send, and returns all that wait; `None` when there will be no more. The last is
+    /// [`Outgoing::Close`] unless the client closed first. Cancelling it loses nothing.
+    pub async fn next(&self) -> Option<Vec<Outgoing>> {
+        poll_fn(|context| {
+            self.connection.waker.register(context.waker());
+            let mut messages = Vec::new();
+            while let Some(frame) = self.connection.take_frame(self.wire_id) {
+                messages.push(match frame.kind() {
+                    FrameKind::Text => Outgoing::Text(frame.body()),
+                    FrameKind::Binary | FrameKind::Control => Outgoing::Binary(frame.body()),
+                });
+            }
+            if let Some(code) = self.connection.wire_close_code(self.wire_id)
+                && !self.has_ended.swap(true, Ordering::Relaxed)
+            {
+                messages.push(Outgoing::Close(code));
+            }
+            match (messages.is_empty(), self.has_ended.load(Ordering::Relaxed)) {
+                (false, _) => Poll::Ready(Some(messages)),
+                (true, true) => Poll::Ready(None),
+                (true, false) => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Takes note that the client has closed.
+    pub fn closed(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+        self.connection.detach(self.wire_id, false);
+        self.connection.waker.wake();
+    }
+
+    /// The host's server has bounds of its own; this is the option's.
+    fn fits(&self, len: usize) -> bool {
+        let fits = len <= self.connection.server().config.max_http_buffer_size;
+        if !fits {
+            self.connection.close_with_code(1009);
+        }
+        fits
+    }
+}
+
+impl Drop for MessageSocket {
+    fn drop(&mut self) {
+        self.connection.detach(self.wire_id, false);
+    }
+}
+
+impl fmt::Debug for MessageSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MessageSocket")
+    }
+}

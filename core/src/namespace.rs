@@ -1,0 +1,258 @@
+//! A namespace: its sockets, their rooms, and what can be asked of many of them at once.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    adapter::Adapter,
+    deadlines::Due,
+    departure::Departure,
+    emit::{self, AckRequest},
+    payload::Payload,
+    queue::HostEvent,
+    reason::DisconnectReason,
+    recovery::{Log, Restored},
+    rooms::{RoomChange, RoomEvent, Rooms},
+    selection::{Flags, Selection},
+    server::Shared,
+    socket::{Socket, SocketKey},
+    writes::Writes,
+};
+
+/// A namespace of a server, by [`Server::namespace`](crate::Server::namespace).
+pub struct Namespace {
+    name: Arc<str>,
+    pub(crate) server: Arc<Shared>,
+    pub(crate) adapter: Box<dyn Adapter>,
+    pub(crate) rooms: Mutex<Rooms>,
+    pub(crate) ack_ids: AtomicU64,
+    /// Whether events get positions and are kept for clients that come back.
+    pub(crate) keeps_events: bool,
+    /// Whether it was made because a client asked for it.
+    is_dynamic: bool,
+}
+
+impl Namespace {
+    pub(crate) fn new(name: Arc<str>, server: Arc<Shared>, is_dynamic: bool) -> Self {
+        let log = server.config.recovery.map(Log::new);
+        Self {
+            adapter: (server.make_adapter)(&name),
+            name,
+            keeps_events: log.is_some(),
+            rooms: Mutex::new(Rooms::new(log)),
+            server,
+            ack_ids: AtomicU64::new(0),
+            is_dynamic,
+        }
+    }
+
+    /// The name, with its leading `/`.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The adapter that connects it with other nodes.
+    pub fn adapter(&self) -> &dyn Adapter {
+        &*self.adapter
+    }
+
+    /// The sockets of this node.
+    pub fn sockets(&self) -> Vec<Arc<Socket>> {
+        self.rooms.lock().sockets().cloned().collect()
+    }
+
+    /// How many sockets this node has.
+    pub fn n_sockets(&self) -> usize {
+        self.rooms.lock().len()
+    }
+
+    /// A socket of this node by its id.
+    pub fn socket(&self, id: &str) -> Option<Arc<Socket>> {
+        self.rooms.lock().by_id(id)
+    }
+
+    /// Every room of this node with its members.
+    pub fn rooms(&self) -> Vec<(Arc<str>, Vec<Arc<Socket>>)> {
+        self.rooms.lock().all()
+    }
+
+    /// The members of a room on this node.
+    pub fn members(&self, room: &str) -> Vec<Arc<Socket>> {
+        self.rooms.lock().members_of(&Arc::from(room))
+    }
+
+    /// The sockets of this node that are meant.
+    pub fn select(&self, selection: &Selection) -> Vec<Arc<Socket>> {
+        let mut selected = Vec::new();
+        self.rooms.lock().select(selection, |socket| selected.push(socket.clone()));
+        selected
+    }
+
+    /// Sends an event to every socket that is meant.
+    pub fn emit(self: &Arc<Self>, selection: &Selection, payload: &Payload, flags: Flags, writes: &mut Writes) {
+        emit::to_selection(self, selection, payload, flags, writes);
+    }
+
+    /// Sends an event to every socket that is meant, and reports their acks together as [`HostEvent::Ack`].
+    pub fn emit_with_ack(
+        self: &Arc<Self>,
+        selection: &Selection,
+        payload: &Payload,
+        flags: Flags,
+        ack: AckRequest,
+        writes: &mut Writes,
+    ) {
+        emit::to_selection_with_ack(self, selection, payload, flags, ack, writes);
+    }
+
+    /// Makes every socket that is meant join rooms, here and on other nodes.
+    pub fn join(&self, selection: &Selection, rooms: &[Arc<str>], local: bool) {
+        for socket in self.select(selection) {
+            self.join_rooms(&socket, rooms);
+        }
+        if !local {
+            self.adapter.join(selection, rooms);
+        }
+    }
+
+    /// Makes every socket that is meant leave rooms, here and on other nodes.
+    pub fn leave(&self, selection: &Selection, rooms: &[Arc<str>], local: bool) {
+        for socket in self.select(selection) {
+            for room in rooms {
+                self.leave_room(&socket, room);
+            }
+        }
+        if !local {
+            self.adapter.leave(selection, rooms);
+        }
+    }
+
+    /// Disconnects every socket that is meant, here and on other nodes. Returns those of this node, as
+    /// [`Socket::disconnect`] does.
+    pub fn disconnect(
+        &self,
+        selection: &Selection,
+        close: bool,
+        local: bool,
+        writes: &mut Writes,
+    ) -> Vec<Departure> {
+        let mut departures = Vec::new();
+        for socket in self.select(selection) {
+            departures.extend(socket.disconnect(close, writes));
+        }
+        if !local {
+            self.adapter.disconnect(selection, close);
+        }
+        departures
+    }
+
+    pub(crate) fn join_rooms(&self, socket: &Socket, rooms: &[Arc<str>]) {
+        if socket.join_later(rooms) {
+            return;
+        }
+        let mut index = self.rooms.lock();
+        for room in rooms {
+            index.join(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
+        }
+    }
+
+    pub(crate) fn leave_room(&self, socket: &Socket, room: &Arc<str>) {
+        socket.leave_early(room);
+        self.rooms.lock().leave(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
+    }
+
+    /// Makes a socket reachable: by its own room and by those it has joined already.
+    pub(crate) fn enter(&self, rooms: &mut Rooms, socket: &Arc<Socket>, joined: impl Iterator<Item = Arc<str>>) {
+        let mut report = |change, room: &Arc<str>, id: Option<&Arc<str>>| self.report(change, room, id);
+        rooms.insert(socket.clone(), &mut report);
+        rooms.join(socket.key(), socket.id(), &mut report);
+        for room in joined {
+            rooms.join(socket.key(), &room, &mut report);
+        }
+        self.server.register(socket);
+    }
+
+    /// Takes a socket that has left out of its rooms.
+    pub(crate) fn forget(self: &Arc<Self>, socket: &Arc<Socket>) {
+        let mut rooms = self.rooms.lock();
+        rooms.remove(socket.key(), &mut |change, room, id| self.report(change, room, id));
+        let is_empty = rooms.len() == 0;
+        drop(rooms);
+        self.server.unregister(socket.key());
+        if is_empty && self.is_dynamic && self.server.config.cleanup_empty_child_namespaces {
+            self.server.remove_empty_namespace(self);
+        }
+    }
+
+    fn report(&self, change: RoomChange, room: &Arc<str>, socket_id: Option<&Arc<str>>) {
+        match change {
+            RoomChange::Create => self.adapter.room_changed(room, true),
+            RoomChange::Delete => self.adapter.room_changed(room, false),
+            RoomChange::Join | RoomChange::Leave => {}
+        }
+        if self.server.config.room_events {
+            let namespace = self.name.clone();
+            let event = RoomEvent { namespace, change, room: room.clone(), socket_id: socket_id.cloned() };
+            self.server.queue.push(HostEvent::Room(event));
+        }
+    }
+
+    /// Keeps a socket's session when its client may come back.
+    pub(crate) fn keep_session(self: &Arc<Self>, socket: &Arc<Socket>, reason: DisconnectReason) {
+        if !self.keeps_events {
+            return;
+        }
+        let now = Instant::now();
+        let mut rooms = self.rooms.lock();
+        let joined = rooms.rooms_of(socket.key());
+        let Some(log) = &mut rooms.log else { return };
+        let session = socket.session(joined, log.position()).filter(|_| reason.is_recoverable());
+        let forgotten = match session {
+            None => vec![socket.key()],
+            Some(session) => log.keep_session(session, now),
+        };
+        drop(rooms);
+        self.forget_sessions(forgotten);
+        if let Some(recovery) = &self.server.config.recovery
+            && reason.is_recoverable()
+        {
+            let due = now + recovery.max_disconnection_duration;
+            self.server.deadlines.add(due, Due::Recovery(Arc::downgrade(self)));
+        }
+    }
+
+    /// Gives a session back to a client that names it.
+    pub(crate) fn restore_session(&self, private_id: &str, offset: Option<&str>) -> Option<Restored> {
+        let restored = self.rooms.lock().log.as_mut()?.restore(private_id, offset, Instant::now());
+        match restored {
+            Ok(restored) => Some(restored),
+            Err(forgotten) => {
+                self.forget_sessions(forgotten);
+                None
+            }
+        }
+    }
+
+    /// Drops the sessions whose time is up.
+    pub(crate) fn expire_sessions(&self, now: Instant) {
+        let expired = self.rooms.lock().log.as_mut().map(|log| log.expire(now));
+        self.forget_sessions(expired.unwrap_or_default());
+    }
+
+    fn forget_sessions(&self, keys: impl IntoIterator<Item = SocketKey>) {
+        for key in keys {
+            self.server.queue.push(HostEvent::Forget { key });
+        }
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Namespace").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,196 @@
+//! The frames that wait for one connection.
+
+use std::{collections::VecDeque, io::IoSlice};
+
+use crate::frame::{Encoded, Frame, FrameKind};
+
+/// Frames in the order in which they will leave, and how much of the first has left already.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Queued>,
+    bytes: usize,
+    /// Bytes of the first frame that a WebSocket has taken. Such a packet can no longer be dropped.
+    written: usize,
+}
+
+#[derive(Debug)]
+struct Queued {
+    frame: Frame,
+    /// How many frames after this one belong to the same packet.
+    n_followers: usize,
+    class: Class,
+    compress: bool,
+}
+
+/// What may happen to a packet that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// An event: it may be dropped when the outbox is full and the policy says so.
+    Event,
+    /// An ack or a control packet: others rely on it.
+    Control,
+}
+
+/// A quiet connection keeps no more than this many places.
+const KEPT_CAPACITY: usize = 8;
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes that wait, of frames with their headers.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes - self.written
+    }
+
+    /// Appends a packet with its attachments, which stay together.
+    pub(crate) fn push(&mut self, packet: &Encoded, class: Class, compress: bool) {
+        let n_attachments = packet.attachments.len();
+        self.push_frame(Queued { frame: packet.head.clone(), n_followers: n_attachments, class, compress });
+        for (idx, frame) in packet.attachments.iter().enumerate() {
+            let n_followers = n_attachments - idx - 1;
+            self.push_frame(Queued { frame: frame.clone(), n_followers, class, compress });
+        }
+    }
+
+    /// Appends one frame.
+    pub(crate) fn push_control(&mut self, frame: Frame) {
+        self.push_frame(Queued { frame, n_followers: 0, class: Class::Control, compress: true });
+    }
+
+    fn push_frame(&mut self, queued: Queued) {
+        self.bytes += queued.frame.len();
+        self.queue.push_back(queued);
+    }
+
+    /// Appends what waits in another outbox.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        debug_assert_eq!(other.written, 0, "a frame cannot change its WebSocket half way");
+        self.bytes += other.bytes;
+        self.queue.append(&mut other.queue);
+        *other = Self::default();
+    }
+
+    /// Drops the oldest events until at most `max_bytes` wait, and returns how many packets that were.
+    pub(crate) fn drop_oldest(&mut self, max_bytes: usize) -> u64 {
+        let mut n_dropped = 0;
+        let mut idx = if self.written > 0 { self.queue.front().map_or(0, |first| first.n_followers + 1) } else { 0 };
+        while self.bytes() > max_bytes && idx < self.queue.len() {
+            let n_frames = self.queue[idx].n_followers + 1;
+            if self.queue[idx].class == Class::Control {
+                idx += n_frames;
+                continue;
+            }
+            let removed = self.queue.drain(idx..idx + n_frames);
+            self.bytes -= removed.map(|queued| queued.frame.len()).sum::<usize>();
+            n_dropped += 1;
+        }
+        n_dropped
+    }
+
+    /// Forgets everything but a frame that is half written.
+    pub(crate) fn clear(&mut self) {
+        let kept = usize::from(self.written > 0);
+        self.bytes -= self.queue.drain(kept..).map(|queued| queued.frame.len()).sum::<usize>();
+    }
+
+    /// Fills `slices` with what comes next, for one vectored write.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut n_slices = 0;
+        for (slice, queued) in slices.iter_mut().zip(&self.queue) {
+            let start = if n_slices == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&queued.frame.wire()[start..]);
+            n_slices += 1;
+        }
+        n_slices
+    }
+
+    /// Takes note that `n` bytes have left.
+    pub(crate) fn advance(&mut self, n: usize) {
+        self.written += n;
+        while let Some(first) = self.queue.front()
+            && self.written >= first.frame.len()
+        {
+            let len = first.frame.len();
+            self.written -= len;
+            self.bytes -= len;
+            self.queue.pop_front();
+        }
+        self.shrink();
+    }
+
+    /// Takes the next whole frame, for a transport that sends frames and not bytes. Frames that only a WebSocket
+    /// carries are passed over. With it comes whether it may be compressed.
+    pub(crate) fn pop(&mut self) -> Option<(Frame, bool)> {
+        loop {
+            let Some(queued) = self.queue.pop_front() else {
+                self.shrink();
+                return None;
+            };
+            self.bytes -= queued.frame.len();
+            if queued.frame.kind() != FrameKind::Control {
+                return Some((queued.frame, queued.compress));
+            }
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
+            self.queue = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(text: &str) -> Encoded {
+        Frame::text(text.len(), |out| out.push_str(text)).into()
+    }
+
+    fn rest(outbox: &mut Outbox) -> Vec<String> {
+        std::iter::from_fn(|| outbox.pop()).map(|(frame, _)| frame.packet().to_owned()).collect()
+    }
+
+    #[test]
+    fn bytes_are_counted_as_they_leave() {
+        let mut outbox = Outbox::default();
+        outbox.push(&event("42[1]"), Class::Event, true);
+        outbox.push(&event("42[2]"), Class::Event, true);
+        assert_eq!(outbox.bytes(), 14);
+        outbox.advance(3);
+        assert_eq!(outbox.bytes(), 11);
+        let mut slices = [IoSlice::new(&[]); 4];
+        assert_eq!(outbox.slices(&mut slices), 2);
+        assert_eq!(&*slices[0], b"2[1]".as_slice());
+        outbox.advance(11);
+        assert!(outbox.is_empty());
+        assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn the_oldest_events_go_first_and_neither_control_packets_nor_half_written_ones() {
+        let mut outbox = Outbox::default();
+        outbox.push(&event("42[1]"), Class::Event, true);
+        outbox.push(&event("2"), Class::Control, true);
+        outbox.push(&event("42[2]"), Class::Event, true);
+        outbox.push(&event("42[3]"), Class::Event, true);
+        outbox.advance(1);
+        assert_eq!(outbox.drop_oldest(16), 1);
+        outbox.advance(6);
+        assert_eq!(rest(&mut outbox), ["2", "42[3]"]);
+    }
+
+    #[test]
+    fn a_packet_is_dropped_with_its_attachments() {
+        let mut outbox = Outbox::default();
+        let mut packet = event("451-[1]");
+        packet.attachments.push(Frame::binary(ferrio_protocol::engine::Protocol::V4, b"abc"));
+        outbox.push(&packet, Class::Event, true);
+        outbox.push(&event("42[2]"), Class::Event, true);
+        assert_eq!(outbox.drop_oldest(10), 1);
+        assert_eq!(rest(&mut outbox), ["42[2]"]);
+    }
+}

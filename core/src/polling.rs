@@ -1,0 +1,274 @@
+//! HTTP long-polling: a GET waits for packets, a POST brings some.
+//!
+//! See [the protocol](https://socket.io/docs/v4/engine-io-protocol/#http-long-polling).
+
+use std::{fmt::Write as _, future::Future, sync::Arc, time::Instant};
+
+use bytes::{Bytes, BytesMut};
+use ferrio_protocol::engine::{Protocol, TransportKind, payload, payload::PayloadEncoder};
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tokio::sync::oneshot;
+
+use crate::{
+    compression::compress,
+    connection::Connection,
+    frame::FrameKind,
+    handshake::RequestHead,
+    request::{RequestError, error_response},
+    outbox::Outbox,
+    receive,
+};
+
+/// A GET that waits.
+pub(crate) struct PendingPoll {
+    sender: oneshot::Sender<PollAnswer>,
+    /// Whether the client takes a binary body. Only in the older protocol.
+    pub(crate) supports_binary: bool,
+}
+
+/// The body that a GET gets.
+pub(crate) struct PollAnswer {
+    body: Vec<u8>,
+    is_binary: bool,
+    compress: bool,
+}
+
+impl PendingPoll {
+    /// Answers. A client that has gone meanwhile is noticed where the GET waits.
+    pub(crate) fn answer(self, answer: PollAnswer) {
+        let _ = self.sender.send(answer);
+    }
+}
+
+impl PollAnswer {
+    /// Takes packets from an outbox. At most `max_packets`, because the official Python client takes no more.
+    pub(crate) fn take(
+        protocol: Protocol,
+        outbox: &mut Outbox,
+        supports_binary: bool,
+        max_packets: usize,
+    ) -> Self {
+        let mut encoder = PayloadEncoder::new(protocol, supports_binary);
+        let mut compress = false;
+        for _ in 0..max_packets {
+            let Some((frame, may_compress)) = outbox.pop() else { break };
+            compress |= may_compress;
+            match frame.kind() {
+                FrameKind::Text => encoder.push_text(frame.packet()),
+                FrameKind::Binary => encoder.push_binary(frame.message(protocol)),
+                FrameKind::Control => {}
+            }
+        }
+        let (body, is_binary) = encoder.finish();
+        Self { body, is_binary, compress }
+    }
+
+    /// A body that says nothing.
+    pub(crate) fn noop(protocol: Protocol) -> Self {
+        let mut encoder = PayloadEncoder::new(protocol, false);
+        encoder.push_text("6");
+        let (body, is_binary) = encoder.finish();
+        Self { body, is_binary, compress: true }
+    }
+}
+
+/// Serves a GET of a session. Dropped while it waits, the client has gone and the session ends.
+pub(crate) async fn get(connection: &Arc<Connection>, head: &RequestHead) -> Response<Bytes> {
+    let (sender, answer) = oneshot::channel();
+    let supports_binary = head.query("b64").is_none() && head.query("j").is_none();
+    if connection.poll(PendingPoll { sender, supports_binary }).is_err() {
+        return error_response(&RequestError::BAD_REQUEST);
+    }
+    let waiting = Waiting { connection: Some(connection.clone()) };
+    let answer = answer.await;
+    waiting.is_over();
+    match answer {
+        Ok(answer) => answer_response(connection, head, answer),
+        // The session ended without a last word: its transport was lost.
+        Err(_) => error_response(&RequestError::BAD_REQUEST),
+    }
+}
+
+/// Notices that a waiting GET is dropped, because its client has gone.
+struct Waiting {
+    connection: Option<Arc<Connection>>,
+}
+
+impl Waiting {
+    fn is_over(mut self) {
+        self.connection = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.input(|session| session.transport_lost(TransportKind::Polling, true));
+        }
+    }
+}
+
+/// Makes the response to a poll, JSONP and compression included.
+pub(crate) fn answer_response(connection: &Connection, head: &RequestHead, answer: PollAnswer) -> Response<Bytes> {
+    let jsonp = head.query("j").filter(|_| connection.protocol() == Protocol::V3);
+    let (body, content_type) = match jsonp {
+        Some(index) => (as_script(&index, &answer.body), "text/javascript; charset=UTF-8"),
+        None if answer.is_binary => (Bytes::from(answer.body), "application/octet-stream"),
+        None => (Bytes::from(answer.body), "text/plain; charset=UTF-8"),
+    };
+    let threshold = connection.server().config.http_compression.filter(|_| answer.compress);
+    let (body, encoding) = compress(head.header(header::ACCEPT_ENCODING), threshold, body);
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(encoding) = encoding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    response
+}
+
+/// A call of the function that a JSONP client has defined, with the payload as its string argument.
+fn as_script(index: &str, body: &[u8]) -> Bytes {
+    let digits: String = index.chars().filter(char::is_ascii_digit).collect();
+    let text = String::from_utf8_lossy(body);
+    let mut script = format!("___eio[{digits}](");
+    // A JSON string is a JavaScript string but for two line separators.
+    for character in serde_json::Value::from(text).to_string().chars() {
+        match character {
+            '\u{2028}' | '\u{2029}' => _ = write!(script, "\\u{:04x}", u32::from(character)),
+            _ => script.push(character),
+        }
+    }
+    script.push_str(");");
+    Bytes::from(script)
+}
+
+/// Serves a POST of a session.
+pub(crate) async fn post<B>(connection: &Arc<Connection>, head: &RequestHead, body: B) -> Response<Bytes>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let is_binary = head.header(header::CONTENT_TYPE) == Some("application/octet-stream");
+    if is_binary && connection.protocol() == Protocol::V4 {
+        return refused(connection);
+    }
+    let Some(_turn) = Turn::take(connection) else { return refused(connection) };
+    let max = connection.server().config.max_http_buffer_size;
+    let body = match collect(body, max).await {
+        Ok(body) => body,
+        Err(CollectError::TooLarge) => return plain(StatusCode::PAYLOAD_TOO_LARGE, ""),
+        // The client went away in the middle of its request.
+        Err(CollectError::Lost) => {
+            connection.input(|session| session.transport_lost(TransportKind::Polling, true));
+            return error_response(&RequestError::BAD_REQUEST);
+        }
+    };
+    let body = if head.query("j").is_some() && connection.protocol() == Protocol::V3 { from_form(&body) } else { body };
+    let now = Instant::now();
+    for packet in payload::decode(connection.protocol(), &body, is_binary) {
+        match packet {
+            Ok(packet) => {
+                connection.server().counters.packets_in.add(1);
+                receive::engine_packet(connection, TransportKind::Polling, packet, now);
+            }
+            Err(_) => {
+                receive::malformed(connection, TransportKind::Polling);
+                return error_response(&RequestError::BAD_REQUEST);
+            }
+        }
+    }
+    connection.server().counters.bytes_in.add(body.len());
+    // The client's next POST waits for this answer, which waits until the host has caught up.
+    connection.server().queue.relieved().await;
+    plain(StatusCode::OK, "ok")
+}
+
+/// Ends a session whose client broke the rules of polling.
+fn refused(connection: &Arc<Connection>) -> Response<Bytes> {
+    connection.server().counters.peer_errors.add(1);
+    connection.input(|session| session.transport_lost(TransportKind::Polling, true));
+    error_response(&RequestError::BAD_REQUEST)
+}
+
+/// The right to bring packets: a client sends one POST at a time, or their order would be lost.
+struct Turn<'a>(&'a Connection);
+
+impl<'a> Turn<'a> {
+    fn take(connection: &'a Connection) -> Option<Self> {
+        connection.begin_post().then_some(Self(connection))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.end_post();
+    }
+}
+
+enum CollectError {
+    TooLarge,
+    Lost,
+}
+
+fn collect<B>(body: B, max: usize) -> impl Future<Output = Result<Bytes, CollectError>>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    async move {
+        if body.size_hint().lower() > max as u64 {
+            return Err(CollectError::TooLarge);
+        }
+        let mut body = std::pin::pin!(Limited::new(body, max));
+        let mut first = Bytes::new();
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.as_mut().frame().await {
+            let frame = frame.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+                Some(_) => CollectError::TooLarge,
+                None => CollectError::Lost,
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            // Nearly every body comes in one piece, which need not be copied.
+            if first.is_empty() && whole.is_empty() {
+                first = data;
+            } else {
+                whole.extend_from_slice(&std::mem::take(&mut first));
+                whole.extend_from_slice(&data);
+            }
+        }
+        Ok(if whole.is_empty() { first } else { whole.freeze() })
+    }
+}
+
+/// The payload in a JSONP client's form, whose line breaks are escaped because browsers change those of a form.
+fn from_form(body: &[u8]) -> Bytes {
+    let form = String::from_utf8_lossy(body);
+    let data = crate::handshake::parse_query(&form).find(|(name, _)| name == "d").map_or(String::new(), |pair| pair.1);
+    let mut payload = String::with_capacity(data.len());
+    let mut rest = data.as_str();
+    while let Some(idx) = rest.find("\\n") {
+        let n_slashes_before = rest[..idx].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        if n_slashes_before == 0 {
+            payload.push_str(&rest[..idx]);
+            payload.push('\n');
+        } else {
+            // An escaped backslash before an `n` is one backslash and the letter.
+            payload.push_str(&rest[..idx - 1]);
+            payload.push_str("\\n");
+        }
+        rest = &rest[idx + 2..];
+    }
+    payload.push_str(rest);
+    Bytes::from(payload)
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
+}

@@ -1,0 +1,300 @@
+//! The queue on which the core tells the host what happened.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+};
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use crate::{
+    ack::{AckOutcome, Reply},
+    admission::Admission,
+    config::Limits,
+    cors::OriginDecision,
+    departure::Departure,
+    handshake::{Handshake, RequestHead},
+    metrics::Counters,
+    payload::Payload,
+    rooms::RoomEvent,
+    socket::{Socket, SocketKey},
+};
+
+/// Something that happened, or that the host is asked.
+///
+/// For one socket the order is exact: its connect first, its events in the order of their arrival, its disconnect
+/// last.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HostEvent {
+    /// May this request open a session? Only with [`ask_allow_request`](crate::Config::ask_allow_request).
+    Request {
+        /// The request.
+        head: Arc<RequestHead>,
+        /// `Err` holds the message that the client gets. Dropped without an answer, the request is refused.
+        answer: Answer<Result<(), String>>,
+    },
+    /// Which origin may read the answer to this request? Only with [`Origin::Host`](crate::Origin::Host).
+    Origin {
+        /// The request.
+        head: Arc<RequestHead>,
+        /// Dropped without an answer, no origin is allowed.
+        answer: Answer<OriginDecision>,
+    },
+    /// Shall this namespace exist? Only with [`ask_namespace`](crate::Config::ask_namespace).
+    Namespace {
+        /// The namespace's name.
+        name: Arc<str>,
+        /// What the client sent along, an object or nothing.
+        auth: Payload,
+        /// The client's handshake.
+        handshake: Arc<Handshake>,
+        /// Make the namespace before `true` is sent. Dropped without an answer, the client is refused.
+        answer: Answer<bool>,
+    },
+    /// A client wants to join a namespace.
+    Connect {
+        /// The socket it will be.
+        socket: Arc<Socket>,
+        /// What the client sent along, an object or nothing.
+        auth: Payload,
+        /// Takes the decision.
+        admission: Admission,
+    },
+    /// An event from a client.
+    Event {
+        /// The socket it came from.
+        socket: Arc<Socket>,
+        /// Its name and arguments.
+        payload: Payload,
+        /// Present when the client wants an ack.
+        reply: Option<Reply>,
+    },
+    /// The outcome of an emit that wanted acks.
+    Ack {
+        /// The number the host gave with the emit.
+        token: u64,
+        /// What came back.
+        outcome: AckOutcome,
+    },
+    /// A socket left its namespace.
+    Disconnect(Departure),
+    /// A room changed. Only with [`room_events`](crate::Config::room_events).
+    Room(RoomEvent),
+    /// A session that could have been recovered will not be: what the host kept for the socket may go.
+    Forget {
+        /// The socket that had the session.
+        key: SocketKey,
+    },
+}
+
+impl HostEvent {
+    /// Bytes that a peer made the queue hold.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Event { payload, .. } => payload.len(),
+            Self::Connect { auth, .. } | Self::Namespace { auth, .. } => auth.len(),
+            Self::Ack { outcome, .. } => outcome.answers.iter().map(Payload::len).sum(),
+            _ => 0,
+        }
+    }
+}
+
+/// Takes the host's decision, from any thread, at any later time.
+pub struct Answer<T>(oneshot::Sender<T>);
+
+impl<T> Answer<T> {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<T>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Gives the decision. Nothing happens when the client has gone meanwhile.
+    pub fn send(self, decision: T) {
+        let _ = self.0.send(decision);
+    }
+}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+/// The sending side, shared by everything in the server.
+///
+/// It is bounded by pausing those who read from sockets ([`relieved`](Self::relieved)), not by dropping; what does
+/// not come from a socket's bytes (disconnects, timeouts) is bounded by the number of sockets.
+pub(crate) struct HostQueue {
+    state: Mutex<State>,
+    is_congested: AtomicBool,
+    relief: Notify,
+    max_items: usize,
+    max_bytes: usize,
+    wake: Box<dyn Fn() + Send + Sync>,
+    /// For consumers that await events in Rust.
+    consumer: AtomicWaker,
+}
+
+#[derive(Default)]
+struct State {
+    items: VecDeque<HostEvent>,
+    bytes: usize,
+    /// Whether the host was woken and has not yet found the queue empty.
+    is_awake: bool,
+    is_closed: bool,
+}
+
+impl HostQueue {
+    pub(crate) fn new(limits: &Limits, wake: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self {
+            state: Mutex::default(),
+            is_congested: AtomicBool::new(false),
+            relief: Notify::new(),
+            max_items: limits.host_queue,
+            max_bytes: limits.host_queue_bytes,
+            wake,
+            consumer: AtomicWaker::new(),
+        }
+    }
+
+    /// Appends an event, and wakes the host if it sleeps.
+    pub(crate) fn push(&self, event: HostEvent) {
+        let mut state = self.state.lock();
+        if state.is_closed {
+            // Dropped outside of the lock: an event's drop may push in turn.
+            drop(state);
+            return;
+        }
+        state.bytes += event.weight();
+        state.items.push_back(event);
+        if state.items.len() >= self.max_items || state.bytes >= self.max_bytes {
+            self.is_congested.store(true, Ordering::Release);
+        }
+        let must_wake = !mem::replace(&mut state.is_awake, true);
+        drop(state);
+        if must_wake {
+            (self.wake)();
+            self.consumer.wake();
+        }
+    }
+
+    /// Whether readers should pause.
+    #[inline]
+    pub(crate) fn is_congested(&self) -> bool {
+        self.is_congested.load(Ordering::Acquire)
+    }
+
+    /// Waits until the host has caught up.
+    pub(crate) async fn relieved(&self) {
+        loop {
+            let relief = self.relief.notified();
+            if !self.is_congested() {
+                return;
+            }
+            relief.await;
+        }
+    }
+
+    /// Refuses all further events. What waits can still be drained.
+    pub(crate) fn close(&self) {
+        self.state.lock().is_closed = true;
+        (self.wake)();
+        self.consumer.wake();
+        self.relieve();
+    }
+
+    fn relieve(&self) {
+        self.is_congested.store(false, Ordering::Release);
+        self.relief.notify_waiters();
+    }
+
+    fn drain(&self, max: usize, into: &mut Vec<HostEvent>) -> Drained {
+        let mut state = self.state.lock();
+        let n_taken = max.min(state.items.len());
+        into.reserve(n_taken);
+        for event in state.items.drain(..n_taken) {
+            into.push(event);
+        }
+        let freed: usize = into[into.len() - n_taken..].iter().map(HostEvent::weight).sum();
+        state.bytes -= freed;
+        let is_relieved = state.items.len() <= self.max_items / 2 && state.bytes <= self.max_bytes / 2;
+        let drained = match (state.items.is_empty(), state.is_closed) {
+            (false, _) => Drained::MoreWaits,
+            (true, false) => Drained::Empty,
+            (true, true) => Drained::Closed,
+        };
+        state.is_awake = drained == Drained::MoreWaits;
+        drop(state);
+        if is_relieved && self.is_congested() {
+            self.relieve();
+        }
+        drained
+    }
+
+    pub(crate) fn measure(&self, counters: &Counters) {
+        let state = self.state.lock();
+        counters.host_queue_depth.set(state.items.len());
+        counters.host_queue_bytes.set(state.bytes);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Drained {
+    MoreWaits,
+    Empty,
+    Closed,
+}
+
+/// The host's side of the queue. There is one to a server.
+pub struct Events(pub(crate) Arc<HostQueue>);
+
+impl Events {
+    /// Moves up to `max` events into `into`, and tells whether more wait.
+    ///
+    /// While it returns `true` the host is not woken again: it drains once more in a later turn. After `false` the
+    /// next event wakes it.
+    pub fn drain(&self, max: usize, into: &mut Vec<HostEvent>) -> bool {
+        self.0.drain(max, into) == Drained::MoreWaits
+    }
+
+    /// Waits for the next event; `None` once the server is closed and everything was taken.
+    ///
+    /// For hosts written in Rust. Cancelling it loses nothing.
+    pub async fn next(&mut self) -> Option<HostEvent> {
+        let mut one = Vec::with_capacity(1);
+        poll_fn(|context| {
+            self.0.consumer.register(context.waker());
+            let drained = self.0.drain(1, &mut one);
+            match (one.pop(), drained) {
+                (Some(event), _) => Poll::Ready(Some(event)),
+                (None, Drained::Closed) => Poll::Ready(None),
+                (None, _) => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Events")
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.0.close();
+        // Nobody will take them any more, and they hold sockets, which hold the server.
+        drop(mem::take(&mut self.0.state.lock().items));
+    }
+}

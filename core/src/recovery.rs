@@ -1,0 +1,216 @@
+//! Connection state recovery: the events a client missed, and the sessions that may come back.
+//!
+//! Every event of a namespace has a position. A client learns it as a last argument, and names the last one it saw
+//! when it comes back ([the client's side](https://socket.io/docs/v4/connection-state-recovery)). A session is
+//! recovered only if nothing it missed can have been lost; otherwise the client starts anew and knows it.
+
+use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
+
+use ahash::HashMap;
+use rand::Rng as _;
+
+use crate::{config::Recovery, payload::Payload, selection::Selection, socket::SocketKey};
+
+/// The recent events of one namespace, and its sessions that are disconnected.
+pub(crate) struct Log {
+    config: Recovery,
+    /// Distinguishes this log from that of an earlier process, whose positions mean nothing here.
+    epoch: String,
+    /// The position of the latest event; the first has 1.
+    position: u64,
+    /// Every event up to here is no longer kept.
+    forgotten: u64,
+    events: VecDeque<Logged>,
+    bytes: usize,
+    sessions: HashMap<Arc<str>, (Instant, Session)>,
+    /// Sessions by the time of their disconnect. It may name some that were recovered meanwhile.
+    by_age: VecDeque<(Instant, Arc<str>)>,
+}
+
+struct Logged {
+    position: u64,
+    at: Instant,
+    payload: Payload,
+    selection: Selection,
+}
+
+/// What is kept of a disconnected socket.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) key: SocketKey,
+    pub(crate) id: Arc<str>,
+    pub(crate) private_id: Arc<str>,
+    pub(crate) rooms: Vec<Arc<str>>,
+    /// The position of the latest event when the socket connected: where a client that saw none starts from.
+    pub(crate) connected_at: u64,
+    /// The position of the last event that was sent to the socket.
+    pub(crate) last_addressed: u64,
+    /// The position of the latest event when the socket was disconnected.
+    pub(crate) disconnected_at: u64,
+}
+
+/// A session that came back, and the position from which it misses events.
+#[derive(Debug, Clone)]
+pub(crate) struct Restored {
+    pub(crate) session: Session,
+    pub(crate) seen: u64,
+}
+
+impl Log {
+    pub(crate) fn new(config: Recovery) -> Self {
+        Self {
+            config,
+            epoch: random_id(6),
+            position: 0,
+            forgotten: 0,
+            events: VecDeque::new(),
+            bytes: 0,
+            sessions: HashMap::default(),
+            by_age: VecDeque::new(),
+        }
+    }
+
+    /// The latest position.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Gives the next event its position.
+    ///
+    /// A volatile event gets one, too: its last argument must not be taken for an offset when it is a string.
+    pub(crate) fn advance(&mut self) -> u64 {
+        self.position += 1;
+        self.position
+    }
+
+    /// Keeps the event at the latest position for replay.
+    pub(crate) fn keep(&mut self, payload: &Payload, selection: &Selection, now: Instant) {
+        self.bytes += payload.len();
+        let selection = selection.clone();
+        self.events.push_back(Logged { position: self.position, at: now, payload: payload.clone(), selection });
+        self.prune(now);
+    }
+
+    fn prune(&mut self, now: Instant) {
+        while let Some(oldest) = self.events.front() {
+            let is_old = now.saturating_duration_since(oldest.at) > self.config.max_disconnection_duration;
+            let is_too_much = self.events.len() > self.config.max_packets || self.bytes > self.config.max_bytes;
+            if !is_old && !is_too_much {
+                return;
+            }
+            self.forgotten = oldest.position;
+            self.bytes -= oldest.payload.len();
+            self.events.pop_front();
+        }
+    }
+
+    /// The payload of an event with its offset as the last argument.
+    pub(crate) fn with_offset(&self, payload: &Payload, position: u64) -> Payload {
+        let text = payload.text();
+        let open = text.strip_suffix(']').unwrap_or(text);
+        let text = format!("{open},\"{}-{position:x}\"]", self.epoch);
+        Payload::new(text, payload.attachments().to_vec())
+    }
+
+    /// Keeps a disconnected session. Returns the sessions that have to make room for it.
+    pub(crate) fn keep_session(&mut self, session: Session, now: Instant) -> Vec<SocketKey> {
+        if self.by_age.len() > 2 * self.sessions.len() + 64 {
+            self.by_age.retain(|(at, private_id)| self.sessions.get(private_id).is_some_and(|kept| kept.0 == *at));
+        }
+        self.by_age.push_back((now, session.private_id.clone()));
+        self.sessions.insert(session.private_id.clone(), (now, session));
+        let mut forgotten = Vec::new();
+        while self.sessions.len() > self.config.max_sessions {
+            forgotten.extend(self.forget_oldest());
+        }
+        forgotten
+    }
+
+    /// Drops the sessions whose time is up, and returns their sockets.
+    pub(crate) fn expire(&mut self, now: Instant) -> Vec<SocketKey> {
+        self.prune(now);
+        let mut forgotten = Vec::new();
+        while let Some((since, _)) = self.by_age.front() {
+            if *since + self.config.max_disconnection_duration > now {
+                break;
+            }
+            forgotten.extend(self.forget_oldest());
+        }
+        forgotten
+    }
+
+    fn forget_oldest(&mut self) -> Option<SocketKey> {
+        let (at, private_id) = self.by_age.pop_front()?;
+        // The session may have been recovered, and lost once more, since then.
+        self.sessions.get(&private_id).filter(|kept| kept.0 == at)?;
+        self.sessions.remove(&private_id).map(|(_, session)| session.key)
+    }
+
+    /// Gives a session back to a client that names it, once.
+    ///
+    /// `Err` holds the socket of a session that existed but cannot be recovered without loss.
+    pub(crate) fn restore(
+        &mut self,
+        private_id: &str,
+        offset: Option<&str>,
+        now: Instant,
+    ) -> Result<Restored, Option<SocketKey>> {
+        self.prune(now);
+        let (at, session) = self.sessions.remove(private_id).ok_or(None)?;
+        if now.saturating_duration_since(at) > self.config.max_disconnection_duration {
+            return Err(Some(session.key));
+        }
+        let seen = match offset {
+            None => Some(session.connected_at),
+            Some(offset) => self.parse(offset).filter(|position| *position <= self.position),
+        };
+        match seen {
+            Some(seen) if self.is_complete(&session, seen) => Ok(Restored { session, seen }),
+            _ => Err(Some(session.key)),
+        }
+    }
+
+    /// Whether everything after `seen` that was meant for the session is still there.
+    fn is_complete(&self, session: &Session, seen: u64) -> bool {
+        let nothing_forgotten_since = self.forgotten <= seen;
+        // A client that was idle for long has an old offset, though nothing came for it until it left.
+        let had_seen_all = session.last_addressed <= seen && self.forgotten <= session.disconnected_at;
+        nothing_forgotten_since || had_seen_all
+    }
+
+    fn parse(&self, offset: &str) -> Option<u64> {
+        let (epoch, position) = offset.split_once('-')?;
+        if epoch != self.epoch || position.len() > 16 {
+            return None;
+        }
+        u64::from_str_radix(position, 16).ok()
+    }
+
+    /// The events that a restored session missed, in order, each with its position.
+    pub(crate) fn missed<'a>(&'a self, restored: &'a Restored) -> impl Iterator<Item = (u64, &'a Payload)> {
+        let first = self.events.partition_point(|event| event.position <= restored.seen);
+        self.events
+            .range(first..)
+            .filter(|event| is_meant(&event.selection, &restored.session.rooms))
+            .map(|event| (event.position, &event.payload))
+    }
+}
+
+fn is_meant(selection: &Selection, rooms: &[Arc<str>]) -> bool {
+    let is_in = |room: &Arc<str>| rooms.contains(room);
+    (selection.rooms.is_empty() || selection.rooms.iter().any(is_in)) && !selection.except.iter().any(is_in)
+}
+
+/// An id nobody can guess, of `n_bytes` random bytes in URL-safe base64.
+pub(crate) fn random_id(n_bytes: usize) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let n_characters = (n_bytes * 8).div_ceil(6);
+    let mut random = rand::rng();
+    (0..n_characters).map(|_| char::from(ALPHABET[usize::from(random.random::<u8>() & 63)])).collect()
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("position", &self.position).field("n_sessions", &self.sessions.len()).finish()
+    }
+}

@@ -1,0 +1,328 @@
+//! Requests of the engine's path: checks, handshakes, and which session they belong to.
+//!
+//! Every door calls [`Server::handle`] for plain requests and [`upgrade`] for WebSockets, so that no check depends on
+//! the door. Codes and messages are those of
+//! [the protocol](https://socket.io/docs/v4/server-troubleshooting-connection-issues/).
+
+use std::{sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use ferrio_protocol::engine::{Protocol, TransportKind};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body::Body;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::{
+    connection::Connection,
+    cors::{Cors, OriginDecision},
+    handshake::RequestHead,
+    polling,
+    queue::{Answer, HostEvent},
+    server::{Server, Shared},
+    websocket::{self, Stream},
+};
+
+/// Why a request was turned away: always the client's doing, but for the limits an operator has set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequestError {
+    status: StatusCode,
+    code: u8,
+    message: std::borrow::Cow<'static, str>,
+}
+
+impl RequestError {
+    const UNKNOWN_TRANSPORT: Self = Self::new(0, "Transport unknown");
+    const UNKNOWN_SID: Self = Self::new(1, "Session ID unknown");
+    const BAD_HANDSHAKE_METHOD: Self = Self::new(2, "Bad handshake method");
+    pub(crate) const BAD_REQUEST: Self = Self::new(3, "Bad request");
+    const UNSUPPORTED_PROTOCOL: Self = Self::new(5, "Unsupported protocol version");
+
+    const fn new(code: u8, message: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code, message: std::borrow::Cow::Borrowed(message) }
+    }
+
+    fn forbidden(message: String) -> Self {
+        let message = if message.is_empty() { "Forbidden".into() } else { message.into() };
+        Self { status: StatusCode::FORBIDDEN, code: 4, message }
+    }
+
+    fn unavailable(message: &'static str) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, ..Self::new(3, message) }
+    }
+}
+
+/// The answer to a plain request.
+pub(crate) fn error_response(error: &RequestError) -> Response<Bytes> {
+    let message = serde_json::Value::from(&*error.message);
+    let mut response = Response::new(Bytes::from(format!(r#"{{"code":{},"message":{message}}}"#, error.code)));
+    *response.status_mut() = error.status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// The answer to a WebSocket request, which in engine.io is the bare message.
+fn upgrade_error(error: &RequestError) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(error.message.clone().into_owned()));
+    // Whatever was wrong, engine.io answers 400 here.
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+impl Server {
+    /// Serves a plain HTTP request of the engine's path: long-polling, preflights, and mistakes.
+    ///
+    /// The path is not looked at: the host has routed the request here. A poll is answered when something is there to
+    /// send; dropping the future then means that its client has gone, and ends the session.
+    pub async fn handle<B>(&self, head: RequestHead, body: B) -> Response<Bytes>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let shared = self.shared();
+        let Some(cors) = &shared.config.cors else { return route(shared, head, body).await };
+        let decision = ask_origin(shared, cors, &head).await;
+        if let Some(response) = cors.preflight(&head, decision.as_ref()) {
+            return response;
+        }
+        let mut headers = HeaderMap::new();
+        cors.apply(&head, decision.as_ref(), &mut headers);
+        let mut response = if cors.allows(&head, decision.as_ref()) {
+            route(shared, head, body).await
+        } else {
+            shared.counters.requests_refused.add(1);
+            error_response(&RequestError { code: 3, ..RequestError::forbidden("Origin not allowed".to_owned()) }.as_bad())
+        };
+        response.headers_mut().extend(headers);
+        response
+    }
+}
+
+impl RequestError {
+    fn as_bad(mut self) -> Self {
+        self.status = StatusCode::BAD_REQUEST;
+        self
+    }
+}
+
+async fn ask_origin(shared: &Arc<Shared>, cors: &Cors, head: &RequestHead) -> Option<OriginDecision> {
+    if !cors.needs_host() {
+        return None;
+    }
+    let (answer, decision) = Answer::new();
+    shared.queue.push(HostEvent::Origin { head: Arc::new(head.clone()), answer });
+    Some(decision.await.unwrap_or(OriginDecision::Refused))
+}
+
+async fn route<B>(shared: &Arc<Shared>, head: RequestHead, body: B) -> Response<Bytes>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connection = match verify(shared, &head, TransportKind::Polling) {
+        Ok(Verified::Session(connection)) => connection,
+        Ok(Verified::Handshake(protocol)) => {
+            return match open_polling(shared, head, protocol).await {
+                Ok(response) => response,
+                Err(error) => refuse(shared, &error),
+            };
+        }
+        Err(error) => return refuse(shared, &error),
+    };
+    if connection.transport() != TransportKind::Polling {
+        return refuse(shared, &RequestError::BAD_REQUEST);
+    }
+    match head.method {
+        Method::GET => polling::get(&connection, &head).await,
+        Method::POST => polling::post(&connection, &head, body).await,
+        _ => refuse(shared, &RequestError::BAD_REQUEST),
+    }
+}
+
+fn refuse(shared: &Shared, error: &RequestError) -> Response<Bytes> {
+    shared.counters.requests_refused.add(1);
+    tracing::debug!(code = error.code, message = %error.message, "request refused");
+    error_response(error)
+}
+
+enum Verified {
+    Session(Arc<Connection>),
+    Handshake(Protocol),
+}
+
+/// The checks of engine.io, in its order.
+fn verify(shared: &Shared, head: &RequestHead, via: TransportKind) -> Result<Verified, RequestError> {
+    let mut transport = None;
+    let mut sid = None;
+    let mut revision = None;
+    for (name, value) in head.query_pairs() {
+        match name.as_str() {
+            "transport" => transport = Some(value),
+            "sid" => sid = Some(value),
+            "EIO" => revision = Some(value),
+            _ => {}
+        }
+    }
+    let transports = shared.config.transports;
+    let named = match transport.as_deref() {
+        Some("polling") if transports.polling => TransportKind::Polling,
+        Some("websocket") if transports.websocket => TransportKind::WebSocket,
+        _ => return Err(RequestError::UNKNOWN_TRANSPORT),
+    };
+    // engine.io takes every other value, and none at all, for the older revision.
+    let protocol = if revision.as_deref() == Some("4") { Protocol::V4 } else { Protocol::V3 };
+    if let Some(sid) = sid.filter(|sid| !sid.is_empty()) {
+        let connection = shared.find_connection(&sid).ok_or(RequestError::UNKNOWN_SID)?;
+        if connection.protocol() != protocol || named != via {
+            return Err(RequestError::BAD_REQUEST);
+        }
+        return Ok(Verified::Session(connection));
+    }
+    if head.method != Method::GET {
+        return Err(RequestError::BAD_HANDSHAKE_METHOD);
+    }
+    if named != via {
+        return Err(RequestError::BAD_REQUEST);
+    }
+    if protocol == Protocol::V3 && !shared.config.allow_eio3 {
+        return Err(RequestError::UNSUPPORTED_PROTOCOL);
+    }
+    Ok(Verified::Handshake(protocol))
+}
+
+/// What has to be true for any new session.
+async fn admit(shared: &Arc<Shared>, head: &RequestHead) -> Result<(), RequestError> {
+    if shared.is_closing() {
+        return Err(RequestError::unavailable("Server is shutting down"));
+    }
+    if shared.n_connections() >= shared.config.limits.max_connections {
+        return Err(RequestError::unavailable("Too many connections"));
+    }
+    if shared.config.ask_allow_request {
+        let (answer, decision) = Answer::new();
+        shared.queue.push(HostEvent::Request { head: Arc::new(head.clone()), answer });
+        let decision = decision.await.unwrap_or_else(|_| Err(String::new()));
+        decision.map_err(RequestError::forbidden)?;
+    }
+    Ok(())
+}
+
+async fn open_polling(
+    shared: &Arc<Shared>,
+    head: RequestHead,
+    protocol: Protocol,
+) -> Result<Response<Bytes>, RequestError> {
+    admit(shared, &head).await?;
+    let request = head.clone();
+    let connection = shared.open_connection(head, protocol, TransportKind::Polling);
+    // The open packet is in the outbox, so this poll is answered at once.
+    let mut response = polling::get(&connection, &request).await;
+    if let Some(cookie) = &shared.config.cookie {
+        let text = format!("{}={}; {}", cookie.name, connection.id(), cookie.attributes);
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().append(header::SET_COOKIE, value);
+        }
+    }
+    Ok(response)
+}
+
+/// A WebSocket whose handshake may be completed.
+pub(crate) struct Ticket {
+    purpose: Purpose,
+    accept: String,
+}
+
+enum Purpose {
+    Open { shared: Arc<Shared>, head: RequestHead, protocol: Protocol },
+    Upgrade(Arc<Connection>),
+}
+
+/// Checks a WebSocket request, and answers it with an error or a ticket.
+pub(crate) async fn upgrade(server: &Server, head: RequestHead) -> Result<Ticket, Response<Bytes>> {
+    let shared = server.shared();
+    match ticket(shared, head).await {
+        Ok(ticket) => Ok(ticket),
+        Err(error) => {
+            shared.counters.requests_refused.add(1);
+            tracing::debug!(code = error.code, message = %error.message, "WebSocket refused");
+            Err(upgrade_error(&error))
+        }
+    }
+}
+
+async fn ticket(shared: &Arc<Shared>, head: RequestHead) -> Result<Ticket, RequestError> {
+    let accept = accept_key(&head)?;
+    if let Some(cors) = shared.config.cors.as_ref().filter(|cors| cors.enforce) {
+        let decision = ask_origin(shared, cors, &head).await;
+        if !cors.allows(&head, decision.as_ref()) {
+            return Err(RequestError::forbidden("Origin not allowed".to_owned()));
+        }
+    }
+    let purpose = match verify(shared, &head, TransportKind::WebSocket)? {
+        Verified::Handshake(protocol) => {
+            admit(shared, &head).await?;
+            Purpose::Open { shared: shared.clone(), head, protocol }
+        }
+        Verified::Session(connection) => {
+            shared.counters.upgrades_tried.add(1);
+            let requested = connection.input(|session| session.upgrade_requested(Instant::now()));
+            if requested.is_err() {
+                shared.counters.upgrades_failed.add(1);
+                return Err(RequestError::BAD_REQUEST);
+            }
+            Purpose::Upgrade(connection)
+        }
+    };
+    Ok(Ticket { purpose, accept })
+}
+
+/// The key that accepts a WebSocket request, when it is one.
+/// See [RFC 6455, section 4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1).
+fn accept_key(head: &RequestHead) -> Result<String, RequestError> {
+    let is = |name, token: &str| {
+        head.header(name).is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+    };
+    let key = head.headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    // Sixteen bytes in base64.
+    let has_key = key.len() == 24 && key.ends_with(b"==");
+    if head.method != Method::GET
+        || !is(header::UPGRADE, "websocket")
+        || !is(header::CONNECTION, "upgrade")
+        || !is(header::SEC_WEBSOCKET_VERSION, "13")
+        || !has_key
+    {
+        return Err(RequestError::BAD_REQUEST);
+    }
+    Ok(derive_accept_key(key))
+}
+
+impl Ticket {
+    /// The response that completes the handshake.
+    pub(crate) fn response(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        if let Ok(accept) = HeaderValue::from_str(&self.accept) {
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        response
+    }
+
+    /// Serves the WebSocket from here on. The response has been sent; `read_already` came behind the request.
+    pub(crate) fn start(self, stream: Stream, read_already: &Bytes) {
+        websocket::start(self.connection(), stream, read_already);
+    }
+
+    /// The connection, made now if the WebSocket opens a session.
+    pub(crate) fn connection(self) -> Arc<Connection> {
+        match self.purpose {
+            Purpose::Upgrade(connection) => connection,
+            Purpose::Open { shared, head, protocol } => {
+                shared.open_connection(head, protocol, TransportKind::WebSocket)
+            }
+        }
+    }
+}

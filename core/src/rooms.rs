@@ -1,0 +1,244 @@
+//! Who is in which room of a namespace.
+
+use std::{fmt, sync::Arc};
+
+use ahash::{HashMap, HashSet};
+use indexmap::{IndexMap, IndexSet};
+use smallvec::SmallVec;
+
+use crate::{
+    recovery::Log,
+    selection::Selection,
+    socket::{Socket, SocketKey},
+};
+
+type RandomState = ahash::RandomState;
+
+/// The room index of one namespace, together with the log of its events, which has to be read and written at the
+/// same moment. Kept behind the namespace's lock.
+///
+/// Every socket is in a room of its own name. That one is not stored: it is a flag of the member.
+#[derive(Default)]
+pub(crate) struct Rooms {
+    members: IndexMap<SocketKey, Member, RandomState>,
+    by_id: HashMap<Arc<str>, SocketKey>,
+    rooms: HashMap<Arc<str>, IndexSet<SocketKey, RandomState>>,
+    pub(crate) log: Option<Log>,
+}
+
+struct Member {
+    socket: Arc<Socket>,
+    is_in_own_room: bool,
+    /// Without the own room.
+    rooms: SmallVec<[Arc<str>; 2]>,
+}
+
+/// A change in a namespace's rooms, as socket.io's adapters report it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomEvent {
+    /// The namespace's name.
+    pub namespace: Arc<str>,
+    /// What happened.
+    pub change: RoomChange,
+    /// To which room.
+    pub room: Arc<str>,
+    /// The socket that joined or left.
+    pub socket_id: Option<Arc<str>>,
+}
+
+/// What happened to a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomChange {
+    /// `create-room`: it has its first member.
+    Create,
+    /// `join-room`
+    Join,
+    /// `leave-room`
+    Leave,
+    /// `delete-room`: it has lost its last member.
+    Delete,
+}
+
+impl RoomChange {
+    /// The name of the event in socket.io.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create-room",
+            Self::Join => "join-room",
+            Self::Leave => "leave-room",
+            Self::Delete => "delete-room",
+        }
+    }
+}
+
+/// Takes changes as they happen.
+pub(crate) type Changes<'a> = &'a mut dyn FnMut(RoomChange, &Arc<str>, Option<&Arc<str>>);
+
+impl Rooms {
+    pub(crate) fn new(log: Option<Log>) -> Self {
+        Self { log, ..Self::default() }
+    }
+
+    /// Makes a socket a member, in no room yet. A former member of the same id (one that was recovered) goes.
+    pub(crate) fn insert(&mut self, socket: Arc<Socket>, changes: Changes<'_>) {
+        if let Some(&former) = self.by_id.get(socket.id()) {
+            self.remove(former, changes);
+        }
+        self.by_id.insert(socket.id().clone(), socket.key());
+        let member = Member { socket: socket.clone(), is_in_own_room: false, rooms: SmallVec::new() };
+        self.members.insert(socket.key(), member);
+    }
+
+    /// Takes a member out of all rooms and of the namespace. Returns whether it was one.
+    pub(crate) fn remove(&mut self, key: SocketKey, changes: Changes<'_>) -> bool {
+        for room in self.rooms_of(key) {
+            self.leave(key, &room, changes);
+        }
+        let Some(member) = self.members.swap_remove(&key) else { return false };
+        if self.by_id.get(member.socket.id()) == Some(&key) {
+            self.by_id.remove(member.socket.id());
+        }
+        true
+    }
+
+    /// Puts a member into a room. Does nothing for one that is in it, and for one that has left.
+    pub(crate) fn join(&mut self, key: SocketKey, room: &Arc<str>, changes: Changes<'_>) {
+        let is_new = !self.is_room(room);
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let id = member.socket.id().clone();
+        if *room == id {
+            if member.is_in_own_room {
+                return;
+            }
+            member.is_in_own_room = true;
+        } else {
+            let shared = match self.rooms.get_key_value(room) {
+                Some((shared, _)) => shared.clone(),
+                None => room.clone(),
+            };
+            if !self.rooms.entry(shared.clone()).or_default().insert(key) {
+                return;
+            }
+            member.rooms.push(shared);
+        }
+        if is_new {
+            changes(RoomChange::Create, room, None);
+        }
+        changes(RoomChange::Join, room, Some(&id));
+    }
+
+    /// Takes a member out of a room.
+    pub(crate) fn leave(&mut self, key: SocketKey, room: &Arc<str>, changes: Changes<'_>) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        let id = member.socket.id().clone();
+        if *room == id {
+            if !std::mem::take(&mut member.is_in_own_room) {
+                return;
+            }
+        } else {
+            let Some(idx) = member.rooms.iter().position(|joined| joined == room) else { return };
+            member.rooms.remove(idx);
+            if let Some(keys) = self.rooms.get_mut(room) {
+                keys.swap_remove(&key);
+                if keys.is_empty() {
+                    self.rooms.remove(room);
+                }
+            }
+        }
+        changes(RoomChange::Leave, room, Some(&id));
+        if !self.is_room(room) {
+            changes(RoomChange::Delete, room, None);
+        }
+    }
+
+    /// Whether anybody is in a room of this name.
+    fn is_room(&self, room: &Arc<str>) -> bool {
+        self.rooms.contains_key(room) || self.owner_in(room).is_some()
+    }
+
+    /// The member in whose own room we are, if it is still in it.
+    fn owner_in(&self, room: &Arc<str>) -> Option<&Member> {
+        self.members.get(self.by_id.get(room)?).filter(|member| member.is_in_own_room)
+    }
+
+    /// The rooms of a member, its own first.
+    pub(crate) fn rooms_of(&self, key: SocketKey) -> Vec<Arc<str>> {
+        let Some(member) = self.members.get(&key) else { return Vec::new() };
+        let own = member.is_in_own_room.then(|| member.socket.id().clone());
+        own.into_iter().chain(member.rooms.iter().cloned()).collect()
+    }
+
+    /// Every room with its members.
+    pub(crate) fn all(&self) -> Vec<(Arc<str>, Vec<Arc<Socket>>)> {
+        let own = self.members.values().filter(|member| member.is_in_own_room).map(|member| member.socket.id());
+        let names: IndexSet<&Arc<str>, RandomState> = own.chain(self.rooms.keys()).collect();
+        names.into_iter().map(|room| (room.clone(), self.members_of(room))).collect()
+    }
+
+    /// The members of a room.
+    pub(crate) fn members_of(&self, room: &Arc<str>) -> Vec<Arc<Socket>> {
+        let mut members = Vec::new();
+        self.each_in(room, &mut |member| members.push(member.socket.clone()));
+        members
+    }
+
+    /// A member by its id.
+    pub(crate) fn by_id(&self, id: &str) -> Option<Arc<Socket>> {
+        Some(self.members.get(self.by_id.get(id)?)?.socket.clone())
+    }
+
+    /// Every member, in the order of their arrival as far as nobody has left.
+    pub(crate) fn sockets(&self) -> impl Iterator<Item = &Arc<Socket>> {
+        self.members.values().map(|member| &member.socket)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Calls `receive` once for every socket that is meant.
+    pub(crate) fn select(&self, selection: &Selection, mut receive: impl FnMut(&Arc<Socket>)) {
+        let mut excluded: HashSet<SocketKey> = HashSet::default();
+        for room in &selection.except {
+            self.each_in(room, &mut |member| {
+                excluded.insert(member.socket.key());
+            });
+        }
+        let mut visit = |member: &Member| {
+            if excluded.is_empty() || !excluded.contains(&member.socket.key()) {
+                receive(&member.socket);
+            }
+        };
+        match selection.rooms.as_slice() {
+            [] => self.members.values().for_each(visit),
+            [room] => self.each_in(room, &mut visit),
+            rooms => {
+                let mut seen: HashSet<SocketKey> = HashSet::default();
+                for room in rooms {
+                    self.each_in(room, &mut |member| {
+                        if seen.insert(member.socket.key()) {
+                            visit(member);
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn each_in(&self, room: &Arc<str>, visit: &mut dyn FnMut(&Member)) {
+        if let Some(owner) = self.owner_in(room) {
+            visit(owner);
+        }
+        for key in self.rooms.get(room).into_iter().flatten() {
+            if let Some(member) = self.members.get(key) {
+                visit(member);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Rooms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rooms").field("n_members", &self.members.len()).field("n_rooms", &self.rooms.len()).finish()
+    }
+}

@@ -1,0 +1,47 @@
+//! The threads that do all I/O, shared by every server of the process.
+
+use std::{
+    process,
+    sync::{Mutex, OnceLock, PoisonError},
+    thread,
+};
+
+use tokio::runtime::{Builder, Handle};
+
+/// The runtime of this process, and the process it was started in.
+static RUNTIME: OnceLock<Mutex<Option<(u32, Handle)>>> = OnceLock::new();
+
+/// The process-wide runtime, started on first use.
+///
+/// A process that was forked after the first use gets a runtime of its own: the parent's threads do not exist in
+/// it. The runtime lives as long as the process; its threads are daemons and never hold up an exit.
+///
+/// # Panics
+/// When the operating system gives no thread or no epoll instance for it.
+pub fn runtime() -> Handle {
+    let mut slot = RUNTIME.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+    match &*slot {
+        Some((owner, handle)) if *owner == process::id() => handle.clone(),
+        _ => {
+            let handle = start();
+            *slot = Some((process::id(), handle.clone()));
+            handle
+        }
+    }
+}
+
+fn start() -> Handle {
+    // The host's own thread is busy on one core; more I/O threads than cores only add switches between them.
+    let n_threads = thread::available_parallelism().map_or(2, usize::from).clamp(1, 8);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(n_threads)
+        .thread_name("ferrio-io")
+        .enable_io()
+        .enable_time()
+        .build()
+        .expect("the operating system gives threads and an epoll instance");
+    let handle = runtime.handle().clone();
+    // Dropping a runtime waits for its threads; a process that exits must not.
+    std::mem::forget(runtime);
+    handle
+}

@@ -1,0 +1,52 @@
+//! Who is meant: rooms, exceptions and flags of an emit.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+/// A set of sockets of one namespace, by rooms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Sockets in any of these rooms. Empty: every socket of the namespace.
+    pub rooms: SmallVec<[Arc<str>; 1]>,
+    /// But none that is in one of these.
+    pub except: SmallVec<[Arc<str>; 1]>,
+}
+
+impl Selection {
+    /// Every socket of the namespace.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Adds a room.
+    #[must_use]
+    pub fn to(mut self, room: impl Into<Arc<str>>) -> Self {
+        self.rooms.push(room.into());
+        self
+    }
+
+    /// Leaves out a room's sockets.
+    #[must_use]
+    pub fn except(mut self, room: impl Into<Arc<str>>) -> Self {
+        self.except.push(room.into());
+        self
+    }
+}
+
+/// How an event is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flags {
+    /// The event is dropped for receivers that are not ready to take it at once. Default `false`.
+    pub volatile: bool,
+    /// Whether a polling answer with this event may be compressed. Default `true`.
+    pub compress: bool,
+    /// The event stays on this node of a cluster. Default `false`.
+    pub local: bool,
+}
+
+impl Default for Flags {
+    fn default() -> Self {
+        Self { volatile: false, compress: true, local: false }
+    }
+}

@@ -1,0 +1,392 @@
+//! A server: its options, its sessions, its namespaces.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Once,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use ahash::HashMap;
+use ferrio_protocol::{
+    engine::{self, CloseReason, Protocol, SessionConfig, TransportKind},
+    socket as codec,
+};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use crate::{
+    adapter::{Adapter, InMemory},
+    config::{Config, ConfigError, Parser},
+    connection::Connection,
+    deadlines::Deadlines,
+    frame::Frame,
+    handshake::{Handshake, RequestHead},
+    join,
+    metrics::{Counters, Metrics},
+    namespace::Namespace,
+    outbox::Class,
+    payload::Payload,
+    queue::{Events, HostQueue},
+    recovery::random_id,
+    runtime::runtime,
+    selection::{Flags, Selection},
+    socket::{Socket, SocketKey},
+    writes::Writes,
+};
+
+/// Random bytes of a session's id: 120 bits, 20 characters, as in engine.io.
+const SESSION_ID_BYTES: usize = 15;
+
+/// A Socket.IO server. Cloning it gives another handle of the same server.
+#[derive(Clone)]
+pub struct Server(Arc<Shared>);
+
+/// What the handles of a server share with its connections and namespaces.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) packet_limits: codec::Limits,
+    pub(crate) queue: Arc<HostQueue>,
+    pub(crate) deadlines: Arc<Deadlines>,
+    pub(crate) counters: Counters,
+    pub(crate) make_adapter: Box<dyn Fn(&Arc<str>) -> Box<dyn Adapter> + Send + Sync>,
+    connections: Mutex<HashMap<Arc<str>, Arc<Connection>>>,
+    n_connections: AtomicUsize,
+    namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
+    matchers: RwLock<Vec<Matcher>>,
+    sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
+    is_closing: Arc<AtomicBool>,
+    /// Rung when the server closes, for the tasks that accept connections.
+    closing: Notify,
+    /// Rung when a connection has ended.
+    emptied: Notify,
+    started: Once,
+}
+
+type Matcher = Box<dyn Fn(&str) -> bool + Send + Sync>;
+
+impl Server {
+    /// Makes a server without a door: nothing is listened to and no thread started before the first connection.
+    ///
+    /// `wake` is called, from any thread, when an event finds the host asleep; it must return at once and must not
+    /// take a lock that the host holds while it calls the server.
+    ///
+    /// # Errors
+    /// When an option is out of its bounds.
+    pub fn new(config: Config, wake: impl Fn() + Send + Sync + 'static) -> Result<(Self, Events), ConfigError> {
+        Self::with_adapter(config, wake, |_| Box::new(InMemory))
+    }
+
+    /// Makes a server whose namespaces are connected with other nodes by the adapters that `make_adapter` makes.
+    ///
+    /// # Errors
+    /// When an option is out of its bounds.
+    pub fn with_adapter(
+        config: Config,
+        wake: impl Fn() + Send + Sync + 'static,
+        make_adapter: impl Fn(&Arc<str>) -> Box<dyn Adapter> + Send + Sync + 'static,
+    ) -> Result<(Self, Events), ConfigError> {
+        config.validate()?;
+        let queue = Arc::new(HostQueue::new(&config.limits, Box::new(wake)));
+        let packet_limits = codec::Limits {
+            max_attachments: config.limits.max_attachments,
+            max_attachment_bytes: config.max_http_buffer_size.saturating_mul(config.limits.max_attachments.max(1)),
+            max_depth: config.limits.max_depth,
+            ..codec::Limits::default()
+        };
+        let shared = Shared {
+            config,
+            packet_limits,
+            queue: queue.clone(),
+            deadlines: Arc::default(),
+            counters: Counters::default(),
+            make_adapter: Box::new(make_adapter),
+            connections: Mutex::default(),
+            n_connections: AtomicUsize::new(0),
+            namespaces: RwLock::default(),
+            matchers: RwLock::default(),
+            sockets: RwLock::default(),
+            is_closing: Arc::default(),
+            closing: Notify::new(),
+            emptied: Notify::new(),
+            started: Once::new(),
+        };
+        Ok((Self(Arc::new(shared)), Events(queue)))
+    }
+
+    /// The options.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// A namespace, made if it does not exist. A name without a leading `/` gets one.
+    pub fn namespace(&self, name: &str) -> Arc<Namespace> {
+        if name.starts_with('/') { self.0.namespace(name, false) } else { self.0.namespace(&format!("/{name}"), false) }
+    }
+
+    /// A namespace that exists.
+    pub fn find_namespace(&self, name: &str) -> Option<Arc<Namespace>> {
+        self.0.find_namespace(name)
+    }
+
+    /// Lets every namespace whose name matches come into being when a client asks for it.
+    pub fn dynamic_namespace(&self, matches: impl Fn(&str) -> bool + Send + Sync + 'static) {
+        self.0.matchers.write().push(Box::new(matches));
+    }
+
+    /// Every namespace.
+    pub fn namespaces(&self) -> Vec<Arc<Namespace>> {
+        self.0.namespaces.read().values().cloned().collect()
+    }
+
+    /// A socket by its key, from its admission until its departure is finished.
+    pub fn socket(&self, key: SocketKey) -> Option<Arc<Socket>> {
+        self.0.sockets.read().get(&key).cloned()
+    }
+
+    /// How many sessions are open.
+    pub fn n_connections(&self) -> usize {
+        self.0.n_connections()
+    }
+
+    /// Whether a request's path belongs to the server.
+    pub fn is_engine_path(&self, path: &str) -> bool {
+        let own = self.0.config.path.trim_end_matches('/');
+        path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// A snapshot of the counters.
+    pub fn metrics(&self) -> Metrics {
+        self.0.queue.measure(&self.0.counters);
+        self.0.counters.snapshot()
+    }
+
+    /// Closes every connection with the reason `server shutting down`, and the listeners. Events that were queued for
+    /// the host until then can still be drained; then [`Events::next`] returns `None`.
+    pub fn close(&self) {
+        self.0.is_closing.store(true, Ordering::Release);
+        self.0.closing.notify_waiters();
+        for connection in self.0.all_connections() {
+            connection.close(CloseReason::ServerShutdown);
+        }
+        for namespace in std::mem::take(&mut *self.0.namespaces.write()).into_values() {
+            namespace.adapter.close();
+        }
+        self.0.matchers.write().clear();
+        self.0.queue.close();
+        self.0.deadlines.stop();
+    }
+
+    /// Closes in good order: accepts nobody any more, sends `notice` to every socket, waits until all have left or
+    /// `deadline` has passed, then closes as [`close`](Self::close) does. Returns how many were still there.
+    pub async fn drain(&self, notice: Option<&Payload>, deadline: Duration) -> usize {
+        self.0.is_closing.store(true, Ordering::Release);
+        self.0.closing.notify_waiters();
+        if let Some(notice) = notice {
+            let mut writes = Writes::new();
+            for namespace in self.namespaces() {
+                namespace.emit(&Selection::all(), notice, Flags { local: true, ..Flags::default() }, &mut writes);
+            }
+        }
+        let empty = async {
+            loop {
+                let emptied = self.0.emptied.notified();
+                if self.n_connections() == 0 {
+                    return;
+                }
+                emptied.await;
+            }
+        };
+        let _ = tokio::time::timeout(deadline, empty).await;
+        let n_left = self.n_connections();
+        self.close();
+        n_left
+    }
+
+    /// Waits until the server closes or begins to drain.
+    pub(crate) async fn closing(&self) {
+        let closing = self.0.closing.notified();
+        if !self.0.is_closing() {
+            closing.await;
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+}
+
+impl Shared {
+    pub(crate) fn is_msgpack(&self) -> bool {
+        self.config.parser == Parser::Msgpack
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn session_config(&self) -> SessionConfig {
+        SessionConfig {
+            ping_interval: self.config.ping_interval,
+            ping_timeout: self.config.ping_timeout,
+            upgrade_timeout: self.config.upgrade_timeout,
+            allow_upgrades: self.config.allow_upgrades && self.config.transports.websocket,
+        }
+    }
+
+    /// A key that no other socket of the process has.
+    pub(crate) fn next_key(&self) -> SocketKey {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        SocketKey(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    // Sessions.
+
+    /// Opens a session, its open packet queued.
+    pub(crate) fn open_connection(
+        self: &Arc<Self>,
+        head: RequestHead,
+        protocol: Protocol,
+        transport: TransportKind,
+    ) -> Arc<Connection> {
+        self.start();
+        let id: Arc<str> = Arc::from(random_id(SESSION_ID_BYTES));
+        let handshake = Arc::new(Handshake { head, issued: SystemTime::now() });
+        let connection =
+            Arc::new(Connection::new(id.clone(), self.clone(), handshake, protocol, transport, Instant::now()));
+        let counters = &self.counters;
+        counters.connections_opened.add(1);
+        match transport {
+            TransportKind::Polling => counters.connections_polling.add(1),
+            TransportKind::WebSocket => counters.connections_websocket.add(1),
+        }
+        self.n_connections.fetch_add(1, Ordering::Relaxed);
+        self.connections.lock().insert(id.clone(), connection.clone());
+        let upgrades: &[TransportKind] = match transport {
+            TransportKind::Polling if self.session_config().allow_upgrades => &[TransportKind::WebSocket],
+            _ => &[],
+        };
+        let open = engine::Handshake {
+            sid: &id,
+            upgrades,
+            config: &self.session_config(),
+            max_payload: self.config.max_http_buffer_size,
+        };
+        let text = engine::handshake(protocol, &open);
+        let packet = Frame::text(text.len(), |out| out.push_str(&text)).into();
+        // Nothing is flushed yet: the transport is not attached.
+        let mut writes = Writes::new();
+        connection.push(&packet, Class::Control, Flags::default(), &mut writes);
+        if protocol == Protocol::V3 {
+            join::older_client(&connection);
+        }
+        tracing::debug!(transport = transport.as_str(), "session opened");
+        connection
+    }
+
+    /// Starts the task that keeps the deadlines. Not before the first session: a server may be made before a fork.
+    fn start(&self) {
+        self.started.call_once(|| {
+            let deadlines = self.deadlines.clone();
+            let is_closing = self.is_closing.clone();
+            // Ends after the server has closed.
+            runtime().spawn(async move { deadlines.run(|| is_closing.load(Ordering::Acquire)).await });
+        });
+    }
+
+    pub(crate) fn find_connection(&self, id: &str) -> Option<Arc<Connection>> {
+        self.connections.lock().get(id).cloned()
+    }
+
+    fn all_connections(&self) -> Vec<Arc<Connection>> {
+        self.connections.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn n_connections(&self) -> usize {
+        self.n_connections.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of a session that has ended.
+    pub(crate) fn connection_closed(&self, connection: &Arc<Connection>) {
+        let counters = &self.counters;
+        counters.connections_closed.add(1);
+        match connection.transport() {
+            TransportKind::Polling => counters.connections_polling.sub(1),
+            TransportKind::WebSocket => counters.connections_websocket.sub(1),
+        }
+        if !connection.is_lingering() {
+            self.forget_connection(connection);
+        }
+        if self.n_connections.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.emptied.notify_waiters();
+        }
+        tracing::debug!("session closed");
+    }
+
+    pub(crate) fn forget_connection(&self, connection: &Connection) {
+        let removed = self.connections.lock().remove(connection.id());
+        // Dropped after the lock: it may be the last handle.
+        drop(removed);
+    }
+
+    // Namespaces.
+
+    pub(crate) fn find_namespace(&self, name: &str) -> Option<Arc<Namespace>> {
+        self.namespaces.read().get(name).cloned()
+    }
+
+    /// A namespace that exists, or that a matcher lets come into being.
+    pub(crate) fn find_or_match(self: &Arc<Self>, name: &str) -> Option<Arc<Namespace>> {
+        if let Some(namespace) = self.find_namespace(name) {
+            return Some(namespace);
+        }
+        let is_matched = self.matchers.read().iter().any(|matches| matches(name));
+        is_matched.then(|| self.namespace(name, true))
+    }
+
+    fn namespace(self: &Arc<Self>, name: &str, is_dynamic: bool) -> Arc<Namespace> {
+        let mut namespaces = self.namespaces.write();
+        if let Some(namespace) = namespaces.get(name) {
+            return namespace.clone();
+        }
+        let name: Arc<str> = Arc::from(name);
+        let namespace = Arc::new(Namespace::new(name.clone(), self.clone(), is_dynamic));
+        namespaces.insert(name, namespace.clone());
+        drop(namespaces);
+        namespace.adapter.start(&namespace);
+        namespace
+    }
+
+    pub(crate) fn remove_empty_namespace(&self, namespace: &Arc<Namespace>) {
+        let mut namespaces = self.namespaces.write();
+        if namespace.n_sockets() == 0 && namespaces.remove(namespace.name()).is_some() {
+            drop(namespaces);
+            namespace.adapter.close();
+        }
+    }
+
+    // Sockets.
+
+    pub(crate) fn register(&self, socket: &Arc<Socket>) {
+        self.sockets.write().insert(socket.key(), socket.clone());
+    }
+
+    pub(crate) fn unregister(&self, key: SocketKey) {
+        let removed = self.sockets.write().remove(&key);
+        drop(removed);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("path", &self.0.config.path).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}

@@ -1,0 +1,371 @@
+//! One client in one namespace.
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use crate::{
+    ack::{AckOutcome, AckStatus, Waiter},
+    connection::Connection,
+    departure::Departure,
+    emit::{self, AckRequest},
+    frame::{Encoded, Frame},
+    handshake::Handshake,
+    namespace::Namespace,
+    outbox::Class,
+    payload::Payload,
+    queue::HostEvent,
+    reason::DisconnectReason,
+    recovery::{Restored, Session},
+    selection::Flags,
+    writes::Writes,
+};
+use ferrio_protocol::{engine::TransportKind, socket as codec};
+
+/// Names a socket for the life of the process; never used twice. It fits a JavaScript number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketKey(pub u64);
+
+/// One client in one namespace.
+pub struct Socket {
+    key: SocketKey,
+    id: Arc<str>,
+    namespace: Arc<Namespace>,
+    connection: Arc<Connection>,
+    stage: Mutex<Stage>,
+    waiters: Mutex<SmallVec<[(u64, Waiter); 1]>>,
+    recovery: Option<Box<Recoverable>>,
+    slot: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// Where a socket is in its life. An event can be sent at any time; what is sent before the client is let in
+/// waits, so that it follows the CONNECT packet.
+enum Stage {
+    Pending(Waiting),
+    Connected,
+    Left,
+}
+
+#[derive(Default)]
+struct Waiting {
+    events: Vec<(Encoded, Flags)>,
+    rooms: Vec<Arc<str>>,
+}
+
+/// What connection state recovery needs to know of a socket.
+struct Recoverable {
+    private_id: Arc<str>,
+    connected_at: u64,
+    last_addressed: AtomicU64,
+    /// The socket that this one continues.
+    former: Option<SocketKey>,
+}
+
+impl Socket {
+    pub(crate) fn new(
+        namespace: Arc<Namespace>,
+        connection: Arc<Connection>,
+        id: Arc<str>,
+        restored: Option<&Restored>,
+    ) -> Self {
+        let recovery = namespace.keeps_events.then(|| {
+            let position = namespace.rooms.lock().log.as_ref().map_or(0, |log| log.position());
+            Box::new(Recoverable {
+                private_id: restored.map_or_else(
+                    || Arc::from(crate::recovery::random_id(15)),
+                    |restored| restored.session.private_id.clone(),
+                ),
+                connected_at: restored.map_or(position, |restored| restored.session.connected_at),
+                last_addressed: AtomicU64::new(restored.map_or(0, |restored| restored.session.last_addressed)),
+                former: restored.map(|restored| restored.session.key),
+            })
+        });
+        Self {
+            key: namespace.server.next_key(),
+            id,
+            namespace,
+            connection,
+            stage: Mutex::new(Stage::Pending(Waiting::default())),
+            waiters: Mutex::default(),
+            recovery,
+            slot: OnceLock::new(),
+        }
+    }
+
+    /// The number that names this socket.
+    pub fn key(&self) -> SocketKey {
+        self.key
+    }
+
+    /// The id that clients and applications see. It is not the secret id of the session.
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// The namespace it is in.
+    pub fn namespace(&self) -> &Arc<Namespace> {
+        &self.namespace
+    }
+
+    /// The request that opened the connection.
+    pub fn handshake(&self) -> &Arc<Handshake> {
+        self.connection.handshake()
+    }
+
+    /// The connection that carries it.
+    pub fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// The transport in use at the moment.
+    pub fn transport(&self) -> TransportKind {
+        self.connection.transport()
+    }
+
+    /// Whether the client was let in and has not left.
+    pub fn is_connected(&self) -> bool {
+        matches!(*self.stage.lock(), Stage::Connected)
+    }
+
+    /// The key of the socket that this one continues, when its state was recovered.
+    pub fn recovered(&self) -> Option<SocketKey> {
+        self.recovery.as_ref()?.former
+    }
+
+    /// A place for whatever the host keeps with the socket.
+    pub fn slot(&self) -> &OnceLock<Box<dyn Any + Send + Sync>> {
+        &self.slot
+    }
+
+    /// Sends an event to this client.
+    pub fn emit(self: &Arc<Self>, payload: &Payload, flags: Flags, writes: &mut Writes) {
+        emit::to_socket(self, payload, flags, writes);
+    }
+
+    /// Sends an event to this client, and reports its ack as [`HostEvent::Ack`].
+    pub fn emit_with_ack(self: &Arc<Self>, payload: &Payload, flags: Flags, ack: AckRequest, writes: &mut Writes) {
+        emit::to_socket_with_ack(self, payload, flags, ack, writes);
+    }
+
+    /// Joins rooms. Does nothing once the socket has left.
+    pub fn join<R: Into<Arc<str>>>(&self, rooms: impl IntoIterator<Item = R>) {
+        let rooms: Vec<Arc<str>> = rooms.into_iter().map(Into::into).collect();
+        self.namespace.join_rooms(self, &rooms);
+    }
+
+    /// Leaves a room.
+    pub fn leave(&self, room: &str) {
+        self.namespace.leave_room(self, &Arc::from(room));
+    }
+
+    /// The rooms the socket is in, its own first.
+    pub fn rooms(&self) -> Vec<Arc<str>> {
+        if let Stage::Pending(waiting) = &*self.stage.lock() {
+            return waiting.rooms.clone();
+        }
+        self.namespace.rooms.lock().rooms_of(self.key)
+    }
+
+    /// Puts the client out of the namespace, or closes its whole connection.
+    ///
+    /// Returns the sockets that leave by it, this one first; the caller reports them to the application, which in
+    /// socket.io hears of them before the call returns. They do not come by the queue as well.
+    pub fn disconnect(self: &Arc<Self>, close: bool, writes: &mut Writes) -> Vec<Departure> {
+        if close {
+            return self.connection.disconnect_all(writes);
+        }
+        self.connection.disconnect(self, writes).into_iter().collect()
+    }
+
+    /// Keeps rooms for later when the client is not let in yet. Returns whether it did.
+    pub(crate) fn join_later(&self, rooms: &[Arc<str>]) -> bool {
+        match &mut *self.stage.lock() {
+            Stage::Pending(waiting) => {
+                for room in rooms {
+                    if !waiting.rooms.contains(room) {
+                        waiting.rooms.push(room.clone());
+                    }
+                }
+                true
+            }
+            Stage::Connected => false,
+            Stage::Left => true,
+        }
+    }
+
+    /// Forgets a room that was kept for later.
+    pub(crate) fn leave_early(&self, room: &Arc<str>) {
+        if let Stage::Pending(waiting) = &mut *self.stage.lock() {
+            waiting.rooms.retain(|joined| joined != room);
+        }
+    }
+
+    /// Queues an event, or keeps it until the client is let in.
+    pub(crate) fn push_event(&self, packet: &Encoded, flags: Flags, writes: &mut Writes) {
+        match &mut *self.stage.lock() {
+            Stage::Connected => self.connection.push(packet, Class::Event, flags, writes),
+            Stage::Pending(_) if flags.volatile => {}
+            Stage::Pending(waiting) => waiting.events.push((packet.clone(), flags)),
+            Stage::Left => {}
+        }
+    }
+
+    /// Queues a packet that is not an event.
+    pub(crate) fn push(&self, packet: &Encoded, class: Class, volatile: bool, writes: &mut Writes) {
+        if self.is_connected() {
+            self.connection.push(packet, class, Flags { volatile, ..Flags::default() }, writes);
+        }
+    }
+
+    /// Lets the client in: the events it missed, its CONNECT packet, what was sent to it meanwhile; then others can
+    /// reach it. Returns whether the client was still there.
+    pub(crate) fn admit(self: &Arc<Self>, restored: Option<Restored>, writes: &mut Writes) -> bool {
+        if !self.connection.joined(self) {
+            return false;
+        }
+        let namespace = &self.namespace;
+        let mut rooms = namespace.rooms.lock();
+        if let (Some(log), Some(restored)) = (&rooms.log, &restored) {
+            let missed = log.missed(restored).map(|(position, payload)| {
+                self.addressed(position);
+                log.with_offset(payload, position)
+            });
+            emit::replay(self, missed, writes);
+            namespace.server.counters.recovered.add(1);
+        }
+        let connect = self.connect_packet();
+        self.connection.push(&connect, Class::Control, Flags::default(), writes);
+        let mut stage = self.stage.lock();
+        let Stage::Pending(waiting) = std::mem::replace(&mut *stage, Stage::Connected) else {
+            *stage = Stage::Left;
+            return false;
+        };
+        for (packet, flags) in &waiting.events {
+            self.connection.push(packet, Class::Event, *flags, writes);
+        }
+        drop(stage);
+        let restored_rooms = restored.into_iter().flat_map(|restored| restored.session.rooms);
+        namespace.enter(&mut rooms, self, restored_rooms.chain(waiting.rooms));
+        true
+    }
+
+    fn connect_packet(&self) -> Encoded {
+        let revision = self.connection.revision();
+        let mut data = format!(r#"{{"sid":"{}""#, self.id);
+        if let Some(recovery) = &self.recovery {
+            data.push_str(r#","pid":""#);
+            data.push_str(&recovery.private_id);
+            data.push('"');
+        }
+        data.push('}');
+        let name = self.namespace.name();
+        if self.connection.server().is_msgpack() {
+            let payload = Payload::new(data, Vec::new());
+            return emit::encode_msgpack(
+                self.connection.protocol(),
+                codec::PacketType::Connect,
+                name,
+                None,
+                &payload,
+            );
+        }
+        Frame::text(64, |out| {
+            out.push('4');
+            codec::encode_connect(out, revision, name, &data);
+        })
+        .into()
+    }
+
+    /// Marks the socket as gone. Returns whether it had been let in.
+    pub(crate) fn left(&self) -> bool {
+        let was = std::mem::replace(&mut *self.stage.lock(), Stage::Left);
+        let waiters = std::mem::take(&mut *self.waiters.lock());
+        for (id, waiter) in waiters {
+            match waiter {
+                // With a time limit the answer may be reported as missing when the time is up, as in socket.io.
+                Waiter::One { token, deadline: None } => self.report(token, Vec::new(), AckStatus::Gone),
+                with_deadline => self.waiters.lock().push((id, with_deadline)),
+            }
+        }
+        matches!(was, Stage::Connected)
+    }
+
+    /// What is kept of the socket for its return.
+    pub(crate) fn session(&self, rooms: Vec<Arc<str>>, position: u64) -> Option<Session> {
+        let recovery = self.recovery.as_ref()?;
+        Some(Session {
+            key: self.key,
+            id: self.id.clone(),
+            private_id: recovery.private_id.clone(),
+            rooms,
+            connected_at: recovery.connected_at,
+            last_addressed: recovery.last_addressed.load(Ordering::Relaxed),
+            disconnected_at: position,
+        })
+    }
+
+    /// Notes the position of an event sent to the socket.
+    pub(crate) fn addressed(&self, position: u64) {
+        if let Some(recovery) = &self.recovery {
+            recovery.last_addressed.store(position, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn wait_for(&self, id: u64, waiter: Waiter) {
+        self.waiters.lock().push((id, waiter));
+    }
+
+    /// Takes an ack of the client.
+    pub(crate) fn acked(&self, id: u64, payload: Payload) {
+        match self.take_waiter(id) {
+            None => self.namespace.server.counters.acks_unexpected.add(1),
+            Some(Waiter::Many(collector)) => collector.answer(payload),
+            Some(Waiter::One { token, deadline }) => {
+                if let Some(deadline) = deadline {
+                    self.namespace.server.deadlines.cancel(deadline);
+                }
+                self.report(token, vec![payload], AckStatus::Complete);
+            }
+        }
+    }
+
+    /// Reports an ack that did not come in time.
+    pub(crate) fn ack_timed_out(&self, id: u64) {
+        if let Some(Waiter::One { token, .. }) = self.take_waiter(id) {
+            self.namespace.server.counters.acks_timed_out.add(1);
+            self.report(token, Vec::new(), AckStatus::TimedOut);
+        }
+    }
+
+    fn take_waiter(&self, id: u64) -> Option<Waiter> {
+        let mut waiters = self.waiters.lock();
+        let idx = waiters.iter().position(|(waiting, _)| *waiting == id)?;
+        Some(waiters.remove(idx).1)
+    }
+
+    fn report(&self, token: u64, answers: Vec<Payload>, status: AckStatus) {
+        let outcome = AckOutcome { answers, status };
+        self.namespace.server.queue.push(HostEvent::Ack { token, outcome });
+    }
+
+    /// The reason and rooms of a socket that goes, for the host; kept for recovery when the reason allows it.
+    pub(crate) fn depart(self: &Arc<Self>, reason: DisconnectReason) -> Departure {
+        self.namespace.keep_session(self, reason);
+        self.namespace.server.counters.sockets.sub(1);
+        Departure::new(self.clone(), reason)
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket").field("id", &self.id).field("namespace", self.namespace.name()).finish_non_exhaustive()
+    }
+}

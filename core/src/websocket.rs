@@ -1,0 +1,244 @@
+//! The task that drives one WebSocket.
+//!
+//! It reads, and writes only when a write has to wait: otherwise whoever has something to send does it. All
+//! connections of a thread read into one buffer, so that a quiet connection keeps none.
+
+pub(crate) mod frames;
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    ops::ControlFlow,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use ferrio_protocol::engine::TransportKind;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream, tcp, unix},
+};
+
+use crate::{
+    connection::{Connection, WireEnd},
+    receive,
+    runtime::runtime,
+    websocket::frames::{FrameReader, Incoming},
+    wire::Writer,
+};
+
+/// How long a peer may take to close its side after ours, before the socket is dropped.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The read buffer of a thread. A read that fills it is followed by another.
+const READ_BUFFER: usize = 64 << 10;
+
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER].into_boxed_slice());
+}
+
+/// A connected byte stream, from whichever door it came.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// TLS, or bytes that the host carries.
+    Other(Box<dyn Duplex>),
+}
+
+/// Bytes both ways.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+enum Reader {
+    Tcp(tcp::OwnedReadHalf),
+    Unix(unix::OwnedReadHalf),
+    Other(tokio::io::ReadHalf<Box<dyn Duplex>>),
+}
+
+impl Stream {
+    fn split(self) -> (Reader, Writer) {
+        match self {
+            Self::Tcp(stream) => {
+                let (reader, writer) = stream.into_split();
+                (Reader::Tcp(reader), Writer::Tcp(writer))
+            }
+            Self::Unix(stream) => {
+                let (reader, writer) = stream.into_split();
+                (Reader::Unix(reader), Writer::Unix(writer))
+            }
+            Self::Other(stream) => {
+                let (reader, writer) = tokio::io::split(stream);
+                (Reader::Other(reader), Writer::Stream(Box::pin(writer)))
+            }
+        }
+    }
+}
+
+impl Reader {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(half) => Pin::new(half).poll_read(context, buffer),
+            Self::Unix(half) => Pin::new(half).poll_read(context, buffer),
+            Self::Other(half) => Pin::new(half).poll_read(context, buffer),
+        }
+    }
+}
+
+/// Attaches a WebSocket, whose handshake is done, to its connection, and starts the task that drives it.
+///
+/// `read_already` are bytes that came behind the handshake. The task ends when either side closes.
+pub(crate) fn start(connection: Arc<Connection>, stream: Stream, read_already: &Bytes) {
+    let (reader, writer) = stream.split();
+    let wire_id = connection.attach(writer);
+    connection.flush();
+    let config = &connection.server().config;
+    let frames = FrameReader::new(config.max_http_buffer_size, config.limits.max_fragments);
+    let mut driver = Driver { connection, reader, wire_id, frames };
+    let mut early = read_already.to_vec();
+    runtime().spawn(async move {
+        let flow = if early.is_empty() { Step::Continue } else { driver.take(&mut early) };
+        drop(early);
+        driver.run(flow).await;
+    });
+}
+
+struct Driver {
+    connection: Arc<Connection>,
+    reader: Reader,
+    wire_id: u32,
+    frames: FrameReader,
+}
+
+/// What comes after a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Continue,
+    /// The host's queue is full: no more is read until it has room.
+    Congested,
+    /// The client has closed, or the connection ended; `is_error` when not in good order.
+    Lost { is_error: bool },
+    /// This side has closed, and said so.
+    Closed,
+}
+
+impl Driver {
+    async fn run(mut self, first: Step) {
+        let mut step = first;
+        loop {
+            step = match step {
+                Step::Continue => poll_fn(|context| self.poll_step(context)).await,
+                Step::Congested => self.wait_for_host().await,
+                Step::Lost { is_error } => {
+                    self.lost(is_error).await;
+                    return;
+                }
+                Step::Closed => {
+                    self.closed().await;
+                    return;
+                }
+            };
+        }
+    }
+
+    /// Writes what had to wait, then reads once.
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if let Poll::Ready(step) = self.poll_wire(context) {
+            return Poll::Ready(step);
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            let n_read = match ready!(self.reader.poll_read(context, &mut read)) {
+                Ok(()) => read.filled().len(),
+                Err(_) => return Poll::Ready(Step::Lost { is_error: true }),
+            };
+            if n_read == 0 {
+                return Poll::Ready(Step::Lost { is_error: false });
+            }
+            Poll::Ready(self.take(&mut buffer[..n_read]))
+        })
+    }
+
+    fn poll_wire(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        // Registered first: what is queued after the look at the outbox wakes the task.
+        self.connection.waker.register(context.waker());
+        self.connection.poll_wire(self.wire_id, context).map(|end| match end {
+            WireEnd::Closed => Step::Closed,
+            WireEnd::Gone => Step::Lost { is_error: false },
+            WireEnd::Broken => Step::Lost { is_error: true },
+        })
+    }
+
+    /// Gives what was read to the session.
+    fn take(&mut self, bytes: &mut [u8]) -> Step {
+        let Self { connection, frames, wire_id, .. } = self;
+        let now = Instant::now();
+        let mut has_closed = false;
+        let fed = frames.feed(bytes, &mut |incoming| {
+            match incoming {
+                Incoming::Text(text) => receive::text(connection, TransportKind::WebSocket, text, now),
+                Incoming::Binary(data) => receive::binary(connection, TransportKind::WebSocket, data, now),
+                Incoming::Ping(data) => connection.pong(*wire_id, data),
+                Incoming::Close => {
+                    has_closed = true;
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        match fed {
+            Err(error) => {
+                connection.close_with_code(error.status());
+                Step::Continue
+            }
+            Ok(_) if has_closed => Step::Lost { is_error: false },
+            Ok(_) if connection.server().queue.is_congested() => Step::Congested,
+            Ok(_) => Step::Continue,
+        }
+    }
+
+    /// Stops reading until the host has caught up, which the client's TCP notices; writing goes on.
+    async fn wait_for_host(&mut self) -> Step {
+        let server = self.connection.server().clone();
+        server.counters.host_queue_pauses.add(1);
+        tokio::select! {
+            () = server.queue.relieved() => Step::Continue,
+            step = poll_fn(|context| self.poll_wire(context)) => step,
+        }
+    }
+
+    /// Ends after the client closed: the session hears of it, and the client's close frame is answered.
+    async fn lost(self, is_error: bool) {
+        if let Some(mut writer) = self.connection.detach(self.wire_id, is_error)
+            && !is_error
+        {
+            let mut goodbye = crate::outbox::Outbox::default();
+            goodbye.push_control(crate::frame::Frame::close(None));
+            let flushed = poll_fn(|context| writer.poll_flush(&mut goodbye, context));
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, flushed).await;
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
+        }
+    }
+
+    /// Ends after this side closed. What the client still sends is read and thrown away for a moment: closing a
+    /// socket with unread data resets it, and the client might lose the last frames.
+    async fn closed(mut self) {
+        let Some(mut writer) = self.connection.detach(self.wire_id, false) else { return };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
+        let drained = poll_fn(|context| {
+            BUFFER.with_borrow_mut(|buffer| {
+                loop {
+                    let mut read = ReadBuf::new(buffer);
+                    match ready!(self.reader.poll_read(context, &mut read)) {
+                        Ok(()) if !read.filled().is_empty() => {}
+                        _ => return Poll::Ready(()),
+                    }
+                }
+            })
+        });
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, drained).await;
+    }
+}

@@ -1,0 +1,322 @@
+//! Bytes of a WebSocket client become messages.
+//!
+//! See [RFC 6455, section 5](https://www.rfc-editor.org/rfc/rfc6455#section-5). The frame header is read by
+//! tungstenite; the bytes stay in the buffer that all connections of a thread share, so that a quiet connection
+//! keeps none.
+
+use std::{io::Cursor, ops::ControlFlow};
+
+use tokio_tungstenite::tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{Control, Data, OpCode},
+};
+
+/// What a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Incoming<'a> {
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+    /// A ping, which is answered with the same bytes.
+    Ping(&'a [u8]),
+    /// The client closes the WebSocket.
+    Close,
+}
+
+/// A rule that the peer broke. The WebSocket is closed with the status that says which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FrameError {
+    /// A frame that RFC 6455 does not allow.
+    Protocol,
+    /// Text that is not UTF-8.
+    NotUtf8,
+    /// A message longer than the server takes.
+    TooLarge,
+    /// A message in more fragments than the server takes.
+    TooManyFragments,
+}
+
+impl FrameError {
+    /// The status code of [RFC 6455, section 7.4](https://www.rfc-editor.org/rfc/rfc6455#section-7.4).
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::Protocol => 1002,
+            Self::NotUtf8 => 1007,
+            Self::TooManyFragments => 1008,
+            Self::TooLarge => 1009,
+        }
+    }
+}
+
+/// Reads the frames of one WebSocket.
+#[derive(Debug)]
+pub(crate) struct FrameReader {
+    max_message: usize,
+    max_fragments: usize,
+    /// The beginning of a frame whose rest has not come yet. Holds no memory while there is none.
+    partial: Vec<u8>,
+    /// A message whose last fragment has not come yet.
+    fragments: Option<Box<Fragments>>,
+}
+
+#[derive(Debug)]
+struct Fragments {
+    is_text: bool,
+    data: Vec<u8>,
+    n_fragments: usize,
+}
+
+/// The longest header of a client's frame.
+const MAX_HEADER: usize = 14;
+
+/// The longest body of a control frame.
+const MAX_CONTROL: u64 = 125;
+
+struct Head {
+    opcode: OpCode,
+    is_final: bool,
+    mask: [u8; 4],
+    header_len: usize,
+    total_len: usize,
+}
+
+impl FrameReader {
+    pub(crate) fn new(max_message: usize, max_fragments: usize) -> Self {
+        Self { max_message, max_fragments, partial: Vec::new(), fragments: None }
+    }
+
+    /// Takes bytes as they came, and gives every complete message to `receive` until that breaks.
+    pub(crate) fn feed(
+        &mut self,
+        mut bytes: &mut [u8],
+        receive: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, FrameError> {
+        while !self.partial.is_empty() {
+            let missing = match self.head(&self.partial)? {
+                Some(head) => head.total_len - self.partial.len(),
+                None => MAX_HEADER - self.partial.len(),
+            };
+            let n_taken = missing.min(bytes.len());
+            let (taken, rest) = bytes.split_at_mut(n_taken);
+            self.partial.reserve_exact(missing);
+            self.partial.extend_from_slice(taken);
+            bytes = rest;
+            // Small frames may be complete although only a header was asked for.
+            let mut buffer = std::mem::take(&mut self.partial);
+            let (n_used, flow) = self.read(&mut buffer, receive)?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+            if n_used < buffer.len() {
+                buffer.drain(..n_used);
+                self.partial = buffer;
+            }
+            if bytes.is_empty() {
+                return Ok(ControlFlow::Continue(()));
+            }
+        }
+        let (n_used, flow) = self.read(bytes, receive)?;
+        if flow.is_continue() {
+            self.partial.extend_from_slice(&bytes[n_used..]);
+        }
+        Ok(flow)
+    }
+
+    /// Reads all complete frames, and returns how many bytes they had.
+    fn read(
+        &mut self,
+        bytes: &mut [u8],
+        receive: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
+    ) -> Result<(usize, ControlFlow<()>), FrameError> {
+        let mut n_used = 0;
+        while let Some(head) = self.head(&bytes[n_used..])? {
+            let frame = &mut bytes[n_used..];
+            if frame.len() < head.total_len {
+                break;
+            }
+            let body = &mut frame[head.header_len..head.total_len];
+            unmask(body, head.mask);
+            n_used += head.total_len;
+            if self.frame(&head, body, receive)?.is_break() {
+                return Ok((n_used, ControlFlow::Break(())));
+            }
+        }
+        Ok((n_used, ControlFlow::Continue(())))
+    }
+
+    /// Reads a frame's header, `None` when it is not complete, and checks it.
+    fn head(&self, bytes: &[u8]) -> Result<Option<Head>, FrameError> {
+        let mut cursor = Cursor::new(bytes);
+        let Some((header, len)) = FrameHeader::parse(&mut cursor).map_err(|_| FrameError::Protocol)? else {
+            return Ok(None);
+        };
+        let header_len = usize::try_from(cursor.position()).map_err(|_| FrameError::Protocol)?;
+        if header.rsv1 || header.rsv2 || header.rsv3 {
+            return Err(FrameError::Protocol);
+        }
+        let mask = header.mask.ok_or(FrameError::Protocol)?;
+        match header.opcode {
+            OpCode::Control(Control::Reserved(_)) | OpCode::Data(Data::Reserved(_)) => {
+                return Err(FrameError::Protocol);
+            }
+            OpCode::Control(_) if len > MAX_CONTROL || !header.is_final => return Err(FrameError::Protocol),
+            OpCode::Control(_) | OpCode::Data(_) => {}
+        }
+        // Before anything of it is kept: what is announced is bounded, not only what comes.
+        let before = self.fragments.as_ref().map_or(0, |fragments| fragments.data.len());
+        let len = usize::try_from(len).ok().filter(|len| before.saturating_add(*len) <= self.max_message);
+        let is_control = matches!(header.opcode, OpCode::Control(_));
+        let body_len = match len {
+            Some(len) => len,
+            None if is_control => bytes.get(1).map_or(0, |byte| usize::from(byte & 0x7f)),
+            None => return Err(FrameError::TooLarge),
+        };
+        let total_len = header_len + body_len;
+        Ok(Some(Head { opcode: header.opcode, is_final: header.is_final, mask, header_len, total_len }))
+    }
+
+    fn frame(
+        &mut self,
+        head: &Head,
+        body: &[u8],
+        receive: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, FrameError> {
+        match head.opcode {
+            OpCode::Data(data @ (Data::Text | Data::Binary)) => {
+                if self.fragments.is_some() {
+                    return Err(FrameError::Protocol);
+                }
+                let is_text = data == Data::Text;
+                if head.is_final {
+                    return Ok(receive(message(is_text, body)?));
+                }
+                self.fragments = Some(Box::new(Fragments { is_text, data: body.to_vec(), n_fragments: 1 }));
+            }
+            OpCode::Data(_) => {
+                let fragments = self.fragments.as_mut().ok_or(FrameError::Protocol)?;
+                fragments.n_fragments += 1;
+                if fragments.n_fragments > self.max_fragments {
+                    return Err(FrameError::TooManyFragments);
+                }
+                fragments.data.extend_from_slice(body);
+                if head.is_final
+                    && let Some(fragments) = self.fragments.take()
+                {
+                    return Ok(receive(message(fragments.is_text, &fragments.data)?));
+                }
+            }
+            OpCode::Control(Control::Ping) => return Ok(receive(Incoming::Ping(body))),
+            OpCode::Control(Control::Close) => return Ok(receive(Incoming::Close)),
+            OpCode::Control(_) => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+fn message(is_text: bool, body: &[u8]) -> Result<Incoming<'_>, FrameError> {
+    if is_text {
+        return std::str::from_utf8(body).map(Incoming::Text).map_err(|_| FrameError::NotUtf8);
+    }
+    Ok(Incoming::Binary(body))
+}
+
+/// Takes the mask off, eight bytes at a time.
+fn unmask(body: &mut [u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (chunks, rest) = body.as_chunks_mut::<8>();
+    for chunk in chunks {
+        *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
+        *byte ^= key;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(first: u8, body: &[u8]) -> Vec<u8> {
+        let mask = [1, 2, 3, 4];
+        let mut frame = vec![first];
+        match body.len() {
+            len @ 0..126 => frame.push(0x80 | len as u8),
+            len @ 126..65536 => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&(len as u16).to_be_bytes());
+            }
+            len => {
+                frame.push(0x80 | 127);
+                frame.extend_from_slice(&(len as u64).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&mask);
+        frame.extend(body.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+        frame
+    }
+
+    fn read_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<String>, FrameError> {
+        let mut reader = FrameReader::new(1000, 4);
+        let mut seen = Vec::new();
+        for chunk in bytes.to_vec().chunks_mut(piece) {
+            reader.feed(chunk, &mut |incoming| {
+                seen.push(match incoming {
+                    Incoming::Text(text) => format!("text {text}"),
+                    Incoming::Binary(data) => format!("binary {}", data.len()),
+                    Incoming::Ping(data) => format!("ping {}", data.len()),
+                    Incoming::Close => "close".to_owned(),
+                });
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(seen)
+    }
+
+    #[test]
+    fn messages_are_the_same_however_the_bytes_come() {
+        let mut bytes = masked(0x81, b"4hello");
+        bytes.extend(masked(0x89, b"are you there"));
+        bytes.extend(masked(0x82, &[7; 300]));
+        bytes.extend(masked(0x01, b"4frag"));
+        bytes.extend(masked(0x89, b""));
+        bytes.extend(masked(0x80, b"mented"));
+        bytes.extend(masked(0x81, b""));
+        bytes.extend(masked(0x88, b""));
+        let expected =
+            ["text 4hello", "ping 13", "binary 300", "ping 0", "text 4fragmented", "text ", "close"];
+        for piece in [1, 2, 3, 7, 13, 100, 10_000] {
+            assert_eq!(read_in_pieces(&bytes, piece).expect("valid frames"), expected, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_refused_by_its_announced_length() {
+        let bytes = masked(0x81, &[b'a'; 2000]);
+        assert_eq!(read_in_pieces(&bytes[..8], 8), Err(FrameError::TooLarge));
+    }
+
+    #[test]
+    fn fragments_are_bounded_by_length_and_number() {
+        let mut long = masked(0x01, &[b'a'; 600]);
+        long.extend(masked(0x80, &[b'a'; 600]));
+        assert_eq!(read_in_pieces(&long, 5000), Err(FrameError::TooLarge));
+        let mut many = masked(0x01, b"a");
+        (0..4).for_each(|_| many.extend(masked(0x00, b"a")));
+        assert_eq!(read_in_pieces(&many, 5000), Err(FrameError::TooManyFragments));
+    }
+
+    #[test]
+    fn what_the_rfc_forbids_is_refused() {
+        let unmasked = b"\x81\x01a".to_vec();
+        let reserved_bit = masked(0xc1, b"a");
+        let reserved_opcode = masked(0x83, b"a");
+        let long_ping = masked(0x89, &[0; 126]);
+        let lone_continuation = masked(0x80, b"a");
+        for bytes in [unmasked, reserved_bit, reserved_opcode, long_ping, lone_continuation] {
+            assert_eq!(read_in_pieces(&bytes, 500), Err(FrameError::Protocol), "{bytes:?}");
+        }
+        assert_eq!(read_in_pieces(&masked(0x81, &[0xff]), 500), Err(FrameError::NotUtf8));
+    }
+}

@@ -1,0 +1,119 @@
+//! The writing side of a WebSocket, reachable by whoever has something to send.
+
+use std::{
+    fmt,
+    io::{self, ErrorKind, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt as _},
+    net::{tcp, unix},
+};
+
+use crate::outbox::Outbox;
+
+/// A WebSocket, as the connection keeps it.
+pub(crate) struct Wire {
+    /// Tells a task whether this is still the WebSocket it drives.
+    pub(crate) id: u32,
+    pub(crate) writer: Writer,
+    /// What is sent before the WebSocket is the session's transport.
+    pub(crate) outbox: Outbox,
+    /// Whether the driving task has to write: nobody else does until it is done.
+    pub(crate) is_blocked: bool,
+    /// Whether a close frame is the last thing to write.
+    pub(crate) is_closing: bool,
+}
+
+impl Wire {
+    pub(crate) fn new(id: u32, writer: Writer) -> Self {
+        Self { id, writer, outbox: Outbox::default(), is_blocked: false, is_closing: false }
+    }
+}
+
+/// Where a WebSocket's bytes go.
+pub(crate) enum Writer {
+    /// A TCP socket, written to by any thread without waking the task that drives it.
+    Tcp(tcp::OwnedWriteHalf),
+    /// A Unix domain socket, likewise.
+    Unix(unix::OwnedWriteHalf),
+    /// A stream that must be written by its task: TLS, or bytes that the host carries.
+    Stream(Pin<Box<dyn AsyncWrite + Send>>),
+    /// A host that takes whole messages.
+    Messages,
+}
+
+/// How far a write without waiting came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Nothing waits any more.
+    All,
+    /// The task has to carry on: the kernel's buffer is full, or only the task may write.
+    Blocked,
+}
+
+/// Frames in one vectored write: more than a batch for one connection usually has, few enough for the stack.
+const MAX_SLICES: usize = 32;
+
+impl Writer {
+    /// Writes what can be written at once.
+    pub(crate) fn try_flush(&mut self, outbox: &mut Outbox) -> Flushed {
+        while !outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let n_slices = outbox.slices(&mut slices);
+            let written = match self {
+                Self::Tcp(half) => half.try_write_vectored(&slices[..n_slices]),
+                Self::Unix(half) => half.try_write_vectored(&slices[..n_slices]),
+                Self::Stream(_) | Self::Messages => return Flushed::Blocked,
+            };
+            match written {
+                Ok(n) if n > 0 => outbox.advance(n),
+                // An error is the task's to find: it reports it when it writes in turn.
+                Ok(_) | Err(_) => return Flushed::Blocked,
+            }
+        }
+        Flushed::All
+    }
+
+    /// Writes everything, and arranges for the task to be woken when that takes time.
+    pub(crate) fn poll_flush(&mut self, outbox: &mut Outbox, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MAX_SLICES];
+            let n_slices = outbox.slices(&mut slices);
+            let slices = &slices[..n_slices];
+            let written = match self {
+                Self::Tcp(half) => ready!(Pin::new(half).poll_write_vectored(context, slices)),
+                Self::Unix(half) => ready!(Pin::new(half).poll_write_vectored(context, slices)),
+                Self::Stream(stream) => ready!(stream.as_mut().poll_write_vectored(context, slices)),
+                Self::Messages => return Poll::Pending,
+            };
+            match written? {
+                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                n => outbox.advance(n),
+            }
+        }
+        match self {
+            // What TLS has encrypted still has to leave.
+            Self::Stream(stream) => stream.as_mut().poll_flush(context),
+            Self::Tcp(_) | Self::Unix(_) | Self::Messages => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Tells the peer that nothing more will come.
+    pub(crate) async fn shutdown(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(half) => half.shutdown().await,
+            Self::Unix(half) => half.shutdown().await,
+            Self::Stream(stream) => stream.shutdown().await,
+            Self::Messages => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("id", &self.id).field("is_closing", &self.is_closing).finish_non_exhaustive()
+    }
+}
