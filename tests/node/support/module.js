@@ -23,7 +23,9 @@ function load() {
   try {
     return require(name);
   } catch (error) {
-    throw new Error(`cannot load ${name}: ${error.message}; "make build" builds the package in place`, { cause: error });
+    throw new Error(`cannot load ${name}: ${error.message}; "make build" builds the package in place`, {
+      cause: error,
+    });
   }
 }
 
