@@ -265,7 +265,7 @@ impl Config {
             within("recovery.max_sessions", recovery.max_sessions, 1, usize::MAX)?;
         }
         if let Some(cors) = &self.cors {
-            cors.validate(check)?;
+            cors.validate(|valid, option, bound, value| check(valid, option, bound, value))?;
         }
         if let Some(cookie) = &self.cookie {
             let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);

@@ -1,0 +1,442 @@
+//! The server's own port over real sockets: plain and TLS, polite peers and others.
+
+use std::{
+    io::{self, ErrorKind},
+    sync::Arc,
+    time::Duration,
+};
+
+use ferrio::{Config, HostEvent, Limits, ListenOptions, Listener, Payload, Selection, Server, Tls, Writes};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+};
+
+/// By when anything a test waits for has happened, on a slow and busy machine.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+const HANDSHAKE: &str = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+const WEBSOCKET: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\n\
+     Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A server with a host that lets everybody in and tells whether their connection was encrypted.
+struct Fixture {
+    server: Server,
+    listener: Listener,
+    connects: mpsc::Receiver<bool>,
+    host: JoinHandle<()>,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.server.close();
+        self.host.abort();
+    }
+}
+
+async fn start(config: Config, options: ListenOptions) -> Fixture {
+    let (server, mut events) = Server::new(config, || {}).unwrap();
+    server.namespace("/");
+    let (told, connects) = mpsc::channel(16);
+    let host = tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            if let HostEvent::Connect { socket, admission, .. } = event {
+                admission.accept(&mut Writes::new()).unwrap();
+                told.send(socket.handshake().head.secure).await.unwrap();
+            }
+        }
+    });
+    let listener = server.listen(options).await.unwrap();
+    Fixture { server, listener, connects, host }
+}
+
+fn loopback() -> ListenOptions {
+    ListenOptions::new("127.0.0.1:0")
+}
+
+async fn start_plain() -> Fixture {
+    start(Config::default(), loopback()).await
+}
+
+/// A server that gives peers little time for a request's head or a TLS handshake.
+fn hasty() -> Config {
+    let limits = Limits { header_timeout: Duration::from_millis(100), ..Limits::default() };
+    Config { limits, ..Config::default() }
+}
+
+impl Fixture {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.listener.local_addr()).await.unwrap()
+    }
+
+    /// Sees that a new client is still served.
+    async fn assert_alive(&self) {
+        let mut stream = self.connect().await;
+        let response = exchange(&mut stream, HANDSHAKE).await;
+        assert_eq!(response.status, 200);
+    }
+}
+
+async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, future).await.expect("it happens in time")
+}
+
+#[derive(Debug)]
+struct HttpResponse {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+/// Reads one response; `None` when the server closes without one.
+async fn read_response(stream: &mut (impl AsyncRead + Unpin)) -> Option<HttpResponse> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match in_time(stream.read_u8()).await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return None,
+        }
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    in_time(stream.read_exact(&mut body)).await.unwrap();
+    Some(HttpResponse { status, head, body: String::from_utf8(body).unwrap() })
+}
+
+async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> HttpResponse {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_response(stream).await.expect("the server answers")
+}
+
+/// Reads until the server closes, in good order or by a reset, and returns what came until then.
+async fn read_to_close(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut received = Vec::new();
+    let _ = in_time(stream.read_to_end(&mut received)).await;
+    received
+}
+
+/// A text message of the server that is shorter than 126 bytes.
+async fn read_message(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut head = [0; 2];
+    in_time(stream.read_exact(&mut head)).await.unwrap();
+    assert_eq!(head[0], 0x81, "one unfragmented text frame");
+    assert!(head[1] < 126, "unmasked and short");
+    let mut body = vec![0; usize::from(head[1])];
+    in_time(stream.read_exact(&mut body)).await.unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+/// A masked text frame, the mask being zero.
+fn frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).unwrap();
+    assert!(length < 126);
+    [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
+}
+
+fn self_signed() -> (Tls, TlsConnector) {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let tls = Tls::from_pem(cert.pem().as_bytes(), signing_key.serialize_pem().as_bytes()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    (tls, TlsConnector::from(Arc::new(config)))
+}
+
+async fn start_encrypted(config: Config) -> (Fixture, TlsConnector) {
+    let (tls, connector) = self_signed();
+    (start(config, ListenOptions { tls: Some(tls), ..loopback() }).await, connector)
+}
+
+async fn connect_encrypted(fixture: &Fixture, connector: &TlsConnector) -> TlsStream<TcpStream> {
+    let name = ServerName::try_from("localhost").unwrap();
+    in_time(connector.connect(name, fixture.connect().await)).await.unwrap()
+}
+
+fn session_id(handshake: &HttpResponse) -> &str {
+    handshake.body.split('"').nth(3).expect("the open packet begins with the sid")
+}
+
+// Polite clients.
+
+#[tokio::test]
+async fn long_polling_keeps_its_connection() {
+    let fixture = start_plain().await;
+    let mut stream = fixture.connect().await;
+    let opened = exchange(&mut stream, HANDSHAKE).await;
+    assert_eq!(opened.status, 200);
+    assert!(opened.body.starts_with(r#"0{"sid":""#), "{}", opened.body);
+
+    let path = format!("/socket.io/?EIO=4&transport=polling&sid={}", session_id(&opened));
+    let post = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n40");
+    assert_eq!(exchange(&mut stream, &post).await.body, "ok");
+    let poll = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let joined = exchange(&mut stream, &poll).await;
+    assert!(joined.body.starts_with(r#"40{"sid":""#), "{}", joined.body);
+}
+
+#[tokio::test]
+async fn what_a_client_sends_behind_its_upgrade_request_is_not_lost() {
+    let mut fixture = start_plain().await;
+    let mut stream = fixture.connect().await;
+    stream.write_all(&[WEBSOCKET.as_bytes(), &frame("40")].concat()).await.unwrap();
+    let response = read_response(&mut stream).await.expect("the handshake is answered");
+    assert_eq!(response.status, 101);
+    // The key and its answer are the example of RFC 6455.
+    assert!(
+        response.head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="),
+        "{}",
+        response.head
+    );
+    assert!(read_message(&mut stream).await.starts_with(r#"0{"sid":""#));
+    assert!(read_message(&mut stream).await.starts_with(r#"40{"sid":""#));
+    assert_eq!(in_time(fixture.connects.recv()).await, Some(false));
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_is_answered_as_http() {
+    let fixture = start_plain().await;
+    let mut stream = fixture.connect().await;
+    let response = exchange(&mut stream, &WEBSOCKET.replace("EIO=4", "EIO=4&sid=unknown")).await;
+    assert_eq!(response.status, 400);
+    assert!(read_to_close(&mut stream).await.is_empty());
+    fixture.assert_alive().await;
+}
+
+#[tokio::test]
+async fn tls_serves_polling_and_websocket() {
+    let (mut fixture, connector) = start_encrypted(Config::default()).await;
+    let mut polling = connect_encrypted(&fixture, &connector).await;
+    assert_eq!(exchange(&mut polling, HANDSHAKE).await.status, 200);
+
+    let mut websocket = connect_encrypted(&fixture, &connector).await;
+    assert_eq!(exchange(&mut websocket, WEBSOCKET).await.status, 101);
+    assert!(read_message(&mut websocket).await.starts_with("0{"));
+    websocket.write_all(&frame("40")).await.unwrap();
+    assert!(read_message(&mut websocket).await.starts_with("40{"));
+    assert_eq!(in_time(fixture.connects.recv()).await, Some(true), "the handshake was encrypted");
+}
+
+#[tokio::test]
+async fn other_paths_are_not_found() {
+    let fixture = start_plain().await;
+    let mut stream = fixture.connect().await;
+    for path in ["/", "/socket.iox/", "/favicon.ico"] {
+        let response =
+            exchange(&mut stream, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
+        assert_eq!(response.status, 404, "{path}");
+    }
+    let elsewhere = WEBSOCKET.replace("/socket.io/", "/elsewhere/");
+    assert_eq!(exchange(&mut stream, &elsewhere).await.status, 404);
+}
+
+// Everybody else.
+
+#[tokio::test]
+async fn garbage_on_the_port_is_refused() {
+    let fixture = start_plain().await;
+    let garbage: [&[u8]; 5] = [
+        b"\x00\x01\x02\x03\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET /socket.io/?EIO=4&transport=polling\x7f HTTP/9.9\r\n\r\n",
+    ];
+    for bytes in garbage {
+        let mut stream = fixture.connect().await;
+        stream.write_all(bytes).await.unwrap();
+        let answer = read_to_close(&mut stream).await;
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{}", answer.escape_ascii());
+    }
+    fixture.assert_alive().await;
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_refused() {
+    let limits = Limits { max_header_bytes: 8 << 10, ..Limits::default() };
+    let fixture = start(Config { limits, ..Config::default() }, loopback()).await;
+    let long = format!("X-Long: {}\r\n\r\n", "a".repeat(9 << 10));
+    let mut stream = fixture.connect().await;
+    let response = exchange(&mut stream, &HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{long}"))).await;
+    assert_eq!(response.status, 431);
+    fixture.assert_alive().await;
+}
+
+#[tokio::test]
+async fn too_many_headers_are_refused() {
+    let fixture = start_plain().await;
+    let many = "X: y\r\n".repeat(200);
+    let mut stream = fixture.connect().await;
+    let response = exchange(&mut stream, &HANDSHAKE.replace("Host: localhost\r\n", &many)).await;
+    assert_eq!(response.status, 431);
+    fixture.assert_alive().await;
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_in_time_is_cut_off() {
+    let fixture = start(hasty(), loopback()).await;
+    for begun in ["", "GET /socket.io/", HANDSHAKE.trim_end()] {
+        let mut stream = fixture.connect().await;
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        assert!(read_to_close(&mut stream).await.is_empty(), "there is no answer to {begun:?}");
+    }
+    fixture.assert_alive().await;
+}
+
+#[tokio::test]
+async fn a_websocket_outlives_the_time_limit_of_a_head() {
+    let fixture = start(hasty(), loopback()).await;
+    let mut websocket = fixture.connect().await;
+    assert_eq!(exchange(&mut websocket, WEBSOCKET).await.status, 101);
+    assert!(read_message(&mut websocket).await.starts_with("0{"));
+    // Another connection meets the limit first.
+    let mut silent = fixture.connect().await;
+    read_to_close(&mut silent).await;
+    websocket.write_all(&frame("40")).await.unwrap();
+    assert!(read_message(&mut websocket).await.starts_with("40{"));
+}
+
+#[tokio::test]
+async fn a_tls_handshake_that_fails_or_stops_is_cut_off() {
+    let (fixture, connector) = start_encrypted(hasty()).await;
+    let mut plain = fixture.connect().await;
+    plain.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    assert!(!read_to_close(&mut plain).await.starts_with(b"HTTP"), "no plain HTTP is spoken");
+    let mut stopping = fixture.connect().await;
+    stopping.write_all(b"\x16\x03\x01\x02\x00\x01").await.unwrap();
+    assert!(read_to_close(&mut stopping).await.is_empty());
+
+    let mut stream = connect_encrypted(&fixture, &connector).await;
+    assert_eq!(exchange(&mut stream, HANDSHAKE).await.status, 200);
+}
+
+#[tokio::test]
+async fn peers_that_leave_in_the_middle_do_no_harm() {
+    let fixture = start_plain().await;
+    let cut_body =
+        "POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n40";
+    for begun in ["", "GET /socket.io/?EIO=4", HANDSHAKE, WEBSOCKET, cut_body] {
+        let mut closing = fixture.connect().await;
+        closing.write_all(begun.as_bytes()).await.unwrap();
+        closing.shutdown().await.unwrap();
+        read_to_close(&mut closing).await;
+
+        let mut resetting = fixture.connect().await;
+        resetting.write_all(begun.as_bytes()).await.unwrap();
+        resetting.set_zero_linger().unwrap();
+        drop(resetting);
+    }
+    fixture.assert_alive().await;
+}
+
+#[tokio::test]
+async fn connections_without_a_request_are_bounded() {
+    let fixture = start(Config::default(), ListenOptions { max_pending: 1, ..loopback() }).await;
+    let mut busy = fixture.connect().await;
+    assert_eq!(exchange(&mut busy, HANDSHAKE).await.status, 200);
+
+    let mut silent = fixture.connect().await;
+    let mut waiting = fixture.connect().await;
+    let waiting = tokio::spawn(async move { exchange(&mut waiting, HANDSHAKE).await.status });
+    // Time enough for a server without the bound to answer the one that waits.
+    for _ in 0..50 {
+        assert_eq!(exchange(&mut busy, HANDSHAKE).await.status, 200);
+    }
+    assert!(!waiting.is_finished(), "the place is taken by the silent one");
+    assert_eq!(exchange(&mut silent, HANDSHAKE).await.status, 200);
+    assert_eq!(in_time(waiting).await.unwrap(), 200);
+}
+
+// The port's own life.
+
+#[tokio::test]
+async fn a_closed_port_is_free_again_and_answers_what_was_asked() {
+    let mut fixture = start_plain().await;
+    let mut idle = fixture.connect().await;
+    exchange(&mut idle, HANDSHAKE).await;
+    let mut stream = fixture.connect().await;
+    let opened = exchange(&mut stream, HANDSHAKE).await;
+    let path = format!("/socket.io/?EIO=4&transport=polling&sid={}", session_id(&opened));
+    let post = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n40");
+    exchange(&mut stream, &post).await;
+    let poll = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    exchange(&mut stream, &poll).await;
+    in_time(fixture.connects.recv()).await;
+    let polls = fixture.server.metrics();
+    stream.write_all(poll.as_bytes()).await.unwrap();
+
+    fixture.listener.close();
+    in_time(fixture.listener.closed()).await;
+    assert!(read_to_close(&mut idle).await.is_empty(), "an idle connection is closed");
+    assert_eq!(fixture.server.metrics().connections_closed, polls.connections_closed, "sessions go on");
+    let again =
+        fixture.server.listen(ListenOptions::new(fixture.listener.local_addr().to_string())).await.unwrap();
+    assert_eq!(again.local_addr(), fixture.listener.local_addr());
+    fixture.assert_alive().await;
+
+    let event = Payload::event("news", ["1"]);
+    let namespace = fixture.server.namespace("/");
+    namespace.emit(&Selection::all(), &event, ferrio::Flags::default(), &mut Writes::new());
+    let answered = read_response(&mut stream).await.expect("the poll that waited is answered");
+    assert_eq!(answered.body, r#"42["news",1]"#);
+    assert!(read_to_close(&mut stream).await.is_empty(), "it was the connection's last");
+}
+
+#[tokio::test]
+async fn the_servers_close_frees_its_ports() {
+    let fixture = start_plain().await;
+    let second = fixture.server.listen(loopback()).await.unwrap();
+    fixture.server.close();
+    in_time(fixture.listener.closed()).await;
+    in_time(second.closed()).await;
+    TcpListener::bind(second.local_addr()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_listener_that_is_dropped_leaves_its_port_open() {
+    let fixture = start_plain().await;
+    let address = fixture.server.listen(loopback()).await.unwrap().local_addr();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    assert_eq!(exchange(&mut stream, HANDSHAKE).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_address_of_the_machine_is_listened_to_without_a_host() {
+    let fixture = start(Config::default(), ListenOptions::on(None, 0)).await;
+    let port = fixture.listener.local_addr().port();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    assert_eq!(exchange(&mut stream, HANDSHAKE).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_had_is_an_error() {
+    let fixture = start_plain().await;
+    let refusal = async |options: ListenOptions| -> io::Error {
+        fixture.server.listen(options).await.expect_err("it cannot be had")
+    };
+    let taken = fixture.listener.local_addr();
+    assert_eq!(
+        refusal(ListenOptions::on(Some("127.0.0.1"), taken.port())).await.kind(),
+        ErrorKind::AddrInUse
+    );
+    assert_eq!(refusal(ListenOptions::new("127.0.0.1")).await.kind(), ErrorKind::InvalidInput);
+    let none_pending = ListenOptions { max_pending: 0, ..loopback() };
+    assert_eq!(refusal(none_pending).await.kind(), ErrorKind::InvalidInput);
+    fixture.assert_alive().await;
+}
