@@ -20,7 +20,8 @@ Named = TypeVar("Named", Server, Workload)
 def main() -> int:
     """Run the comparison and return the exit status: 1 when a run failed."""
     options = arguments()
-    signal.signal(signal.SIGTERM, interrupt)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, interrupt)
     OUT.mkdir(exist_ok=True)
     try:
         cargo("ferrio-load")
