@@ -21,8 +21,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let text = serde_json::to_string(&arguments)?;
                 reply.send(&ferrio::Payload::new(text, payload.attachments().to_vec()), &mut writes);
             }
-            HostEvent::Event { payload, .. } => main.emit(&Selection::all(), &payload, Flags::default(), &mut writes),
-            HostEvent::Disconnect(departure) => println!("{} left: {}", departure.socket().id(), departure.reason()),
+            HostEvent::Event { payload, .. } => {
+                main.emit(&Selection::all(), &payload, Flags::default(), &mut writes)
+            }
+            HostEvent::Disconnect(departure) => {
+                println!("{} left: {}", departure.socket().id(), departure.reason())
+            }
             _ => {}
         }
     }

@@ -48,7 +48,11 @@ pub trait Adapter: Send + Sync + 'static {
     fn disconnect(&self, selection: &Selection, close: bool);
 
     /// Describes sockets of other nodes.
-    fn fetch<'a>(&'a self, selection: &'a Selection, deadline: Instant) -> BoxFuture<'a, Gathered<RemoteSocket>>;
+    fn fetch<'a>(
+        &'a self,
+        selection: &'a Selection,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Gathered<RemoteSocket>>;
 
     /// An event for the other servers themselves, with an answer of each if `wants_answers`.
     fn server_side_emit<'a>(
@@ -133,7 +137,12 @@ impl Adapter for InMemory {
     fn fetch<'a>(&'a self, _: &'a Selection, _: Instant) -> BoxFuture<'a, Gathered<RemoteSocket>> {
         Box::pin(async { Gathered::default() })
     }
-    fn server_side_emit<'a>(&'a self, _: &'a Payload, _: bool, _: Instant) -> BoxFuture<'a, Gathered<Payload>> {
+    fn server_side_emit<'a>(
+        &'a self,
+        _: &'a Payload,
+        _: bool,
+        _: Instant,
+    ) -> BoxFuture<'a, Gathered<Payload>> {
         Box::pin(async { Gathered::default() })
     }
     fn n_nodes(&self) -> BoxFuture<'_, usize> {

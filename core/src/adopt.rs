@@ -90,7 +90,8 @@ impl Stream {
 /// A response as HTTP/1.1 text.
 fn encode(response: &Response<Bytes>) -> Vec<u8> {
     let status = response.status();
-    let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default());
+    let mut text =
+        format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or_default());
     for (name, value) in response.headers() {
         let _ = write!(text, "{name}: {}\r\n", value.to_str().unwrap_or_default());
     }

@@ -11,6 +11,7 @@ use crate::cors::Cors;
 /// [`Config::default`] is socket.io's default configuration. [`Config::validate`] runs when a server is made:
 /// a value out of bounds is refused, never clamped.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, named as in socket.io")]
 pub struct Config {
     /// The path under which the server answers; every path that starts with it belongs to the server.
     ///
@@ -241,6 +242,9 @@ pub enum SlowReader {
 
 impl Config {
     /// Checks every option against its bounds.
+    ///
+    /// # Errors
+    /// The first option that is out of them.
     pub fn validate(&self) -> Result<(), ConfigError> {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         let duration = |option, value: Duration| {
@@ -280,7 +284,10 @@ impl Config {
 }
 
 impl Limits {
-    fn validate(&self, duration: impl Fn(&'static str, Duration) -> Result<(), ConfigError>) -> Result<(), ConfigError> {
+    fn validate(
+        &self,
+        duration: impl Fn(&'static str, Duration) -> Result<(), ConfigError>,
+    ) -> Result<(), ConfigError> {
         within("limits.max_attachments", self.max_attachments, 0, 1000)?;
         within("limits.max_depth", self.max_depth, 1, 100_000)?;
         duration("limits.attachments_timeout", self.attachments_timeout)?;
@@ -301,7 +308,11 @@ fn within(option: &'static str, value: usize, low: usize, high: usize) -> Result
 }
 
 fn check(valid: bool, option: &'static str, bound: &str, value: impl fmt::Debug) -> Result<(), ConfigError> {
-    if valid { Ok(()) } else { Err(ConfigError { option, bound: bound.to_owned(), value: format!("{value:?}") }) }
+    if valid {
+        Ok(())
+    } else {
+        Err(ConfigError { option, bound: bound.to_owned(), value: format!("{value:?}") })
+    }
 }
 
 /// An option out of its bounds: the user's mistake, found before anything is started.

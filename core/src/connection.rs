@@ -117,7 +117,11 @@ impl Connection {
                 is_posting: false,
                 close_code: None,
             }),
-            inbound: Mutex::new(Inbound { entries: SmallVec::new(), assembler: Assembler::new(), is_open: true }),
+            inbound: Mutex::new(Inbound {
+                entries: SmallVec::new(),
+                assembler: Assembler::new(),
+                is_open: true,
+            }),
             waker: AtomicWaker::new(),
             server,
         }
@@ -312,7 +316,8 @@ impl Connection {
     /// Notes that a namespace was joined, or that the last was left.
     pub(crate) fn expect_join(self: &Arc<Self>, is_due: bool) {
         let mut io = self.io.lock();
-        io.join_by = (is_due && io.session.is_open()).then(|| Instant::now() + self.server.config.connect_timeout);
+        io.join_by =
+            (is_due && io.session.is_open()).then(|| Instant::now() + self.server.config.connect_timeout);
         self.settle(io);
     }
 
@@ -482,13 +487,19 @@ impl Connection {
     pub(crate) fn pong(self: &Arc<Self>, wire_id: u32, data: &[u8]) {
         let mut io = self.io.lock();
         let is_transport = io.session.transport() == TransportKind::WebSocket;
-        let Some(wire) = io.wire.as_mut().filter(|wire| wire.id == wire_id && !wire.is_closing) else { return };
+        let Some(wire) = io.wire.as_mut().filter(|wire| wire.id == wire_id && !wire.is_closing) else {
+            return;
+        };
         // A peer that pings and never reads must not fill the outbox: one answer at a time is enough.
         if wire.is_blocked {
             return;
         }
         let frame = Frame::pong(data);
-        if is_transport { io.outbox.push_control(frame) } else { wire.outbox.push_control(frame) }
+        if is_transport {
+            io.outbox.push_control(frame)
+        } else {
+            wire.outbox.push_control(frame)
+        }
         self.write(&mut io);
     }
 
@@ -544,7 +555,13 @@ impl Connection {
     }
 
     /// Tells the client that it may not join a namespace, and forgets that it asked.
-    pub(crate) fn refuse(self: &Arc<Self>, name: &str, message: &str, data: Option<&str>, writes: &mut Writes) {
+    pub(crate) fn refuse(
+        self: &Arc<Self>,
+        name: &str,
+        message: &str,
+        data: Option<&str>,
+        writes: &mut Writes,
+    ) {
         let message = serde_json::Value::from(message).to_string();
         let text = match (self.protocol, data) {
             (Protocol::V3, data) => data.unwrap_or(&message).to_owned(),
@@ -563,7 +580,7 @@ impl Connection {
         self.send_refusal(name, text, writes);
     }
 
-    /// Queues a CONNECT_ERROR packet.
+    /// Queues a `CONNECT_ERROR` packet.
     pub(crate) fn send_refusal(self: &Arc<Self>, name: &str, text: String, writes: &mut Writes) {
         let packet = if self.server.is_msgpack() {
             let payload = crate::payload::Payload::new(text, Vec::new());
@@ -579,7 +596,11 @@ impl Connection {
     }
 
     /// Puts the client out of one namespace.
-    pub(crate) fn disconnect(self: &Arc<Self>, socket: &Arc<Socket>, writes: &mut Writes) -> Option<Departure> {
+    pub(crate) fn disconnect(
+        self: &Arc<Self>,
+        socket: &Arc<Socket>,
+        writes: &mut Writes,
+    ) -> Option<Departure> {
         let mut inbound = self.inbound.lock();
         let name = socket.namespace().name().clone();
         match inbound.entry(&name) {
@@ -632,7 +653,10 @@ impl Connection {
 
 impl Io {
     fn next_deadline(&self) -> Option<Instant> {
-        [self.session.poll_timeout(), self.join_by, self.attachments_by, self.linger_until].into_iter().flatten().min()
+        [self.session.poll_timeout(), self.join_by, self.attachments_by, self.linger_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether a packet would leave at once, which is what a volatile event needs.

@@ -40,7 +40,11 @@ pub(crate) fn to_selection(
                 log.keep(payload, selection, Instant::now());
             }
             let with_offset = log.with_offset(payload, position);
-            Outgoing { position, plain: Some(payload.clone()), ..Outgoing::new(namespace, &with_offset, None) }
+            Outgoing {
+                position,
+                plain: Some(payload.clone()),
+                ..Outgoing::new(namespace, &with_offset, None)
+            }
         }
     };
     // Queued under the lock, so that all receivers get a namespace's broadcasts in one order.
@@ -183,11 +187,12 @@ pub(crate) fn encode_msgpack(
     payload: &Payload,
 ) -> Encoded {
     let data = (!payload.is_empty()).then(|| payload.text());
-    let bytes = codec::msgpack::encode(kind, namespace, id, data, payload.attachments()).unwrap_or_else(|error| {
-        // The host's own value, too deep or with a stray placeholder: it cannot be sent, and must not end anything.
-        tracing::error!(%namespace, %error, "packet cannot be written as MessagePack");
-        Vec::new()
-    });
+    let bytes =
+        codec::msgpack::encode(kind, namespace, id, data, payload.attachments()).unwrap_or_else(|error| {
+            // The host's own value, too deep or with a stray placeholder: it cannot be sent, and must not end anything.
+            tracing::error!(%namespace, %error, "packet cannot be written as MessagePack");
+            Vec::new()
+        });
     Frame::binary(protocol, &bytes).into()
 }
 

@@ -16,7 +16,8 @@ use ferrio_protocol::engine::TransportKind;
 use http::Response;
 
 use crate::{
-    connection::Connection, frame::FrameKind, handshake::RequestHead, receive, request, server::Server, wire::Writer,
+    connection::Connection, frame::FrameKind, handshake::RequestHead, receive, request, server::Server,
+    wire::Writer,
 };
 
 /// A WebSocket in the host's hands.

@@ -75,7 +75,9 @@ impl Frame {
         let body_len = (buffer.len() - MAX_HEADER) as u64;
         let header_len = header.len(body_len);
         let start = MAX_HEADER - header_len;
-        header.format(body_len, &mut &mut buffer[start..MAX_HEADER]).expect("the header's length was asked for");
+        header
+            .format(body_len, &mut &mut buffer[start..MAX_HEADER])
+            .expect("the header's length was asked for");
         let header_len = u8::try_from(header_len).expect("an unmasked header has at most ten bytes");
         Self { wire: Bytes::from(buffer).slice(start..), header_len, kind }
     }

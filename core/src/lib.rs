@@ -80,7 +80,9 @@ mod writes;
 pub use ack::{AckOutcome, AckStatus, Reply};
 pub use adapter::{Adapter, BoxFuture, Gathered, InMemory, RemoteAcks, RemoteSocket};
 pub use admission::{Admission, Gone};
-pub use config::{Config, ConfigError, Cookie, Limits, OutboxLimits, Parser, Recovery, SlowReader, Transports};
+pub use config::{
+    Config, ConfigError, Cookie, Limits, OutboxLimits, Parser, Recovery, SlowReader, Transports,
+};
 pub use connection::Connection;
 pub use cors::{Cors, Origin, OriginDecision, OriginPattern};
 pub use departure::Departure;

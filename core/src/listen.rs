@@ -226,3 +226,25 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     socket.bind(address)?;
     socket.listen(backlog)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_without_a_host_is_every_address_of_the_machine() {
+        let addresses = resolve(ListenOptions::on(None, 3000).address).await.unwrap();
+        assert_eq!(addresses, ["[::]:3000".parse().unwrap(), "0.0.0.0:3000".parse().unwrap()]);
+    }
+
+    #[tokio::test]
+    async fn a_host_may_be_an_address_of_either_kind() {
+        for (host, address) in [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80")] {
+            let addresses = resolve(ListenOptions::on(Some(host), 80).address).await.unwrap();
+            assert_eq!(addresses, [address.parse().unwrap()]);
+        }
+        for malformed in ["", "127.0.0.1", ":", ":65536", "::1:80:"] {
+            assert!(resolve(malformed.to_owned()).await.is_err(), "{malformed:?}");
+        }
+    }
+}

@@ -94,7 +94,13 @@ impl Namespace {
     }
 
     /// Sends an event to every socket that is meant.
-    pub fn emit(self: &Arc<Self>, selection: &Selection, payload: &Payload, flags: Flags, writes: &mut Writes) {
+    pub fn emit(
+        self: &Arc<Self>,
+        selection: &Selection,
+        payload: &Payload,
+        flags: Flags,
+        writes: &mut Writes,
+    ) {
         emit::to_selection(self, selection, payload, flags, writes);
     }
 
@@ -167,9 +173,14 @@ impl Namespace {
     }
 
     /// Makes a socket reachable: by its own room and by those it has joined already.
-    pub(crate) fn enter(&self, rooms: &mut Rooms, socket: &Arc<Socket>, joined: impl Iterator<Item = Arc<str>>) {
+    pub(crate) fn enter(
+        &self,
+        rooms: &mut Rooms,
+        socket: &Arc<Socket>,
+        joined: impl Iterator<Item = Arc<str>>,
+    ) {
         let mut report = |change, room: &Arc<str>, id: Option<&Arc<str>>| self.report(change, room, id);
-        rooms.insert(socket.clone(), &mut report);
+        rooms.insert(socket, &mut report);
         rooms.join(socket.key(), socket.id(), &mut report);
         for room in joined {
             rooms.join(socket.key(), &room, &mut report);

@@ -75,7 +75,8 @@ impl Outbox {
     /// Drops the oldest events until at most `max_bytes` wait, and returns how many packets that were.
     pub(crate) fn drop_oldest(&mut self, max_bytes: usize) -> u64 {
         let mut n_dropped = 0;
-        let mut idx = if self.written > 0 { self.queue.front().map_or(0, |first| first.n_followers + 1) } else { 0 };
+        let mut idx =
+            if self.written > 0 { self.queue.front().map_or(0, |first| first.n_followers + 1) } else { 0 };
         while self.bytes() > max_bytes && idx < self.queue.len() {
             let n_frames = self.queue[idx].n_followers + 1;
             if self.queue[idx].class == Class::Control {

@@ -2,7 +2,7 @@
 //!
 //! See [the protocol](https://socket.io/docs/v4/engine-io-protocol/#http-long-polling).
 
-use std::{fmt::Write as _, future::Future, sync::Arc, time::Instant};
+use std::{fmt::Write as _, sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use ferrio_protocol::engine::{Protocol, TransportKind, payload, payload::PayloadEncoder};
@@ -16,9 +16,9 @@ use crate::{
     connection::Connection,
     frame::FrameKind,
     handshake::RequestHead,
-    request::{RequestError, error_response},
     outbox::Outbox,
     receive,
+    request::{RequestError, error_response},
 };
 
 /// A GET that waits.
@@ -83,7 +83,7 @@ pub(crate) async fn get(connection: &Arc<Connection>, head: &RequestHead) -> Res
     }
     let waiting = Waiting { connection: Some(connection.clone()) };
     let answer = answer.await;
-    waiting.is_over();
+    waiting.end();
     match answer {
         Ok(answer) => answer_response(connection, head, answer),
         // The session ended without a last word: its transport was lost.
@@ -97,7 +97,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn is_over(mut self) {
+    fn end(mut self) {
         self.connection = None;
     }
 }
@@ -111,7 +111,11 @@ impl Drop for Waiting {
 }
 
 /// Makes the response to a poll, JSONP and compression included.
-pub(crate) fn answer_response(connection: &Connection, head: &RequestHead, answer: PollAnswer) -> Response<Bytes> {
+pub(crate) fn answer_response(
+    connection: &Connection,
+    head: &RequestHead,
+    answer: PollAnswer,
+) -> Response<Bytes> {
     let jsonp = head.query("j").filter(|_| connection.protocol() == Protocol::V3);
     let (body, content_type) = match jsonp {
         Some(index) => (as_script(&index, &answer.body), "text/javascript; charset=UTF-8"),
@@ -167,19 +171,19 @@ where
             return error_response(&RequestError::BAD_REQUEST);
         }
     };
-    let body = if head.query("j").is_some() && connection.protocol() == Protocol::V3 { from_form(&body) } else { body };
+    let body = if head.query("j").is_some() && connection.protocol() == Protocol::V3 {
+        from_form(&body)
+    } else {
+        body
+    };
     let now = Instant::now();
     for packet in payload::decode(connection.protocol(), &body, is_binary) {
-        match packet {
-            Ok(packet) => {
-                connection.server().counters.packets_in.add(1);
-                receive::engine_packet(connection, TransportKind::Polling, packet, now);
-            }
-            Err(_) => {
-                receive::malformed(connection, TransportKind::Polling);
-                return error_response(&RequestError::BAD_REQUEST);
-            }
-        }
+        let Ok(packet) = packet else {
+            receive::malformed(connection, TransportKind::Polling);
+            return error_response(&RequestError::BAD_REQUEST);
+        };
+        connection.server().counters.packets_in.add(1);
+        receive::engine_packet(connection, TransportKind::Polling, packet, now);
     }
     connection.server().counters.bytes_in.add(body.len());
     // The client's next POST waits for this answer, which waits until the host has caught up.
@@ -214,40 +218,41 @@ enum CollectError {
     Lost,
 }
 
-fn collect<B>(body: B, max: usize) -> impl Future<Output = Result<Bytes, CollectError>>
+/// Reads a body of at most `max` bytes.
+async fn collect<B>(body: B, max: usize) -> Result<Bytes, CollectError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    async move {
-        if body.size_hint().lower() > max as u64 {
-            return Err(CollectError::TooLarge);
-        }
-        let mut body = std::pin::pin!(Limited::new(body, max));
-        let mut first = Bytes::new();
-        let mut whole = BytesMut::new();
-        while let Some(frame) = body.as_mut().frame().await {
-            let frame = frame.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => CollectError::TooLarge,
-                None => CollectError::Lost,
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            // Nearly every body comes in one piece, which need not be copied.
-            if first.is_empty() && whole.is_empty() {
-                first = data;
-            } else {
-                whole.extend_from_slice(&std::mem::take(&mut first));
-                whole.extend_from_slice(&data);
-            }
-        }
-        Ok(if whole.is_empty() { first } else { whole.freeze() })
+    if body.size_hint().lower() > max as u64 {
+        return Err(CollectError::TooLarge);
     }
+    let mut body = std::pin::pin!(Limited::new(body, max));
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.as_mut().frame().await {
+        let frame = frame.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+            Some(_) => CollectError::TooLarge,
+            None => CollectError::Lost,
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        // Nearly every body comes in one piece, which need not be copied.
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
 /// The payload in a JSONP client's form, whose line breaks are escaped because browsers change those of a form.
 fn from_form(body: &[u8]) -> Bytes {
     let form = String::from_utf8_lossy(body);
-    let data = crate::handshake::parse_query(&form).find(|(name, _)| name == "d").map_or(String::new(), |pair| pair.1);
+    let data = crate::handshake::parse_query(&form)
+        .find(|(name, _)| name == "d")
+        .map_or(String::new(), |pair| pair.1);
     let mut payload = String::with_capacity(data.len());
     let mut rest = data.as_str();
     while let Some(idx) = rest.find("\\n") {

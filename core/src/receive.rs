@@ -93,21 +93,22 @@ fn socket_text(connection: &Arc<Connection>, text: &str, now: Instant) -> Result
         return Ok(());
     }
     connection.inbound.lock().assembler.text().map_err(|_| Violation::Malformed)?;
-    dispatch(connection, Incoming::from_text(&packet))
+    dispatch(connection, &Incoming::from_text(&packet))
 }
 
 fn attachment(connection: &Arc<Connection>, data: Bytes, now: Instant) -> Result<(), Violation> {
     let server = connection.server();
     if server.is_msgpack() {
-        let packet = codec::msgpack::decode(&data, &server.packet_limits).map_err(|_| Violation::Malformed)?;
-        return dispatch(connection, Incoming::from_binary(&packet));
+        let packet =
+            codec::msgpack::decode(&data, &server.packet_limits).map_err(|_| Violation::Malformed)?;
+        return dispatch(connection, &Incoming::from_binary(&packet));
     }
     let complete = connection.inbound.lock().assembler.push(data).map_err(|_| Violation::Malformed)?;
     match complete {
         None => Ok(()),
         Some(packet) => {
             connection.expect_attachments(false, now);
-            dispatch(connection, Incoming::from_binary(&packet))
+            dispatch(connection, &Incoming::from_binary(&packet))
         }
     }
 }
@@ -152,7 +153,7 @@ impl<'a> Incoming<'a> {
 
 /// Gives a packet to its socket. Whatever the host hears is queued under the connection's lock, so that its order is
 /// that of arrival, and nothing comes after a disconnect.
-fn dispatch(connection: &Arc<Connection>, packet: Incoming<'_>) -> Result<(), Violation> {
+fn dispatch(connection: &Arc<Connection>, packet: &Incoming<'_>) -> Result<(), Violation> {
     // Declared first, so that it is flushed after the lock is released.
     let mut writes = Writes::new();
     let mut inbound = connection.inbound.lock();
@@ -163,7 +164,14 @@ fn dispatch(connection: &Arc<Connection>, packet: Incoming<'_>) -> Result<(), Vi
         if inbound.entry(packet.namespace).is_some() {
             return Err(Violation::OutOfPlace);
         }
-        join::requested(connection, &mut inbound, packet.namespace, packet.query, packet.payload(), &mut writes);
+        join::requested(
+            connection,
+            &mut inbound,
+            packet.namespace,
+            packet.query,
+            packet.payload(),
+            &mut writes,
+        );
         return Ok(());
     }
     let socket = inbound.joined_socket(packet.namespace)?;

@@ -87,14 +87,20 @@ impl Log {
     pub(crate) fn keep(&mut self, payload: &Payload, selection: &Selection, now: Instant) {
         self.bytes += payload.len();
         let selection = selection.clone();
-        self.events.push_back(Logged { position: self.position, at: now, payload: payload.clone(), selection });
+        self.events.push_back(Logged {
+            position: self.position,
+            at: now,
+            payload: payload.clone(),
+            selection,
+        });
         self.prune(now);
     }
 
     fn prune(&mut self, now: Instant) {
         while let Some(oldest) = self.events.front() {
             let is_old = now.saturating_duration_since(oldest.at) > self.config.max_disconnection_duration;
-            let is_too_much = self.events.len() > self.config.max_packets || self.bytes > self.config.max_bytes;
+            let is_too_much =
+                self.events.len() > self.config.max_packets || self.bytes > self.config.max_bytes;
             if !is_old && !is_too_much {
                 return;
             }
@@ -115,7 +121,8 @@ impl Log {
     /// Keeps a disconnected session. Returns the sessions that have to make room for it.
     pub(crate) fn keep_session(&mut self, session: Session, now: Instant) -> Vec<SocketKey> {
         if self.by_age.len() > 2 * self.sessions.len() + 64 {
-            self.by_age.retain(|(at, private_id)| self.sessions.get(private_id).is_some_and(|kept| kept.0 == *at));
+            self.by_age
+                .retain(|(at, private_id)| self.sessions.get(private_id).is_some_and(|kept| kept.0 == *at));
         }
         self.by_age.push_back((now, session.private_id.clone()));
         self.sessions.insert(session.private_id.clone(), (now, session));
@@ -211,6 +218,9 @@ pub(crate) fn random_id(n_bytes: usize) -> String {
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("position", &self.position).field("n_sessions", &self.sessions.len()).finish()
+        f.debug_struct("Log")
+            .field("position", &self.position)
+            .field("n_sessions", &self.sessions.len())
+            .finish_non_exhaustive()
     }
 }

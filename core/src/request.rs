@@ -35,6 +35,7 @@ impl RequestError {
     const UNKNOWN_SID: Self = Self::new(1, "Session ID unknown");
     const BAD_HANDSHAKE_METHOD: Self = Self::new(2, "Bad handshake method");
     pub(crate) const BAD_REQUEST: Self = Self::new(3, "Bad request");
+    const ORIGIN_NOT_ALLOWED: Self = Self::new(3, "Origin not allowed");
     const UNSUPPORTED_PROTOCOL: Self = Self::new(5, "Unsupported protocol version");
 
     const fn new(code: u8, message: &'static str) -> Self {
@@ -54,7 +55,8 @@ impl RequestError {
 /// The answer to a plain request.
 pub(crate) fn error_response(error: &RequestError) -> Response<Bytes> {
     let message = serde_json::Value::from(&*error.message);
-    let mut response = Response::new(Bytes::from(format!(r#"{{"code":{},"message":{message}}}"#, error.code)));
+    let mut response =
+        Response::new(Bytes::from(format!(r#"{{"code":{},"message":{message}}}"#, error.code)));
     *response.status_mut() = error.status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -92,17 +94,10 @@ impl Server {
             route(shared, head, body).await
         } else {
             shared.counters.requests_refused.add(1);
-            error_response(&RequestError { code: 3, ..RequestError::forbidden("Origin not allowed".to_owned()) }.as_bad())
+            error_response(&RequestError::ORIGIN_NOT_ALLOWED)
         };
         response.headers_mut().extend(headers);
         response
-    }
-}
-
-impl RequestError {
-    fn as_bad(mut self) -> Self {
-        self.status = StatusCode::BAD_REQUEST;
-        self
     }
 }
 
@@ -234,7 +229,7 @@ pub(crate) struct Ticket {
 }
 
 enum Purpose {
-    Open { shared: Arc<Shared>, head: RequestHead, protocol: Protocol },
+    Open { shared: Arc<Shared>, head: Box<RequestHead>, protocol: Protocol },
     Upgrade(Arc<Connection>),
 }
 
@@ -256,13 +251,13 @@ async fn ticket(shared: &Arc<Shared>, head: RequestHead) -> Result<Ticket, Reque
     if let Some(cors) = shared.config.cors.as_ref().filter(|cors| cors.enforce) {
         let decision = ask_origin(shared, cors, &head).await;
         if !cors.allows(&head, decision.as_ref()) {
-            return Err(RequestError::forbidden("Origin not allowed".to_owned()));
+            return Err(RequestError::ORIGIN_NOT_ALLOWED);
         }
     }
     let purpose = match verify(shared, &head, TransportKind::WebSocket)? {
         Verified::Handshake(protocol) => {
             admit(shared, &head).await?;
-            Purpose::Open { shared: shared.clone(), head, protocol }
+            Purpose::Open { shared: shared.clone(), head: Box::new(head), protocol }
         }
         Verified::Session(connection) => {
             shared.counters.upgrades_tried.add(1);
@@ -281,7 +276,8 @@ async fn ticket(shared: &Arc<Shared>, head: RequestHead) -> Result<Ticket, Reque
 /// See [RFC 6455, section 4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1).
 fn accept_key(head: &RequestHead) -> Result<String, RequestError> {
     let is = |name, token: &str| {
-        head.header(name).is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
+        head.header(name)
+            .is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
     };
     let key = head.headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     // Sixteen bytes in base64.
@@ -321,7 +317,7 @@ impl Ticket {
         match self.purpose {
             Purpose::Upgrade(connection) => connection,
             Purpose::Open { shared, head, protocol } => {
-                shared.open_connection(head, protocol, TransportKind::WebSocket)
+                shared.open_connection(*head, protocol, TransportKind::WebSocket)
             }
         }
     }

@@ -22,7 +22,8 @@ type RandomState = ahash::RandomState;
 pub(crate) struct Rooms {
     members: IndexMap<SocketKey, Member, RandomState>,
     by_id: HashMap<Arc<str>, SocketKey>,
-    rooms: HashMap<Arc<str>, IndexSet<SocketKey, RandomState>>,
+    /// Without the sockets' own rooms.
+    by_name: HashMap<Arc<str>, IndexSet<SocketKey, RandomState>>,
     pub(crate) log: Option<Log>,
 }
 
@@ -80,7 +81,7 @@ impl Rooms {
     }
 
     /// Makes a socket a member, in no room yet. A former member of the same id (one that was recovered) goes.
-    pub(crate) fn insert(&mut self, socket: Arc<Socket>, changes: Changes<'_>) {
+    pub(crate) fn insert(&mut self, socket: &Arc<Socket>, changes: Changes<'_>) {
         if let Some(&former) = self.by_id.get(socket.id()) {
             self.remove(former, changes);
         }
@@ -112,11 +113,11 @@ impl Rooms {
             }
             member.is_in_own_room = true;
         } else {
-            let shared = match self.rooms.get_key_value(room) {
+            let shared = match self.by_name.get_key_value(room) {
                 Some((shared, _)) => shared.clone(),
                 None => room.clone(),
             };
-            if !self.rooms.entry(shared.clone()).or_default().insert(key) {
+            if !self.by_name.entry(shared.clone()).or_default().insert(key) {
                 return;
             }
             member.rooms.push(shared);
@@ -138,10 +139,10 @@ impl Rooms {
         } else {
             let Some(idx) = member.rooms.iter().position(|joined| joined == room) else { return };
             member.rooms.remove(idx);
-            if let Some(keys) = self.rooms.get_mut(room) {
+            if let Some(keys) = self.by_name.get_mut(room) {
                 keys.swap_remove(&key);
                 if keys.is_empty() {
-                    self.rooms.remove(room);
+                    self.by_name.remove(room);
                 }
             }
         }
@@ -153,7 +154,7 @@ impl Rooms {
 
     /// Whether anybody is in a room of this name.
     fn is_room(&self, room: &Arc<str>) -> bool {
-        self.rooms.contains_key(room) || self.owner_in(room).is_some()
+        self.by_name.contains_key(room) || self.owner_in(room).is_some()
     }
 
     /// The member in whose own room we are, if it is still in it.
@@ -170,8 +171,9 @@ impl Rooms {
 
     /// Every room with its members.
     pub(crate) fn all(&self) -> Vec<(Arc<str>, Vec<Arc<Socket>>)> {
-        let own = self.members.values().filter(|member| member.is_in_own_room).map(|member| member.socket.id());
-        let names: IndexSet<&Arc<str>, RandomState> = own.chain(self.rooms.keys()).collect();
+        let own =
+            self.members.values().filter(|member| member.is_in_own_room).map(|member| member.socket.id());
+        let names: IndexSet<&Arc<str>, RandomState> = own.chain(self.by_name.keys()).collect();
         names.into_iter().map(|room| (room.clone(), self.members_of(room))).collect()
     }
 
@@ -229,7 +231,7 @@ impl Rooms {
         if let Some(owner) = self.owner_in(room) {
             visit(owner);
         }
-        for key in self.rooms.get(room).into_iter().flatten() {
+        for key in self.by_name.get(room).into_iter().flatten() {
             if let Some(member) = self.members.get(key) {
                 visit(member);
             }
@@ -239,6 +241,9 @@ impl Rooms {
 
 impl fmt::Debug for Rooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rooms").field("n_members", &self.members.len()).field("n_rooms", &self.rooms.len()).finish()
+        f.debug_struct("Rooms")
+            .field("n_members", &self.members.len())
+            .field("n_rooms", &self.by_name.len())
+            .finish_non_exhaustive()
     }
 }

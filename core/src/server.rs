@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Once,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant, SystemTime},
 };
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) queue: Arc<HostQueue>,
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) counters: Counters,
-    pub(crate) make_adapter: Box<dyn Fn(&Arc<str>) -> Box<dyn Adapter> + Send + Sync>,
+    pub(crate) make_adapter: MakeAdapter,
     connections: Mutex<HashMap<Arc<str>, Arc<Connection>>>,
     n_connections: AtomicUsize,
     namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     started: Once,
 }
 
+type MakeAdapter = Box<dyn Fn(&Arc<str>) -> Box<dyn Adapter> + Send + Sync>;
+
 type Matcher = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl Server {
@@ -75,7 +77,10 @@ impl Server {
     ///
     /// # Errors
     /// When an option is out of its bounds.
-    pub fn new(config: Config, wake: impl Fn() + Send + Sync + 'static) -> Result<(Self, Events), ConfigError> {
+    pub fn new(
+        config: Config,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(Self, Events), ConfigError> {
         Self::with_adapter(config, wake, |_| Box::new(InMemory))
     }
 
@@ -92,7 +97,9 @@ impl Server {
         let queue = Arc::new(HostQueue::new(&config.limits, Box::new(wake)));
         let packet_limits = codec::Limits {
             max_attachments: config.limits.max_attachments,
-            max_attachment_bytes: config.max_http_buffer_size.saturating_mul(config.limits.max_attachments.max(1)),
+            max_attachment_bytes: config
+                .max_http_buffer_size
+                .saturating_mul(config.limits.max_attachments.max(1)),
             max_depth: config.limits.max_depth,
             ..codec::Limits::default()
         };
@@ -123,7 +130,11 @@ impl Server {
 
     /// A namespace, made if it does not exist. A name without a leading `/` gets one.
     pub fn namespace(&self, name: &str) -> Arc<Namespace> {
-        if name.starts_with('/') { self.0.namespace(name, false) } else { self.0.namespace(&format!("/{name}"), false) }
+        if name.starts_with('/') {
+            self.0.namespace(name, false)
+        } else {
+            self.0.namespace(&format!("/{name}"), false)
+        }
     }
 
     /// A namespace that exists.
@@ -187,7 +198,12 @@ impl Server {
         if let Some(notice) = notice {
             let mut writes = Writes::new();
             for namespace in self.namespaces() {
-                namespace.emit(&Selection::all(), notice, Flags { local: true, ..Flags::default() }, &mut writes);
+                namespace.emit(
+                    &Selection::all(),
+                    notice,
+                    Flags { local: true, ..Flags::default() },
+                    &mut writes,
+                );
             }
         }
         let empty = async {
@@ -236,12 +252,6 @@ impl Shared {
         }
     }
 
-    /// A key that no other socket of the process has.
-    pub(crate) fn next_key(&self) -> SocketKey {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        SocketKey(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-
     // Sessions.
 
     /// Opens a session, its open packet queued.
@@ -254,8 +264,14 @@ impl Shared {
         self.start();
         let id: Arc<str> = Arc::from(random_id(SESSION_ID_BYTES));
         let handshake = Arc::new(Handshake { head, issued: SystemTime::now() });
-        let connection =
-            Arc::new(Connection::new(id.clone(), self.clone(), handshake, protocol, transport, Instant::now()));
+        let connection = Arc::new(Connection::new(
+            id.clone(),
+            self.clone(),
+            handshake,
+            protocol,
+            transport,
+            Instant::now(),
+        ));
         let counters = &self.counters;
         counters.connections_opened.add(1);
         match transport {

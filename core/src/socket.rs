@@ -24,7 +24,7 @@ use crate::{
     payload::Payload,
     queue::HostEvent,
     reason::DisconnectReason,
-    recovery::{Restored, Session},
+    recovery::{Log, Restored, Session},
     selection::Flags,
     writes::Writes,
 };
@@ -33,6 +33,13 @@ use ferrio_protocol::{engine::TransportKind, socket as codec};
 /// Names a socket for the life of the process; never used twice. It fits a JavaScript number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketKey(pub u64);
+
+impl SocketKey {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// One client in one namespace.
 pub struct Socket {
@@ -77,19 +84,21 @@ impl Socket {
         restored: Option<&Restored>,
     ) -> Self {
         let recovery = namespace.keeps_events.then(|| {
-            let position = namespace.rooms.lock().log.as_ref().map_or(0, |log| log.position());
+            let position = namespace.rooms.lock().log.as_ref().map_or(0, Log::position);
             Box::new(Recoverable {
                 private_id: restored.map_or_else(
                     || Arc::from(crate::recovery::random_id(15)),
                     |restored| restored.session.private_id.clone(),
                 ),
                 connected_at: restored.map_or(position, |restored| restored.session.connected_at),
-                last_addressed: AtomicU64::new(restored.map_or(0, |restored| restored.session.last_addressed)),
+                last_addressed: AtomicU64::new(
+                    restored.map_or(0, |restored| restored.session.last_addressed),
+                ),
                 former: restored.map(|restored| restored.session.key),
             })
         });
         Self {
-            key: namespace.server.next_key(),
+            key: SocketKey::next(),
             id,
             namespace,
             connection,
@@ -151,7 +160,13 @@ impl Socket {
     }
 
     /// Sends an event to this client, and reports its ack as [`HostEvent::Ack`].
-    pub fn emit_with_ack(self: &Arc<Self>, payload: &Payload, flags: Flags, ack: AckRequest, writes: &mut Writes) {
+    pub fn emit_with_ack(
+        self: &Arc<Self>,
+        payload: &Payload,
+        flags: Flags,
+        ack: AckRequest,
+        writes: &mut Writes,
+    ) {
         emit::to_socket_with_ack(self, payload, flags, ack, writes);
     }
 
@@ -366,6 +381,9 @@ impl Socket {
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").field("id", &self.id).field("namespace", self.namespace.name()).finish_non_exhaustive()
+        f.debug_struct("Socket")
+            .field("id", &self.id)
+            .field("namespace", self.namespace.name())
+            .finish_non_exhaustive()
     }
 }

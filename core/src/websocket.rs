@@ -120,7 +120,9 @@ enum Step {
     /// The host's queue is full: no more is read until it has room.
     Congested,
     /// The client has closed, or the connection ended; `is_error` when not in good order.
-    Lost { is_error: bool },
+    Lost {
+        is_error: bool,
+    },
     /// This side has closed, and said so.
     Closed,
 }

@@ -78,7 +78,11 @@ impl Writer {
     }
 
     /// Writes everything, and arranges for the task to be woken when that takes time.
-    pub(crate) fn poll_flush(&mut self, outbox: &mut Outbox, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush(
+        &mut self,
+        outbox: &mut Outbox,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let n_slices = outbox.slices(&mut slices);
@@ -114,6 +118,9 @@ impl Writer {
 
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire").field("id", &self.id).field("is_closing", &self.is_closing).finish_non_exhaustive()
+        f.debug_struct("Wire")
+            .field("id", &self.id)
+            .field("is_closing", &self.is_closing)
+            .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use ferrio::{Config, HostEvent, Limits, ListenOptions, Listener, Payload, Selection, Server, Tls, Writes};
+use ferrio::{
+    Config, Flags, HostEvent, Limits, ListenOptions, Listener, Payload, Selection, Server, Tls, Writes,
+};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -366,35 +368,45 @@ async fn connections_without_a_request_are_bounded() {
 // The port's own life.
 
 #[tokio::test]
-async fn a_closed_port_is_free_again_and_answers_what_was_asked() {
+async fn a_closed_port_is_free_again_and_its_websockets_go_on() {
     let mut fixture = start_plain().await;
     let mut idle = fixture.connect().await;
     exchange(&mut idle, HANDSHAKE).await;
-    let mut stream = fixture.connect().await;
-    let opened = exchange(&mut stream, HANDSHAKE).await;
-    let path = format!("/socket.io/?EIO=4&transport=polling&sid={}", session_id(&opened));
-    let post = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n40");
-    exchange(&mut stream, &post).await;
-    let poll = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    exchange(&mut stream, &poll).await;
+    let mut websocket = fixture.connect().await;
+    exchange(&mut websocket, WEBSOCKET).await;
+    websocket.write_all(&frame("40")).await.unwrap();
+    assert!(read_message(&mut websocket).await.starts_with("0{"));
+    assert!(read_message(&mut websocket).await.starts_with("40{"));
     in_time(fixture.connects.recv()).await;
-    let polls = fixture.server.metrics();
-    stream.write_all(poll.as_bytes()).await.unwrap();
 
     fixture.listener.close();
     in_time(fixture.listener.closed()).await;
     assert!(read_to_close(&mut idle).await.is_empty(), "an idle connection is closed");
-    assert_eq!(fixture.server.metrics().connections_closed, polls.connections_closed, "sessions go on");
-    let again =
-        fixture.server.listen(ListenOptions::new(fixture.listener.local_addr().to_string())).await.unwrap();
-    assert_eq!(again.local_addr(), fixture.listener.local_addr());
+    let address = fixture.listener.local_addr();
+    let again = fixture.server.listen(ListenOptions::new(address.to_string())).await.unwrap();
+    assert_eq!(again.local_addr(), address);
     fixture.assert_alive().await;
 
     let event = Payload::event("news", ["1"]);
     let namespace = fixture.server.namespace("/");
-    namespace.emit(&Selection::all(), &event, ferrio::Flags::default(), &mut Writes::new());
-    let answered = read_response(&mut stream).await.expect("the poll that waited is answered");
-    assert_eq!(answered.body, r#"42["news",1]"#);
+    namespace.emit(&Selection::all(), &event, Flags::default(), &mut Writes::new());
+    assert_eq!(read_message(&mut websocket).await, r#"42["news",1]"#);
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_answered_after_the_port_was_closed() {
+    let config = Config { ask_allow_request: true, ..Config::default() };
+    let (server, mut events) = Server::new(config, || {}).unwrap();
+    let listener = server.listen(loopback()).await.unwrap();
+    let mut stream = TcpStream::connect(listener.local_addr()).await.unwrap();
+    stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
+    let Some(HostEvent::Request { answer, .. }) = in_time(events.next()).await else {
+        panic!("the host is asked first");
+    };
+    listener.close();
+    in_time(listener.closed()).await;
+    answer.send(Ok(()));
+    assert_eq!(read_response(&mut stream).await.expect("it is answered").status, 200);
     assert!(read_to_close(&mut stream).await.is_empty(), "it was the connection's last");
 }
 
@@ -413,14 +425,6 @@ async fn a_listener_that_is_dropped_leaves_its_port_open() {
     let fixture = start_plain().await;
     let address = fixture.server.listen(loopback()).await.unwrap().local_addr();
     let mut stream = TcpStream::connect(address).await.unwrap();
-    assert_eq!(exchange(&mut stream, HANDSHAKE).await.status, 200);
-}
-
-#[tokio::test]
-async fn every_address_of_the_machine_is_listened_to_without_a_host() {
-    let fixture = start(Config::default(), ListenOptions::on(None, 0)).await;
-    let port = fixture.listener.local_addr().port();
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     assert_eq!(exchange(&mut stream, HANDSHAKE).await.status, 200);
 }
 

@@ -64,7 +64,7 @@ pub(crate) struct FrameReader {
 struct Fragments {
     is_text: bool,
     data: Vec<u8>,
-    n_fragments: usize,
+    count: usize,
 }
 
 /// The longest header of a client's frame.
@@ -191,12 +191,12 @@ impl FrameReader {
                 if head.is_final {
                     return Ok(receive(message(is_text, body)?));
                 }
-                self.fragments = Some(Box::new(Fragments { is_text, data: body.to_vec(), n_fragments: 1 }));
+                self.fragments = Some(Box::new(Fragments { is_text, data: body.to_vec(), count: 1 }));
             }
             OpCode::Data(_) => {
                 let fragments = self.fragments.as_mut().ok_or(FrameError::Protocol)?;
-                fragments.n_fragments += 1;
-                if fragments.n_fragments > self.max_fragments {
+                fragments.count += 1;
+                if fragments.count > self.max_fragments {
                     return Err(FrameError::TooManyFragments);
                 }
                 fragments.data.extend_from_slice(body);
@@ -240,19 +240,15 @@ mod tests {
 
     fn masked(first: u8, body: &[u8]) -> Vec<u8> {
         let mask = [1, 2, 3, 4];
-        let mut frame = vec![first];
-        match body.len() {
-            len @ 0..126 => frame.push(0x80 | len as u8),
-            len @ 126..65536 => {
-                frame.push(0x80 | 126);
-                frame.extend_from_slice(&(len as u16).to_be_bytes());
-            }
-            len => {
-                frame.push(0x80 | 127);
-                frame.extend_from_slice(&(len as u64).to_be_bytes());
-            }
-        }
-        frame.extend_from_slice(&mask);
+        let header = FrameHeader {
+            is_final: first & 0x80 != 0,
+            rsv1: first & 0x40 != 0,
+            opcode: OpCode::from(first & 0x0f),
+            mask: Some(mask),
+            ..FrameHeader::default()
+        };
+        let mut frame = Vec::new();
+        header.format(body.len() as u64, &mut frame).expect("a vector takes everything");
         frame.extend(body.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
         frame
     }
@@ -261,7 +257,7 @@ mod tests {
         let mut reader = FrameReader::new(1000, 4);
         let mut seen = Vec::new();
         for chunk in bytes.to_vec().chunks_mut(piece) {
-            reader.feed(chunk, &mut |incoming| {
+            let _ = reader.feed(chunk, &mut |incoming| {
                 seen.push(match incoming {
                     Incoming::Text(text) => format!("text {text}"),
                     Incoming::Binary(data) => format!("binary {}", data.len()),
@@ -287,7 +283,11 @@ mod tests {
         let expected =
             ["text 4hello", "ping 13", "binary 300", "ping 0", "text 4fragmented", "text ", "close"];
         for piece in [1, 2, 3, 7, 13, 100, 10_000] {
-            assert_eq!(read_in_pieces(&bytes, piece).expect("valid frames"), expected, "in pieces of {piece}");
+            assert_eq!(
+                read_in_pieces(&bytes, piece).expect("valid frames"),
+                expected,
+                "in pieces of {piece}"
+            );
         }
     }
 

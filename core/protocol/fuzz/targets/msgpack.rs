@@ -21,11 +21,11 @@ fuzz_target!(|input: &[u8]| {
     assert!(attachments.len() <= LIMITS.max_attachments);
     let encoded = encode(packet.kind, &packet.namespace, packet.id, data, attachments).expect("valid JSON");
     let again = decode(&encoded.into(), &LIMITS).expect("encoded just now");
+    // A negative zero is written as zero.
+    if !data.is_some_and(|data| data.contains("-0")) {
+        assert_eq!(again, packet);
+    }
     assert_eq!(again.attachments, packet.attachments);
-    // What is written a second time is in its final form: `-0` is 0, and 1.0 is 1.
-    let data = again.data.as_deref();
-    let encoded = encode(again.kind, &again.namespace, again.id, data, attachments).expect("valid JSON");
-    assert_eq!(decode(&encoded.into(), &LIMITS), Ok(again));
 });
 
 const LIMITS: Limits =
