@@ -142,6 +142,11 @@ impl Server {
         self.0.find_namespace(name)
     }
 
+    /// Removes a namespace that has no sockets, and returns whether it did.
+    pub fn remove_namespace(&self, name: &str) -> bool {
+        self.find_namespace(name).is_some_and(|namespace| self.0.remove_empty_namespace(&namespace))
+    }
+
     /// Lets every namespace whose name matches come into being when a client asks for it.
     pub fn dynamic_namespace(&self, matches: impl Fn(&str) -> bool + Send + Sync + 'static) {
         self.0.matchers.write().push(Box::new(matches));
@@ -375,12 +380,14 @@ impl Shared {
         namespace
     }
 
-    pub(crate) fn remove_empty_namespace(&self, namespace: &Arc<Namespace>) {
+    pub(crate) fn remove_empty_namespace(&self, namespace: &Arc<Namespace>) -> bool {
         let mut namespaces = self.namespaces.write();
-        if namespace.n_sockets() == 0 && namespaces.remove(namespace.name()).is_some() {
-            drop(namespaces);
+        let is_removed = namespace.n_sockets() == 0 && namespaces.remove(namespace.name()).is_some();
+        drop(namespaces);
+        if is_removed {
             namespace.adapter.close();
         }
+        is_removed
     }
 
     // Sockets.

@@ -29,8 +29,13 @@ def pytest_asyncio_loop_factories(
     return factories
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if IS_FERRIO:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--door", action="append", choices=DOORS, help="run through this door only; may be repeated")
+    parser.addoption("--ferrio-only-too", action="store_true", help="run what python-socketio is known to fail, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if IS_FERRIO or config.getoption("--ferrio-only-too"):
         return
     for item in items:
         marker = item.get_closest_marker("ferrio_only")
@@ -42,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs a scenario through every door, and with each of the clients that it names with `clients`."""
     if "door" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("doors")
-        wanted = marker.args if marker else DOORS
+        wanted = set(marker.args if marker else DOORS) & set(metafunc.config.getoption("--door") or DOORS)
         metafunc.parametrize("door", [door for door in DOORS if door in wanted])
     if "client_kind" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("clients")
@@ -86,7 +91,7 @@ ConnectJs = Callable[..., Awaitable[NodeClient]]
 async def connect(serve: Any, client_kind: str, node: NodeProcess) -> AsyncIterator[Connect]:
     """`await connect(server, …)` connects a client of the kind at hand, which leaves with the scenario.
 
-    Options: `namespace`, `auth`, `transports`; `wait=False` returns before the client is connected.
+    Options: `namespace`, `auth`, `transports`, `parser="msgpack"`; `wait=False` returns before the client is connected.
     """
     clients: list[Client] = []
 
@@ -95,7 +100,8 @@ async def connect(serve: Any, client_kind: str, node: NodeProcess) -> AsyncItera
             client = node.client()
             client.open(server.url, namespace=namespace, **options)
         else:
-            client = PythonClient(f"python-{len(clients)}", namespace)
+            serializer = options.pop("parser", "default")
+            client = PythonClient(f"python-{len(clients)}", namespace, serializer)
             await client.open(server.url, **options)
         clients.append(client)
         if wait:

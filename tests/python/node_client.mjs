@@ -9,6 +9,7 @@ const libraries = {
   4: require("socket.io-client"),
   2: require("socket.io-client-v2"),
 };
+const msgpack = require("socket.io-msgpack-parser");
 
 const managers = new Map();
 const sockets = new Map();
@@ -114,11 +115,16 @@ function watch(client, socket, manager, version) {
 }
 
 const commands = {
-  connect({ client, manager: name, url, namespace, version = 4, options = {}, auths }) {
+  connect({ client, manager: name, url, namespace, version = 4, options = {}, auths, parser }) {
     const { Manager } = libraries[version];
     let manager = managers.get(name);
     if (manager === undefined) {
-      manager = new Manager(url, { reconnection: false, ...options, autoConnect: false });
+      manager = new Manager(url, {
+        reconnection: false,
+        ...(parser === "msgpack" ? { parser: msgpack } : {}),
+        ...options,
+        autoConnect: false,
+      });
       managers.set(name, manager);
     }
     const socketOptions = {};
@@ -183,6 +189,13 @@ const commands = {
     engine._pingInterval = milliseconds;
     engine._pingTimeout = 0;
     engine._resetPingTimeout();
+  },
+  /** Keeps an old client from pinging. */
+  stopPinging({ client }) {
+    const { engine } = sockets.get(client).manager;
+    clearTimeout(engine.pingIntervalTimer);
+    engine.onHeartbeat = () => {};
+    engine.ping = () => {};
   },
   close({ client }) {
     const { manager } = sockets.get(client);

@@ -79,6 +79,13 @@ async def test_ids_are_unique(serve, wire):
     assert socket_ids.isdisjoint(session_ids)
 
 
+async def test_a_hundred_ids(serve, connect_js):
+    """a hundred clients get a hundred different ids"""
+    server = await serve(new_server())
+    clients = await asyncio.gather(*(connect_js(server) for _ in range(100)))
+    assert len({sid for client in clients for sid in (client.sid, client.engine_sid)}) == 200
+
+
 @both_clients
 async def test_auth_payload(serve, connect):
     """the auth payload reaches the server as the client wrote it"""

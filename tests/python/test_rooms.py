@@ -58,6 +58,19 @@ async def test_members_hear(serve, connect_js):
     assert clients[0].received("news") == [({"n": 1},)]
 
 
+@both_clients
+async def test_polling_receivers(serve, connect):
+    """polling receivers hear what is sent to their rooms"""
+    sio = new_server()
+    client = await connect(await serve(sio), transports=["polling"])
+    await sio.enter_room(client.sid, "a")
+    await sio.emit("first", room="a")
+    await sio.emit("other", room="b")
+    await sio.emit("second", {"n": 1}, room="a")
+    assert await client.receive("second") == ({"n": 1},)
+    assert client.heard[1:] == [("first",), ("second", {"n": 1})]
+
+
 async def test_join_and_leave(serve, connect_js):
     """joining and leaving take effect when the call returns"""
     sio, clients = await crowd(serve, connect_js, 2)
@@ -256,7 +269,9 @@ async def test_fetch_sockets(serve, connect_js):
     (one,) = await sio.fetch_sockets(room="a")
     assert one.sid == clients[1].sid
     assert set(one.rooms) == {clients[1].sid, "a"}
-    assert one.handshake["query"]["transport"] == "polling"
+    assert one.session == {"name": "Ada"}
+    assert "transport=polling" in one.environ["QUERY_STRING"]
+    assert one.transport == "polling"
     assert {socket.sid for socket in await sio.fetch_sockets()} == {client.sid for client in clients}
     assert await sio.fetch_sockets(room="unknown") == []
 
@@ -267,8 +282,11 @@ async def test_sockets_join_and_leave(serve, connect_js):
     sio, clients = await crowd(serve, connect_js, 3)
     await sio.enter_room(clients[0].sid, "a")
     await sio.enter_room(clients[1].sid, "a")
-    await sio.sockets_join(["b", "c"], room="a")
-    await sio.sockets_leave("a", room="b")
+    for one in await sio.fetch_sockets(room="a"):
+        await one.enter_room("b")
+        await one.enter_room("c")
+    for one in await sio.fetch_sockets(room="b"):
+        await one.leave_room("a")
     assert set(sio.rooms(clients[0].sid)) == {clients[0].sid, "b", "c"}
     await sio.emit("news", room="b")
     assert await heard_by(sio, clients, "news") == [0, 1]
@@ -280,7 +298,8 @@ async def test_disconnect_sockets(serve, connect_js):
     sio, clients = await crowd(serve, connect_js, 3)
     await sio.enter_room(clients[0].sid, "a")
     await sio.enter_room(clients[1].sid, "a")
-    await sio.disconnect_sockets(room="a")
+    for one in await sio.fetch_sockets(room="a"):
+        await one.disconnect()
     assert [await client.disconnected() for client in clients[:2]] == ["io server disconnect"] * 2
     assert await heard_by(sio, clients[2:], "news") == []
 
@@ -304,11 +323,11 @@ async def test_fetched_socket(serve, connect_js):
     sio, clients = await crowd(serve, connect_js, 2)
     await sio.enter_room(clients[1].sid, "a")
     (one,) = await sio.fetch_sockets(room="a")
-    await sio.emit("news", to=one.sid)
-    await sio.enter_room(one.sid, "b")
+    await one.emit("news")
+    await one.enter_room("b")
     assert "b" in sio.rooms(clients[1].sid)
     assert await heard_by(sio, clients, "news") == [1]
-    await sio.disconnect(one.sid)
+    await one.disconnect()
     assert await clients[1].disconnected() == "io server disconnect"
 
 

@@ -16,10 +16,12 @@ import fastapi
 import pytest
 
 from support.doors import open_door
+from support.node_client import NodeProcess
 from support.target import MODULE, new_server
 from support.waiting import Mailbox, soon, until
 
 closing = pytest.mark.ferrio_only("python-socketio's shutdown leaves its clients alone.")
+once_more = pytest.mark.ferrio_only("python-socketio cannot be shut down a second time.")
 hosted = pytest.mark.doors("uvicorn", "adopted")
 
 
@@ -70,7 +72,7 @@ async def test_close_under_traffic(serve, connect_js):
         await client.disconnected()
 
 
-@pytest.mark.ferrio_only("python-socketio cannot be shut down a second time.")
+@once_more
 async def test_listening_again(serve, connect_js):
     """a closed server lets its port go and can listen again with the old handlers"""
     sio = with_echo()
@@ -240,15 +242,14 @@ async def test_many_servers_in_turn(door, node):
 HERE = Path(__file__).parent
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_the_process_ends(door, node, loop):
-    """the process ends by itself after close"""
+async def ends_by_itself(door: str, node: NodeProcess, *arguments: str) -> None:
+    """Runs a server in a process of its own, interrupts it, and waits for its end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "support.standalone_script",
         door,
-        loop,
+        *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=HERE,
@@ -260,6 +261,7 @@ async def test_the_process_ends(door, node, loop):
         client = node.client()
         client.open(f"http://127.0.0.1:{port}", transports=["websocket"])
         await client.connected()
+        await client.keep_silent("question")
         assert await client.call("echo", 1) == (1,)
         process.send_signal(signal.SIGINT)
         _, errors = await soon(process.communicate(), "the end of the process")
@@ -268,6 +270,34 @@ async def test_the_process_ends(door, node, loop):
     finally:
         if process.returncode is None:
             process.kill()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_the_process_ends(door, node, loop):
+    """the process ends by itself after close"""
+    await ends_by_itself(door, node, loop)
+
+
+async def test_the_process_ends_with_a_pending_ack(door, node):
+    """a pending ack does not keep the process from ending"""
+    await ends_by_itself(door, node, "asyncio", "pending-ack")
+
+
+@once_more
+async def test_coming_back_to_the_same_server(serve, connect_js):
+    """a client reconnects to a server that listens again"""
+    sio = with_echo()
+    server = await serve(sio)
+    client = await connect_js(server, reconnection=True, reconnectionDelay=20, reconnectionDelayMax=50)
+    first = client.sid
+    await client.upgraded()
+    await server.stop()
+    await client.disconnected()
+    await serve(sio, port=server.port)
+    # An orderly shutdown tells the client not to come back by itself.
+    client.reconnect()
+    assert await client.connected() != first
+    assert await client.call("echo", "again") == ("again",)
 
 
 async def test_an_exception_in_a_handler(serve, connect_js):

@@ -92,7 +92,7 @@ async def test_volatile(serve):
 @unbounded
 async def test_memory(serve):
     """a reader that stops reading does not grow the server's memory without bound"""
-    sio = new_server(outbox={"max_bytes": 1024 * 1024, "policy": "drop_newest"})
+    sio = new_server(outbox={"max_bytes": 1024 * 1024, "policy": "drop-newest"})
     reader, sid = await FrameSocket.joined(await serve(sio))
     await flood(sio, 100, to=sid)
     before = resident_bytes()
@@ -126,7 +126,7 @@ async def test_disconnect(serve, connect_js):
 @unbounded
 async def test_drop_oldest(serve):
     """the policy that drops the oldest keeps the newest events"""
-    sio = new_server(outbox={"max_bytes": 1024 * 1024, "policy": "drop_oldest"})
+    sio = new_server(outbox={"max_bytes": 1024 * 1024, "policy": "drop-oldest"})
     reader, sid = await FrameSocket.joined(await serve(sio))
     await flood(sio, 500, to=sid)
     arrived = await numbers_until_end(sio, reader, sid)
@@ -139,7 +139,7 @@ async def test_drop_oldest(serve):
 @unbounded
 async def test_drop_newest(serve):
     """the policy that drops the newest keeps the oldest events"""
-    sio = new_server(outbox={"max_bytes": 1024 * 1024, "policy": "drop_newest"})
+    sio = new_server(outbox={"max_bytes": 1024 * 1024, "policy": "drop-newest"})
     reader, sid = await FrameSocket.joined(await serve(sio))
     await flood(sio, 500, to=sid)
     arrived = await numbers_until_end(sio, reader, sid)

@@ -62,9 +62,12 @@ class OnUvicorn(RunningServer):
 
 
 async def open_door(
-    sio: Any, door: str, app: Any = None, port: int = 0, path: str = "socket.io"
+    sio: Any, door: str, app: Any = None, whole_app: Any = None, port: int = 0, path: str = "socket.io"
 ) -> RunningServer:
-    """Starts `sio` behind `door`; `app` is the host application that gets every other request."""
+    """Starts `sio` behind `door`.
+
+    `app` is the host application that gets every other request, `whole_app` one that already contains `sio`.
+    """
     if door == "standalone":
         assert app is None, "a standalone server has no host application"
         listening = await sio.listen("127.0.0.1", port, socketio_path=path)
@@ -76,7 +79,7 @@ async def open_door(
     listener.listen(1024)
     listener.setblocking(False)
     config = uvicorn.Config(
-        target.ASGIApp(sio, other_asgi_app=app, socketio_path=path),
+        whole_app or target.ASGIApp(sio, other_asgi_app=app, socketio_path=path),
         ws="ferrio.uvicorn:WebSocketProtocol" if door == "adopted" else "auto",
         loop="none",
         log_level="critical",

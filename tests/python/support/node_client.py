@@ -135,7 +135,9 @@ class NodeClient(Client):
         self.heartbeats: Mailbox[None] = Mailbox(f"heartbeats of {name}")
         self._transport = ""
 
-    def open(self, url: str, namespace: str = "/", auths: list[Any] | None = None, **options: Any) -> None:
+    def open(
+        self, url: str, namespace: str = "/", auths: list[Any] | None = None, parser: str = "", **options: Any
+    ) -> None:
         """Starts to connect; `connected()` or `refused()` tells how it ended."""
         self.process.send(
             "connect",
@@ -144,6 +146,7 @@ class NodeClient(Client):
             url=url,
             namespace=namespace,
             version=self.version,
+            parser=parser,
             options=pack(options),
             **({} if auths is None else {"auths": auths}),
         )
@@ -216,6 +219,10 @@ class NodeClient(Client):
     def expect_pings_within(self, milliseconds: int) -> None:
         """Makes the client believe that the server promised a ping within this time."""
         self.process.send("expectPings", client=self.name, milliseconds=milliseconds)
+
+    def stop_pinging(self) -> None:
+        """Keeps an old client from pinging."""
+        self.process.send("stopPinging", client=self.name)
 
     def freeze(self) -> None:
         """Stops reading while the connection stays open."""

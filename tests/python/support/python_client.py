@@ -17,10 +17,10 @@ class PythonClient(Client):
 
     kind = "python"
 
-    def __init__(self, name: str, namespace: str = "/") -> None:
+    def __init__(self, name: str, namespace: str = "/", serializer: str = "default") -> None:
         super().__init__(name)
         self.namespace = namespace
-        self.sio = socketio.AsyncClient(reconnection=False)
+        self.sio = socketio.AsyncClient(reconnection=False, serializer=serializer)
         self._answers: dict[str, tuple[Any, ...] | None] = {}
         self._echoes: set[str] = set()
         self._forever: asyncio.Future[None] = asyncio.get_running_loop().create_future()

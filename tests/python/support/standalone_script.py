@@ -1,6 +1,6 @@
 """A whole program around a server: prints its port, serves until SIGINT, closes, and has to end by itself.
 
-Run as ``python -m support.standalone_script DOOR LOOP``.
+Run as ``python -m support.standalone_script DOOR LOOP [pending-ack]``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ async def main(door: str) -> None:
 
     @sio.event
     async def echo(sid, *args):
+        if "pending-ack" in sys.argv:
+            await sio.emit("question", to=sid, callback=print)
         return args
 
     server = await open_door(sio, door)
