@@ -1,0 +1,249 @@
+"""The server as an ASGI application, beside another one and static files."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from ferrio import _native
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
+    from ferrio.server import AsyncServer
+
+Scope: TypeAlias = "MutableMapping[str, Any]"
+Message: TypeAlias = "MutableMapping[str, Any]"
+Receive: TypeAlias = "Callable[[], Awaitable[Message]]"
+Send: TypeAlias = "Callable[[Message], Awaitable[None]]"
+App: TypeAlias = "Callable[[Scope, Receive, Send], Awaitable[None]]"
+StaticFiles: TypeAlias = "dict[str, str | dict[str, str]]"
+Response: TypeAlias = "tuple[int, list[tuple[bytes, bytes]], bytes]"
+
+CONTENT_TYPES = {
+    "css": "text/css",
+    "gif": "image/gif",
+    "html": "text/html",
+    "jpg": "image/jpeg",
+    "js": "application/javascript",
+    "json": "application/json",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "txt": "text/plain",
+}
+
+
+class ASGIApp:
+    """Passes what is the Socket.IO server's to it, and everything else on.
+
+    `socketio_path` is where the server is found, also below a path under which this application is mounted; `None`
+    passes everything to the server. `static_files` names files and folders by path, as in python-socketio.
+    """
+
+    def __init__(
+        self,
+        socketio_server: AsyncServer,
+        other_asgi_app: App | None = None,
+        static_files: StaticFiles | None = None,
+        socketio_path: str | None = "socket.io",
+        on_startup: Callable[[], Any] | None = None,
+        on_shutdown: Callable[[], Any] | None = None,
+    ) -> None:
+        self.engineio_server = socketio_server
+        self.other_asgi_app = other_asgi_app
+        self.static_files = static_files or {}
+        self.engineio_path = None if socketio_path is None else f"/{socketio_path.strip('/')}/"
+        self.on_startup = on_startup
+        self.on_shutdown = on_shutdown
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.lifespan(scope, receive, send)
+        elif kind in ("http", "websocket") and self.is_engine_path(scope["path"], scope.get("root_path", "")):
+            await self.engineio_server.handle_request(scope, receive, send)
+        elif kind == "http" and (file := self._static_file(scope["path"])) is not None:
+            await respond(send, (200, [(b"content-type", file[1].encode())], await _read(file[0])))
+        elif self.other_asgi_app is not None:
+            await self.other_asgi_app(scope, receive, send)
+        elif kind == "websocket":
+            await receive()
+            await send({"type": "websocket.close"})
+        else:
+            await respond(send, (404, [(b"content-type", b"text/plain")], b"Not Found"))
+
+    def is_engine_path(self, path: str, root_path: str = "") -> bool:
+        """Whether a request of this path is the server's; `root_path` is where this application is mounted."""
+        own = self.engineio_path
+        if own is None:
+            return True
+        slashed = f"{path}/"
+        root = root_path.rstrip("/")
+        return slashed.startswith(own) or (bool(root) and slashed.startswith(root + own))
+
+    async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Calls the hooks, or leaves the lifespan to the other application when there are none."""
+        if self.other_asgi_app is not None and self.on_startup is None and self.on_shutdown is None:
+            await self.other_asgi_app(scope, receive, send)
+            return
+        for phase, hook in (("startup", self.on_startup), ("shutdown", self.on_shutdown)):
+            await receive()
+            try:
+                result = hook() if hook is not None else None
+                if inspect.isawaitable(result):
+                    await result
+            except Exception as error:
+                await send({"type": f"lifespan.{phase}.failed", "message": str(error)})
+                return
+            await send({"type": f"lifespan.{phase}.complete"})
+
+    def _static_file(self, path: str) -> tuple[str, str] | None:
+        """The file for a path and its type: that of the longest prefix that is named."""
+        rest = ""
+        while (entry := self.static_files.get(path) or self.static_files.get(f"{path}/")) is None or not path:
+            if not path:
+                return None
+            path, _, last = path.rpartition("/")
+            rest = f"/{last}{rest}"
+        filename, kind = _entry(entry)
+        if any(part == ".." for part in rest.replace(os.sep, "/").split("/")):
+            return None
+        filename = filename.rstrip("/") + rest if rest else filename
+        if filename.endswith("/") or os.path.isdir(filename):
+            index, index_kind = _entry(self.static_files.get("", "index.html"))
+            filename, kind = os.path.join(filename, index), index_kind
+        if not os.path.isfile(filename):
+            return None
+        return filename, kind or CONTENT_TYPES.get(filename.rpartition(".")[2], "application/octet-stream")
+
+
+def _entry(entry: str | dict[str, str]) -> tuple[str, str | None]:
+    return (entry, None) if isinstance(entry, str) else (entry["filename"], entry.get("content_type"))
+
+
+async def _read(filename: str) -> bytes:
+    def read() -> bytes:
+        with open(filename, "rb") as file:
+            return file.read()
+
+    return await asyncio.get_running_loop().run_in_executor(None, read)
+
+
+async def serve(native: _native.Server, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serves one ASGI connection."""
+    if scope["type"] == "websocket":
+        await _serve_websocket(native, scope, receive, send)
+    else:
+        await _serve_http(native, scope, receive, send)
+
+
+async def respond(send: Send, response: Response) -> None:
+    """Sends a whole response."""
+    status, headers, body = response
+    length = (b"content-length", str(len(body)).encode())
+    if all(name != b"content-length" for name, _ in headers):
+        headers.append(length)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def finished(result: Any) -> Any:
+    """The result of something native, which may be under way; giving up the wait gives it up."""
+    if not isinstance(result, _native.Pending):
+        return result
+    try:
+        return await result.future
+    finally:
+        result.cancel()
+
+
+async def _serve_http(native: _native.Server, scope: Scope, receive: Receive, send: Send) -> None:
+    body = b""
+    if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
+        whole = await _body(receive, native.max_body)
+        if whole is None:
+            return
+        body = whole
+    result = native.handle(scope, body)
+    if isinstance(result, _native.Pending):
+        leaving = asyncio.ensure_future(_left(receive, result))
+        try:
+            result = await result.future
+        except asyncio.CancelledError:
+            if leaving.done() and not leaving.cancelled():
+                return
+            raise
+        finally:
+            leaving.cancel()
+    await respond(send, result)
+
+
+async def _body(receive: Receive, longest: int) -> bytes | None:
+    """A request's body, or its beginning as far as it is more than `longest`; `None` when the client left."""
+    chunks = []
+    n_bytes = 0
+    while n_bytes <= longest:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunk = message.get("body", b"")
+        chunks.append(chunk)
+        n_bytes += len(chunk)
+        if not message.get("more_body", False):
+            break
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _left(receive: Receive, pending: _native.Pending) -> None:
+    """Waits until the client has gone, and gives up its request."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    pending.cancel()
+    pending.future.cancel()
+
+
+async def _serve_websocket(native: _native.Server, scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    websocket = await finished(native.exchange(scope))
+    if not isinstance(websocket, _native.WebSocket):
+        await _refuse(scope, send, websocket)
+        return
+    await send({"type": "websocket.accept"})
+    sending = asyncio.ensure_future(_send_all(websocket, send))
+    try:
+        while True:
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                break
+            text = message.get("text")
+            accepted = websocket.receive(text if text is not None else message["bytes"])
+            if accepted is not None:
+                await finished(accepted)
+    finally:
+        websocket.closed()
+        sending.cancel()
+
+
+async def _send_all(websocket: _native.WebSocket, send: Send) -> None:
+    while (messages := await finished(websocket.next())) is not None:
+        for message in messages:
+            if isinstance(message, str):
+                await send({"type": "websocket.send", "text": message})
+            elif isinstance(message, bytes):
+                await send({"type": "websocket.send", "bytes": message})
+            else:
+                await send({"type": "websocket.close", "code": message})
+
+
+async def _refuse(scope: Scope, send: Send, response: Response) -> None:
+    """Sends the response that refuses a WebSocket, where the ASGI server can do that."""
+    status, headers, body = response
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": body.decode()[:100]})
+        return
+    kept = [(name, value) for name, value in headers if name != b"connection"]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": kept})
+    await send({"type": "websocket.http.response.body", "body": body})

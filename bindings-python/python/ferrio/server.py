@@ -1,0 +1,558 @@
+"""The server: handlers, emits, rooms and sessions, under python-socketio's names."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, Union, cast, overload
+
+from ferrio import _native, asgi, calling, options
+from ferrio.bridge import Bridge
+from ferrio.calling import Handler
+from ferrio.exceptions import ConnectionRefusedError, TimeoutError
+from ferrio.namespace import AsyncNamespace
+from ferrio.socket import Socket
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+    from typing_extensions import TypeAlias, Unpack
+
+Room: TypeAlias = "Union[str, int]"
+Rooms: TypeAlias = "Union[Room, Sequence[Room], set[Room], None]"
+H = TypeVar("H", bound=Handler)
+T = TypeVar("T")
+
+OWN_EVENTS = frozenset({"connect", "disconnect"})
+"""Events of the server itself, which catch-all handlers do not get."""
+
+REASONS = {
+    "client namespace disconnect": "client disconnect",
+    "server namespace disconnect": "server disconnect",
+    "forced server close": "server disconnect",
+    "server shutting down": "server disconnect",
+    "forced close": "transport error",
+    "parse error": "transport error",
+}
+"""python-socketio's words for the core's disconnect reasons, where they differ."""
+
+
+class AsyncServer:
+    """A Socket.IO server for asyncio.
+
+    ```python
+    sio = ferrio.AsyncServer()
+    app = ferrio.ASGIApp(sio)
+
+    @sio.event
+    async def greet(sid: str, name: str) -> str:
+        return f"hello {name}"
+    ```
+
+    It belongs to the event loop that first serves a client with it, and moves to another when that one has ended.
+    """
+
+    class reason:  # noqa: N801 - python-socketio's name
+        """Why a client was disconnected."""
+
+        SERVER_DISCONNECT = "server disconnect"
+        CLIENT_DISCONNECT = "client disconnect"
+        PING_TIMEOUT = "ping timeout"
+        TRANSPORT_CLOSE = "transport close"
+        TRANSPORT_ERROR = "transport error"
+
+    def __init__(
+        self,
+        client_manager: None = None,
+        logger: bool | logging.Logger = False,
+        json: Any = None,
+        async_handlers: bool = True,
+        namespaces: str | Sequence[str] | None = None,
+        **kwargs: Unpack[options.ServerOptions],
+    ) -> None:
+        """Makes a server; `options.ServerOptions` describes the other keywords.
+
+        `json` is a module with `dumps` and `loads`, `async_handlers` says whether events of one client are handled side
+        by side, `namespaces` which namespaces exist beside those that have handlers: `'/'` by default, `'*'` for all.
+        """
+        if client_manager is not None:
+            raise ValueError("option `client_manager` must be None: there is no manager for several processes yet")
+        self.handlers: dict[str, dict[str, Handler]] = {}
+        self.namespace_handlers: dict[str, AsyncNamespace] = {}
+        self.namespaces: str | list[str] = "*" if namespaces == "*" else list(namespaces or ["/"])
+        self.async_handlers = async_handlers
+        self.always_connect = kwargs.get("always_connect", False)
+        self.async_mode = kwargs.get("async_mode") or "asgi"
+        self.logger = _logger(logger)
+        self._middleware: dict[str, list[Handler]] = {}
+        self._json = options.json_module(json)
+        self._origin_rule = kwargs.get("cors_allowed_origins")
+        recovery = kwargs.get("connection_state_recovery")
+        self._skips_middleware = isinstance(recovery, dict) and recovery.get("skip_middlewares", False)
+        self._options = options.core_options(kwargs, asks_namespace=self.namespaces == "*")
+        _native.check_options(self._options)
+        self._bridge: Bridge | None = None
+        self._opened: dict[str, _native.Namespace] = {}
+        self._listeners: list[Listener] = []
+        self._farewells: set[asyncio.Task[Any]] = set()
+
+    def is_asyncio_based(self) -> bool:
+        return True
+
+    # Handlers.
+
+    @overload
+    def on(self, event: str, handler: None = None, namespace: str | None = None) -> Callable[[H], H]: ...
+    @overload
+    def on(self, event: str, handler: Handler, namespace: str | None = None) -> None: ...
+    def on(
+        self, event: str, handler: Handler | None = None, namespace: str | None = None
+    ) -> Callable[[H], H] | None:
+        """Registers the handler of an event, as a decorator when none is given.
+
+        The event `'*'` stands for every event without a handler of its own, the namespace `'*'` for every namespace;
+        such handlers get the event's and the namespace's name first.
+        """
+        namespace = namespace or "/"
+
+        def register(handler: H) -> H:
+            self.handlers.setdefault(namespace, {})[event] = handler
+            self._open(namespace)
+            return handler
+
+        if handler is None:
+            return register
+        register(handler)
+        return None
+
+    @overload
+    def event(self, handler: H, /) -> H: ...
+    @overload
+    def event(self, *, namespace: str | None = None) -> Callable[[H], H]: ...
+    def event(self, handler: Any = None, *, namespace: str | None = None) -> Any:
+        """Registers a function as the handler of the event that it is named after."""
+        if callable(handler):
+            return self.on(handler.__name__)(handler)
+
+        def register(handler: H) -> H:
+            return self.on(handler.__name__, namespace=namespace)(handler)
+
+        return register
+
+    def register_namespace(self, namespace_handler: AsyncNamespace) -> None:
+        """Registers an object whose methods are the handlers of a namespace."""
+        if not isinstance(namespace_handler, AsyncNamespace):
+            raise ValueError(f"not a namespace: {namespace_handler!r}")
+        namespace_handler._set_server(self)
+        self.namespace_handlers[namespace_handler.namespace] = namespace_handler
+        self._open(namespace_handler.namespace)
+
+    def use(self, middleware: H, namespace: str | None = None) -> H:
+        """Registers a middleware, which decides about every client before the connect handler does.
+
+        It is called with `sid`, `environ` and `auth`, sync or async, in order of registration, and refuses the client
+        by returning `False` or raising `ConnectionRefusedError`.
+        """
+        namespace = namespace or "/"
+        self._middleware.setdefault(namespace, []).append(middleware)
+        self._open(namespace)
+        return middleware
+
+    # Emits.
+
+    async def emit(
+        self,
+        event: str,
+        data: Any = None,
+        to: Rooms = None,
+        room: Rooms = None,
+        skip_sid: Rooms = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+        *,
+        volatile: bool = False,
+        except_room: Rooms = None,
+    ) -> None:
+        """Sends an event to everybody in a namespace, or to clients and rooms.
+
+        `data` is one argument; a tuple stands for many, `None` for none. `to` (or `room`) names a client, a room or
+        several; `skip_sid` and `except_room` leave out clients and rooms. `callback` is called with the answer of each
+        client. A `volatile` event is dropped for clients that are not ready for it. When it returns, the event is
+        queued for every receiver, in the order of the emits.
+        """
+        target = self._namespace(namespace)
+        if target is None:
+            return
+        if callback is None:
+            target.emit(event, data, to or room, skip_sid, except_room, volatile)
+            return
+        for socket in self._receivers(target, to or room, skip_sid, except_room):
+            socket.emit_with_ack(event, data, callback, False, None)
+
+    async def send(
+        self,
+        data: Any,
+        to: Rooms = None,
+        room: Rooms = None,
+        skip_sid: Rooms = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+    ) -> None:
+        """Sends an event named `message`."""
+        await self.emit(
+            "message",
+            data=data,
+            to=to,
+            room=room,
+            skip_sid=skip_sid,
+            namespace=namespace,
+            callback=callback,
+            ignore_queue=ignore_queue,
+        )
+
+    async def call(
+        self,
+        event: str,
+        data: Any = None,
+        to: str | None = None,
+        sid: str | None = None,
+        namespace: str | None = None,
+        timeout: float | None = 60,
+        ignore_queue: bool = False,
+    ) -> Any:
+        """Sends an event to a client and returns its answer: `None`, the bare argument, or a tuple of them.
+
+        Raises `TimeoutError` when no answer comes within `timeout` seconds, also when the client leaves meanwhile.
+        """
+        if to is None and sid is None:
+            raise ValueError("Cannot use call() to broadcast.")
+        if not self.async_handlers:
+            raise RuntimeError("Cannot use call() when async_handlers is False.")
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        target = self._namespace(namespace)
+        for socket in self._receivers(target, to or sid) if target is not None else ():
+            socket.emit_with_ack(event, data, answer, True, timeout)
+        try:
+            return await asyncio.wait_for(answer, timeout)
+        except asyncio.TimeoutError:
+            raise TimeoutError("no answer in time") from None
+
+    async def call_all(
+        self,
+        event: str,
+        data: Any = None,
+        to: Rooms = None,
+        room: Rooms = None,
+        skip_sid: Rooms = None,
+        namespace: str | None = None,
+        timeout: float | None = 60,
+        *,
+        except_room: Rooms = None,
+    ) -> list[Any]:
+        """Sends an event to many clients and returns the answers of all, in the order of their arrival.
+
+        Raises `TimeoutError` when some have not answered within `timeout` seconds; its `answers` are those that came.
+        """
+        target = self._namespace(namespace)
+        if target is None:
+            return []
+        answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        target.emit_with_ack(event, data, answers, timeout, to or room, skip_sid, except_room)
+        return await answers
+
+    # Rooms.
+
+    async def enter_room(self, sid: str, room: Room, namespace: str | None = None) -> None:
+        """Puts a client into a room. When it returns, what is sent to the room reaches the client."""
+        socket = self._socket(sid, namespace)
+        if socket is None:
+            raise ValueError("sid is not connected to requested namespace")
+        self._refuse_foreign(sid, room, namespace)
+        socket.join(room)
+
+    async def leave_room(self, sid: str, room: Room, namespace: str | None = None) -> None:
+        """Takes a client out of a room."""
+        socket = self._socket(sid, namespace)
+        if socket is not None:
+            socket.leave(room)
+
+    async def close_room(self, room: Room, namespace: str | None = None) -> None:
+        """Takes everybody out of a room."""
+        self._refuse_foreign(None, room, namespace)
+        target = self._namespace(namespace)
+        if target is not None:
+            target.close_room(room)
+
+    def rooms(self, sid: str, namespace: str | None = None) -> list[Room]:
+        """The rooms a client is in, its own first; none for a stranger."""
+        socket = self._socket(sid, namespace)
+        return socket.rooms() if socket is not None else []
+
+    async def fetch_sockets(self, room: Rooms = None, namespace: str | None = None) -> list[Socket]:
+        """The clients of a namespace, or of a room."""
+        target = self._namespace(namespace)
+        return [Socket(self, socket) for socket in target.sockets(room)] if target is not None else []
+
+    # Clients.
+
+    async def get_session(self, sid: str, namespace: str | None = None) -> Any:
+        """What the application keeps with a client: a dictionary unless something else was saved."""
+        return self._known(sid, namespace).session
+
+    async def save_session(self, sid: str, session: Any, namespace: str | None = None) -> None:
+        """Replaces what the application keeps with a client."""
+        self._known(sid, namespace).session = session
+
+    def session(self, sid: str, namespace: str | None = None) -> AbstractAsyncContextManager[Any]:
+        """A context manager for a client's session, which is saved at the end."""
+
+        @asynccontextmanager
+        async def manage() -> AsyncIterator[Any]:
+            session = await self.get_session(sid, namespace)
+            try:
+                yield session
+            finally:
+                await self.save_session(sid, session, namespace)
+
+        return manage()
+
+    async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
+        """Puts a client out of a namespace. Its disconnect handler has run when this returns."""
+        socket = self._socket(sid, namespace)
+        for departure in socket.disconnect(False) if socket is not None else ():
+            farewell = self._disconnected(departure)
+            if farewell is not None:
+                await farewell
+
+    def transport(self, sid: str, namespace: str | None = None) -> str:
+        """`polling` or `websocket`."""
+        return self._known(sid, namespace).transport
+
+    def get_environ(self, sid: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """The environment that the connect handler got; `None` for a stranger."""
+        socket = self._socket(sid, namespace)
+        return socket.environ if socket is not None else None
+
+    # Running.
+
+    async def handle_request(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        """Serves one ASGI connection, whatever its path."""
+        await asgi.serve(self._native(), scope, receive, send)
+
+    async def listen(
+        self,
+        host: str | None = None,
+        port: int = 0,
+        *,
+        socketio_path: str = "socket.io",
+        ssl: tuple[str, str] | None = None,
+    ) -> Listener:
+        """Serves a port of the server's own; `ssl` is the file of a certificate chain and that of its key.
+
+        Nothing but Socket.IO is served there. It ends with `close()` of what this returns, or with `shutdown()`.
+        """
+        path = "/" + socketio_path.strip("/")
+        if self._bridge is not None and path != self._options.get("path", "/socket.io"):
+            raise ValueError("socketio_path must be the same for every port, and set before the first client")
+        self._options["path"] = path
+        tls = None
+        if ssl is not None:
+            with open(ssl[0], "rb") as certificates, open(ssl[1], "rb") as key:
+                tls = (certificates.read(), key.read())
+        address = f"[{host}]:{port}" if host is not None and ":" in host else f"{host or ''}:{port}"
+        listener = Listener(await asgi.finished(self._native().listen(address, tls)))
+        self._listeners.append(listener)
+        return listener
+
+    async def shutdown(self) -> None:
+        """Disconnects everybody and waits for the disconnect handlers. The server can be used again after it."""
+        if self._bridge is None:
+            return
+        bridge = self._bridge
+        listeners, self._listeners = self._listeners, []
+        await bridge.close()
+        for listener in listeners:
+            await listener.close()
+        while farewells := self._farewells - {asyncio.current_task()}:
+            await asyncio.wait(farewells)
+        await bridge.settle()
+        if self._bridge is bridge:
+            self._bridge, self._opened = None, {}
+        bridge.detach()
+
+    def metrics(self) -> dict[str, int]:
+        """The core's counters by name; none before the first client."""
+        return self._bridge.native.metrics() if self._bridge is not None else {}
+
+    def start_background_task(
+        self, target: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
+    ) -> asyncio.Task[T]:
+        """Runs a coroutine function in a task."""
+        return asyncio.ensure_future(target(*args, **kwargs))
+
+    async def sleep(self, seconds: float = 0) -> None:
+        """Sleeps."""
+        await asyncio.sleep(seconds)
+
+    # What the core asks, by the native part.
+
+    def _find_handler(self, event: str, namespace: str) -> tuple[Handler, tuple[str, ...]] | None:
+        """The handler of an event and what it gets first."""
+        is_own = event in OWN_EVENTS
+        for name, of_namespace in ((namespace, ()), ("*", (namespace,))):
+            handlers = self.handlers.get(name)
+            if handlers is None:
+                continue
+            if event in handlers:
+                return handlers[event], of_namespace
+            if not is_own and "*" in handlers:
+                return handlers["*"], (event, *of_namespace)
+        for name, of_namespace in ((namespace, ()), ("*", (namespace,))):
+            if name in self.namespace_handlers:
+                return self.namespace_handlers[name].trigger_event, (event, *of_namespace)
+        return None
+
+    def _decides(self, namespace: str) -> bool:
+        """Whether anybody is to be asked about a new client."""
+        return namespace in self._middleware or self._find_handler("connect", namespace) is not None
+
+    async def _connect(
+        self, sid: str, namespace: str, environ: dict[str, Any], auth: Any, recovered: bool
+    ) -> tuple[str, Any] | None:
+        """Asks middleware and handler about a new client: `None`, or message and data of the refusal."""
+        auth = auth or None
+        try:
+            if not (recovered and self._skips_middleware):
+                for middleware in self._middleware.get(namespace, ()):
+                    if await calling.call(middleware, sid, environ, auth) is False:
+                        raise ConnectionRefusedError()
+            found = self._find_handler("connect", namespace)
+            if found is not None:
+                handler, first = found
+                if await calling.call(handler, *first, sid, environ, auth, optional=1) is False:
+                    raise ConnectionRefusedError()
+        except ConnectionRefusedError as refusal:
+            return refusal.error_args["message"], refusal.error_args.get("data")
+        except builtins.ConnectionRefusedError:
+            return "Connection refused by server", None
+        except Exception as error:
+            _report("the connect handler failed, and the client was refused", error)
+            return "Connection rejected by server", None
+        return None
+
+    def _disconnected(self, departure: _native.Departure) -> Coroutine[Any, Any, None] | None:
+        """Tells the disconnect handler; `None` when there is none and all is done."""
+        found = self._find_handler("disconnect", departure.namespace)
+        if found is None:
+            departure.finish()
+            return None
+        handler, first = found
+        reason = REASONS.get(departure.reason, departure.reason)
+
+        async def farewell() -> None:
+            task = cast("asyncio.Task[Any]", asyncio.current_task())
+            self._farewells.add(task)
+            try:
+                await calling.call(handler, *first, departure.sid, reason, optional=1)
+            finally:
+                self._farewells.discard(task)
+                departure.finish()
+
+        return farewell()
+
+    def _allow_origin(self, origin: str, environ: dict[str, Any]) -> bool:
+        """Asks the application's rule about an origin."""
+        rule = cast(Callable[..., bool], self._origin_rule)
+        return bool(rule(origin, environ) if calling.takes(rule, 2) else rule(origin))
+
+    # The core.
+
+    def _native(self) -> _native.Server:
+        """The core's server, made when it is first needed, on the running loop."""
+        if self._bridge is None:
+            native = _native.Server(
+                self._options, self.handlers, self._json, self.async_handlers, self.always_connect
+            )
+            self._bridge = Bridge(native, self)
+            names: Iterable[str] = () if self.namespaces == "*" else self.namespaces
+            for name in {*names, *self.handlers, *self.namespace_handlers, *self._middleware}:
+                self._open(name)
+        self._bridge.attach()
+        return self._bridge.native
+
+    def _open(self, namespace: str) -> None:
+        """Opens a namespace for clients; before the core is needed there is nothing to do."""
+        if self._bridge is not None and namespace != "*":
+            self._opened[namespace] = self._bridge.native.open(namespace)
+
+    def _namespace(self, name: str | None) -> _native.Namespace | None:
+        """A namespace that exists."""
+        target = self._opened.get(name or "/")
+        if target is None and self._bridge is not None:
+            target = self._bridge.native.namespace(name or "/")
+        return target
+
+    def _socket(self, sid: str, namespace: str | None) -> _native.Socket | None:
+        target = self._namespace(namespace)
+        return target.socket(sid) if target is not None else None
+
+    def _known(self, sid: str, namespace: str | None) -> _native.Socket:
+        socket = self._socket(sid, namespace)
+        if socket is None:
+            raise KeyError("Session not found")
+        return socket
+
+    def _receivers(
+        self, target: _native.Namespace, rooms: Rooms, skip_sid: Rooms = None, except_room: Rooms = None
+    ) -> Iterable[_native.Socket]:
+        """The clients that are meant."""
+        if isinstance(rooms, str) and not skip_sid and not except_room:
+            socket = target.socket(rooms)
+            if socket is not None:
+                return [socket]
+        return target.sockets(rooms, skip_sid, except_room)
+
+    def _refuse_foreign(self, sid: str | None, room: Room, namespace: str | None) -> None:
+        """A client's own room is nobody else's."""
+        if room != sid and isinstance(room, str) and self._socket(room, namespace) is not None:
+            raise ValueError("the id of another client cannot be used as a room")
+
+
+class Listener:
+    """A port of the server's own."""
+
+    def __init__(self, native: _native.Listener) -> None:
+        self._native = native
+
+    @property
+    def host(self) -> str:
+        """The address it listens on."""
+        return self._native.host
+
+    @property
+    def port(self) -> int:
+        """The port, also when a free one was asked for."""
+        return self._native.port
+
+    async def close(self) -> None:
+        """Accepts no more connections, and returns when the port is free. Clients stay connected."""
+        self._native.close()
+        await asgi.finished(self._native.closed())
+
+
+def _logger(logger: bool | logging.Logger) -> logging.Logger:
+    if not isinstance(logger, bool):
+        return logger
+    own = logging.getLogger("ferrio")
+    if logger and own.level == logging.NOTSET:
+        own.setLevel(logging.INFO)
+    return own
+
+
+def _report(message: str, error: BaseException) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})

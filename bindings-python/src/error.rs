@@ -1,0 +1,43 @@
+//! Which Python exception tells of what.
+
+use ferrio::{AckStatus, ConfigError};
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    sync::PyOnceLock,
+    types::PyList,
+};
+
+/// An option out of its bounds.
+pub(crate) fn config(error: &ConfigError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// Acks that did not all come; `answers` holds those that did.
+pub(crate) fn acks(py: Python<'_>, status: AckStatus, answers: Bound<'_, PyList>) -> PyErr {
+    static TIMEOUT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let message = match status {
+        AckStatus::Gone => "the client has left",
+        AckStatus::Complete | AckStatus::TimedOut => "no answer in time",
+    };
+    let class = TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError");
+    match class.and_then(|class| class.call1((message,))) {
+        Err(error) => error,
+        Ok(exception) => match exception.setattr("answers", answers) {
+            Err(error) => error,
+            Ok(()) => PyErr::from_value(exception),
+        },
+    }
+}
+
+/// Reports what went wrong where nobody can catch it, as asyncio does.
+pub(crate) fn report(py: Python<'_>, event_loop: &Bound<'_, PyAny>, message: &str, error: PyErr) {
+    let context = pyo3::types::PyDict::new(py);
+    let told = context
+        .set_item("message", message)
+        .and_then(|()| context.set_item("exception", error.clone_ref(py)))
+        .and_then(|()| event_loop.call_method1("call_exception_handler", (context,)));
+    if told.is_err() {
+        error.write_unraisable(py, None);
+    }
+}

@@ -1,0 +1,36 @@
+//! The native part of the Python package: the Rust core, seen from asyncio.
+//!
+//! In reading order:
+//! - `server`: a server and its doors; `namespace`, `socket`: what it consists of;
+//! - `callback`: the bridge, the only place that calls the application;
+//! - `handling`: the coroutine around each handler; `pending`: the core's futures, polled by the event loop;
+//! - `waker`: how other threads wake the event loop;
+//! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
+//!
+//! Invariants: I/O threads never hold the interpreter; the event loop's thread lets go of it while it writes or polls
+//! the core; no lock of this crate is held while Python code runs.
+
+
+mod callback;
+mod error;
+mod handling;
+mod namespace;
+mod options;
+mod pending;
+mod request;
+mod server;
+mod socket;
+mod value;
+mod waker;
+
+#[pyo3::pymodule(gil_used = true)]
+mod _native {
+    #[pymodule_export]
+    use super::{
+        namespace::Namespace,
+        pending::Pending,
+        request::Handshake,
+        server::{Listener, Server, WebSocket, check_options},
+        socket::{Departure, Socket},
+    };
+}

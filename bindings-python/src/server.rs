@@ -1,0 +1,295 @@
+//! A server, its options and its doors.
+
+use std::{
+    os::fd::{AsRawFd, BorrowedFd},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use ferrio::{ListenOptions, MessageSocket, Outgoing, RequestHead, Server as CoreServer, Tls};
+use http_body_util::Full;
+use pyo3::{
+    exceptions::PyValueError,
+    prelude::*,
+    types::{PyBytes, PyDict, PyList, PyString},
+};
+
+use crate::{
+    callback::{Bridge, Manners},
+    error,
+    namespace::Namespace,
+    options,
+    pending::{self, Outcome},
+    request,
+    value::Json,
+    waker::Waker,
+};
+
+#[pyclass(frozen, module = "ferrio._native")]
+pub(crate) struct Server {
+    server: CoreServer,
+    bridge: Arc<Bridge>,
+}
+
+#[pymethods]
+impl Server {
+    /// `handlers` is the dictionary of functions by namespace and event, which the package goes on to fill.
+    #[new]
+    fn new(
+        options: &Bound<'_, PyDict>,
+        handlers: Py<PyDict>,
+        json: Option<Py<PyAny>>,
+        async_handlers: bool,
+        always_connect: bool,
+    ) -> PyResult<Self> {
+        let config = options::config(options)?;
+        let recovers = config.recovery.is_some();
+        let waker = Arc::new(Waker::default());
+        let wake = waker.clone();
+        let (server, events) =
+            CoreServer::new(config, move || wake.wake()).map_err(|error| error::config(&error))?;
+        let manners = Manners { is_serial: !async_handlers, always_connect, recovers };
+        let bridge = Bridge::new(server.clone(), events, waker, Json::new(json), handlers, manners);
+        Ok(Self { server, bridge: Arc::new(bridge) })
+    }
+
+    /// Serves on this event loop from now on; returns the descriptor to watch, which calls `drain`.
+    fn bind(
+        slf: &Bound<'_, Self>,
+        event_loop: &Bound<'_, PyAny>,
+        host: Py<PyAny>,
+        start_task: Py<PyAny>,
+    ) -> PyResult<i32> {
+        let pipe = slf.get().bridge.bind(slf.py(), event_loop, host, start_task, slf.as_any())?;
+        Ok(pipe.reader.as_raw_fd())
+    }
+
+    /// Leaves its event loop.
+    fn unbind(&self) {
+        self.bridge.unbind();
+    }
+
+    /// Handles what has come, and returns whether more waits. For the event loop's thread.
+    fn drain(&self, py: Python<'_>) -> PyResult<bool> {
+        self.bridge.drain(py)
+    }
+
+    /// Puts on the wire what was emitted. For the event loop's thread.
+    fn flush(&self, py: Python<'_>) {
+        self.bridge.flush(py);
+    }
+
+    /// A namespace, which is opened if it is not.
+    fn open(&self, name: &str) -> Namespace {
+        Namespace::new(self.server.namespace(name), &self.bridge)
+    }
+
+    /// A namespace, if it is open.
+    fn namespace(&self, name: &str) -> Option<Namespace> {
+        Some(Namespace::new(self.server.find_namespace(name)?, &self.bridge))
+    }
+
+    /// Answers an HTTP request: `(status, headers, body)`, or a `Pending` that comes to it.
+    fn handle(&self, py: Python<'_>, scope: &Bound<'_, PyDict>, body: &Bound<'_, PyBytes>) -> PyResult<Py<PyAny>> {
+        let head = request::from_scope(scope)?;
+        let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
+        let server = self.server.clone();
+        let work = async move {
+            let response = server.handle(head, body).await;
+            Box::new(move |py: Python<'_>| Ok(request::response(py, &response)?.unbind())) as Outcome
+        };
+        pending::start(py, &self.bridge, Box::pin(work))
+    }
+
+    /// Takes a WebSocket whose messages the caller passes on: a `WebSocket`, or the response that refuses it.
+    fn exchange(&self, py: Python<'_>, scope: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
+        let head = request::from_scope(scope)?;
+        let server = self.server.clone();
+        let bridge = self.bridge.clone();
+        let work = async move {
+            let accepted = server.exchange_messages(head).await;
+            Box::new(move |py: Python<'_>| match accepted {
+                Ok(socket) => Ok(Py::new(py, WebSocket { socket: Arc::new(socket), bridge })?.into_any()),
+                Err(response) => Ok(request::response(py, &response)?.unbind()),
+            }) as Outcome
+        };
+        pending::start(py, &self.bridge, Box::pin(work))
+    }
+
+    /// Takes over a connection with its upgrade request; the caller's descriptor stays the caller's.
+    fn adopt(&self, py: Python<'_>, descriptor: i32, head: &[u8], client: Option<(String, u16)>) -> PyResult<()> {
+        let head = request::from_bytes(head, client)?;
+        py.detach(|| adopt(&self.server, descriptor, head))?;
+        Ok(())
+    }
+
+    /// Serves a port of its own: a `Pending` that comes to a `Listener`. `address` is `host:port`, `tls` a certificate chain
+    /// and its key.
+    #[pyo3(signature = (address, tls = None))]
+    fn listen(
+        &self,
+        py: Python<'_>,
+        address: String,
+        tls: Option<(Vec<u8>, Vec<u8>)>,
+    ) -> PyResult<Py<PyAny>> {
+        let tls = tls.map(|(certificates, key)| Tls::from_pem(&certificates, &key));
+        let tls = tls.transpose().map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let options = ListenOptions { address, tls, ..ListenOptions::default() };
+        let (server, bridge) = (self.server.clone(), self.bridge.clone());
+        let work = async move {
+            let listening = server.listen(options).await;
+            Box::new(move |py: Python<'_>| {
+                let listener = Listener { listener: listening?, bridge };
+                Ok(Py::new(py, listener)?.into_any())
+            }) as Outcome
+        };
+        pending::start(py, &self.bridge, Box::pin(work))
+    }
+
+    /// Ends every connection; what is left to tell the application still comes by `drain`.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.server.close());
+    }
+
+    /// How many connections there are.
+    #[getter]
+    fn connections(&self) -> usize {
+        self.server.n_connections()
+    }
+
+    /// Bytes that a request's body may have.
+    #[getter]
+    fn max_body(&self) -> usize {
+        self.server.config().max_http_buffer_size
+    }
+
+    /// How many requests and the like are under way.
+    #[getter]
+    fn pending(&self) -> usize {
+        self.bridge.ready.n_pending()
+    }
+
+    /// The server's counters by name.
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let metrics = PyDict::new(py);
+        for (name, value) in self.server.metrics().iter() {
+            metrics.set_item(name, value)?;
+        }
+        Ok(metrics)
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        self.bridge.visit(&visit)
+    }
+}
+
+fn adopt(server: &CoreServer, descriptor: i32, head: RequestHead) -> std::io::Result<()> {
+    // SAFETY: the caller, uvicorn's transport, keeps its descriptor open during this call, which duplicates it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    server.adopt(borrowed.try_clone_to_owned()?, head, Bytes::new())
+}
+
+/// A port of the server's own.
+#[pyclass(frozen, module = "ferrio._native")]
+pub(crate) struct Listener {
+    listener: ferrio::Listener,
+    bridge: Arc<Bridge>,
+}
+
+#[pymethods]
+impl Listener {
+    #[getter]
+    fn host(&self) -> String {
+        self.listener.local_addr().ip().to_string()
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.listener.local_addr().port()
+    }
+
+    /// Accepts no more connections.
+    fn close(&self) {
+        self.listener.close();
+    }
+
+    /// A `Pending` that is done when the port is free again.
+    fn closed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let listener = self.listener.clone();
+        let work = async move {
+            listener.closed().await;
+            nothing()
+        };
+        pending::start(py, &self.bridge, Box::pin(work))
+    }
+}
+
+/// A WebSocket whose messages the package carries.
+#[pyclass(frozen, module = "ferrio._native")]
+pub(crate) struct WebSocket {
+    socket: Arc<MessageSocket>,
+    bridge: Arc<Bridge>,
+}
+
+#[pymethods]
+impl WebSocket {
+    /// Takes a message; a `Pending` says to wait before the next.
+    fn receive(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let socket = self.socket.clone();
+        if let Ok(text) = message.cast::<PyString>() {
+            let text = text.to_str()?.to_owned();
+            let work = async move {
+                socket.receive_text(&text).await;
+                nothing()
+            };
+            return pending::start(py, &self.bridge, Box::pin(work));
+        }
+        let data = Bytes::copy_from_slice(message.extract()?);
+        let work = async move {
+            socket.receive_binary(&data).await;
+            nothing()
+        };
+        pending::start(py, &self.bridge, Box::pin(work))
+    }
+
+    /// What is to be sent: a list of `str`, `bytes` and, at the end, the `int` to close with; `None` after that. Or a
+    /// `Pending` that comes to it.
+    fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let socket = self.socket.clone();
+        let work = async move {
+            let messages = socket.next().await;
+            Box::new(move |py: Python<'_>| match messages {
+                Some(messages) => Ok(outgoing(py, &messages)?.into_any().unbind()),
+                None => Ok(py.None()),
+            }) as Outcome
+        };
+        pending::start(py, &self.bridge, Box::pin(work))
+    }
+
+    /// Takes note that the client has gone.
+    fn closed(&self, py: Python<'_>) {
+        py.detach(|| self.socket.closed());
+    }
+}
+
+fn outgoing<'py>(py: Python<'py>, messages: &[Outgoing]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for message in messages {
+        match message {
+            Outgoing::Text(text) => list.append(String::from_utf8_lossy(text))?,
+            Outgoing::Binary(data) => list.append(PyBytes::new(py, data))?,
+            Outgoing::Close(code) => list.append(code)?,
+        }
+    }
+    Ok(list)
+}
+
+fn nothing() -> Outcome {
+    Box::new(|py| Ok(py.None()))
+}
+
+/// Refuses options that are out of their bounds.
+#[pyfunction]
+pub(crate) fn check_options(options: &Bound<'_, PyDict>) -> PyResult<()> {
+    options::config(options)?.validate().map_err(|error| error::config(&error))
+}

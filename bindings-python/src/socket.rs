@@ -1,0 +1,266 @@
+//! One client in one namespace, and what Python keeps with it.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use ferrio::{DisconnectReason, Flags, Payload, Reply, Socket as CoreSocket};
+use parking_lot::Mutex;
+use pyo3::{
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyDict, PyList, PyString},
+};
+
+use crate::{
+    callback::{AckTarget, Bridge},
+    request::Handshake,
+    value,
+};
+
+/// What Python keeps with a socket, in the core's slot for it.
+pub(crate) struct SocketState {
+    pub(crate) sid: Py<PyString>,
+    pub(crate) namespace: Py<PyString>,
+    /// The application's session, once it was asked for.
+    session: Mutex<Option<Py<PyAny>>>,
+    /// The environment, once a handler got it.
+    environ: Mutex<Option<Py<PyAny>>>,
+    /// What waits for the handler at work; `None` when there is none.
+    lane: Mutex<Option<VecDeque<Deferred>>>,
+}
+
+/// Something of a client that may have to wait for the handler before.
+pub(crate) enum Deferred {
+    Event(Payload, Option<Reply>),
+    Departure(ferrio::Departure),
+}
+
+impl SocketState {
+    /// The state of a socket, made when it is first asked for.
+    pub(crate) fn attach<'a>(py: Python<'_>, socket: &'a CoreSocket) -> &'a Self {
+        let slot = socket.slot().get_or_init(|| {
+            Box::new(Self {
+                sid: PyString::new(py, socket.id()).unbind(),
+                namespace: PyString::intern(py, socket.namespace().name()).unbind(),
+                session: Mutex::default(),
+                environ: Mutex::default(),
+                lane: Mutex::default(),
+            })
+        });
+        slot.downcast_ref().expect("the slot holds what this function puts into it")
+    }
+
+    /// The state of a socket that has one.
+    pub(crate) fn of(socket: &CoreSocket) -> Option<&Self> {
+        socket.slot().get()?.downcast_ref()
+    }
+
+    /// The environment, whose content is read when somebody looks at it.
+    pub(crate) fn environ<'py>(&self, py: Python<'py>, socket: &CoreSocket) -> PyResult<Bound<'py, PyAny>> {
+        static ENVIRON: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        if let Some(environ) = &*self.environ.lock() {
+            return Ok(environ.bind(py).clone());
+        }
+        let handshake = Bound::new(py, Handshake(socket.handshake().clone()))?;
+        let environ = ENVIRON.import(py, "ferrio.environ", "Environ")?.call1((handshake,))?;
+        *self.environ.lock() = Some(environ.clone().unbind());
+        Ok(environ)
+    }
+
+    pub(crate) fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        let mut session = self.session.lock();
+        session.get_or_insert_with(|| PyDict::new(py).into_any().unbind()).bind(py).clone()
+    }
+
+    pub(crate) fn restore_session(&self, session: Option<Py<PyAny>>) {
+        let former = std::mem::replace(&mut *self.session.lock(), session);
+        drop(former);
+    }
+
+    /// Lets what follows wait.
+    pub(crate) fn occupy_lane(&self) {
+        self.lane.lock().get_or_insert_default();
+    }
+
+    /// Keeps something for later if it has to wait; gives it back if not.
+    pub(crate) fn queue_in_lane(&self, what: Deferred) -> Option<Deferred> {
+        match &mut *self.lane.lock() {
+            Some(waiting) => {
+                waiting.push_back(what);
+                None
+            }
+            None => Some(what),
+        }
+    }
+
+    /// The next that waits. When there is none, nothing has to wait any more.
+    pub(crate) fn next_in_lane(&self) -> Option<Deferred> {
+        let mut lane = self.lane.lock();
+        let next = lane.as_mut().and_then(VecDeque::pop_front);
+        if next.is_none() {
+            *lane = None;
+        }
+        next
+    }
+}
+
+/// A socket, as the package sees it.
+#[pyclass(frozen, module = "ferrio._native")]
+pub(crate) struct Socket {
+    pub(crate) socket: Arc<CoreSocket>,
+    pub(crate) bridge: Arc<Bridge>,
+}
+
+#[pymethods]
+impl Socket {
+    #[getter]
+    fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        SocketState::attach(py, &self.socket).sid.bind(py).clone()
+    }
+
+    #[getter]
+    fn namespace<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        SocketState::attach(py, &self.socket).namespace.bind(py).clone()
+    }
+
+    #[getter]
+    fn handshake(&self) -> Handshake {
+        Handshake(self.socket.handshake().clone())
+    }
+
+    #[getter]
+    fn environ<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        SocketState::attach(py, &self.socket).environ(py, &self.socket)
+    }
+
+    #[getter]
+    fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        SocketState::attach(py, &self.socket).session(py)
+    }
+
+    #[setter]
+    fn set_session(&self, py: Python<'_>, session: Py<PyAny>) {
+        SocketState::attach(py, &self.socket).restore_session(Some(session));
+    }
+
+    #[getter]
+    fn transport(&self) -> &'static str {
+        self.socket.transport().as_str()
+    }
+
+    #[getter]
+    fn connected(&self) -> bool {
+        self.socket.is_connected()
+    }
+
+    #[getter]
+    fn recovered(&self) -> bool {
+        self.socket.recovered().is_some()
+    }
+
+    fn rooms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let rooms = PyList::empty(py);
+        for room in self.socket.rooms() {
+            rooms.append(value::room_value(py, &room)?)?;
+        }
+        Ok(rooms)
+    }
+
+    fn join(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.socket.join([value::room(room)?]);
+        Ok(())
+    }
+
+    fn leave(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.socket.leave(&value::room(room)?);
+        Ok(())
+    }
+
+    fn emit(&self, event: &Bound<'_, PyString>, data: &Bound<'_, PyAny>, volatile: bool) -> PyResult<()> {
+        let payload = self.bridge.json.event(event, data)?;
+        let flags = Flags { volatile, ..Flags::default() };
+        self.bridge.write(event.py(), |writes| self.socket.emit(&payload, flags, writes));
+        Ok(())
+    }
+
+    /// Emits, and gives the answer to a callback, or, with `is_future`, to a future.
+    fn emit_with_ack(
+        &self,
+        event: &Bound<'_, PyString>,
+        data: &Bound<'_, PyAny>,
+        target: Py<PyAny>,
+        is_future: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let payload = self.bridge.json.event(event, data)?;
+        let target = if is_future { AckTarget::One(target) } else { AckTarget::Callback(target) };
+        let ack = self.bridge.expect_ack(target, duration(timeout)?);
+        self.bridge.write(event.py(), |writes| {
+            self.socket.emit_with_ack(&payload, Flags::default(), ack, writes);
+        });
+        Ok(())
+    }
+
+    /// Puts the client out. Returns what is left to do for each socket that leaves by it.
+    fn disconnect(&self, py: Python<'_>, close: bool) -> Vec<Departure> {
+        let departures = self.bridge.write(py, |writes| self.socket.disconnect(close, writes));
+        departures.into_iter().map(|departure| Departure::new(&self.bridge, departure)).collect()
+    }
+}
+
+/// A limit of time in seconds; `None` for none.
+pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
+    let invalid = |error| pyo3::exceptions::PyValueError::new_err(format!("timeout: {error}"));
+    seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(invalid)).transpose()
+}
+
+/// A socket that has left, while its rooms and session are still known.
+#[pyclass(frozen, module = "ferrio._native")]
+pub(crate) struct Departure {
+    departure: Mutex<Option<ferrio::Departure>>,
+    socket: Arc<CoreSocket>,
+    reason: DisconnectReason,
+    bridge: Arc<Bridge>,
+}
+
+impl Departure {
+    pub(crate) fn new(bridge: &Arc<Bridge>, departure: ferrio::Departure) -> Self {
+        Self {
+            socket: departure.socket().clone(),
+            reason: departure.reason(),
+            departure: Mutex::new(Some(departure)),
+            bridge: bridge.clone(),
+        }
+    }
+}
+
+#[pymethods]
+impl Departure {
+    #[getter]
+    fn sid<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        SocketState::attach(py, &self.socket).sid.bind(py).clone()
+    }
+
+    #[getter]
+    fn namespace<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        SocketState::attach(py, &self.socket).namespace.bind(py).clone()
+    }
+
+    /// Socket.IO's own words.
+    #[getter]
+    fn reason(&self) -> &'static str {
+        self.reason.as_str()
+    }
+
+    /// Forgets the socket.
+    fn finish(&self, py: Python<'_>) {
+        let departure = self.departure.lock().take();
+        drop(departure);
+        let session = SocketState::attach(py, &self.socket).session.lock().take();
+        if let Some(session) = session
+            && self.bridge.manners.recovers
+            && self.reason.is_recoverable()
+        {
+            self.bridge.sessions.lock().insert(self.socket.key(), session);
+        }
+    }
+}

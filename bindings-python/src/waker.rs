@@ -1,0 +1,66 @@
+//! Wakes the event loop from any thread, without the interpreter.
+
+use std::{
+    io::{PipeReader, PipeWriter, Read, Write, pipe},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+
+/// A pipe whose reading end the event loop watches.
+///
+/// It is made when a loop first uses the server, not with the server: a server that was made before a fork must not
+/// share its pipe with other processes. What is woken before that is not lost, since a loop begins with a drain.
+#[derive(Default)]
+pub(crate) struct Waker {
+    pipe: Mutex<Option<Arc<Pipe>>>,
+    /// Whether a byte is in the pipe. More than one never is, so that neither writing nor reading blocks.
+    is_set: AtomicBool,
+}
+
+pub(crate) struct Pipe {
+    pub(crate) reader: PipeReader,
+    writer: PipeWriter,
+}
+
+impl Waker {
+    /// The pipe, made anew for every loop.
+    pub(crate) fn open(&self) -> std::io::Result<Arc<Pipe>> {
+        let (reader, writer) = pipe()?;
+        let pipe = Arc::new(Pipe { reader, writer });
+        let mut slot = self.pipe.lock();
+        self.is_set.store(false, Ordering::Release);
+        *slot = Some(pipe.clone());
+        Ok(pipe)
+    }
+
+    /// Lets the pipe go.
+    pub(crate) fn close(&self) {
+        *self.pipe.lock() = None;
+    }
+
+    /// Makes the reading end readable.
+    pub(crate) fn wake(&self) {
+        if self.is_set.load(Ordering::Acquire) {
+            return;
+        }
+        let slot = self.pipe.lock();
+        if let Some(pipe) = &*slot
+            && !self.is_set.swap(true, Ordering::AcqRel)
+        {
+            // A loop that is gone reads no more, and has nothing to be told.
+            let _ = (&pipe.writer).write(&[1]);
+        }
+    }
+
+    /// Empties the pipe after it was readable.
+    pub(crate) fn reset(&self, pipe: &Pipe) {
+        if self.is_set.load(Ordering::Acquire) {
+            let _ = (&pipe.reader).read(&mut [0; 8]);
+            self.is_set.store(false, Ordering::Release);
+        }
+    }
+}
