@@ -1,0 +1,15 @@
+/** Acknowledgements of what the server emits. */
+
+import type { AckStatus } from "./native";
+
+/** Gets the outcome of an emit that wanted acks. */
+export type AckListener = (status: AckStatus, answers: unknown[][]) => void;
+
+/** The longest time that a timer of Node can wait; a longer one fires at once. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** The time that a timer of Node would wait, given any value. */
+export function timeoutOf(milliseconds: unknown): number {
+  const value = Number(milliseconds);
+  return value >= 1 && value <= MAX_TIMEOUT_MS ? value : 1;
+}

@@ -1,0 +1,165 @@
+/** The rooms of a namespace, as applications and packages look at them. */
+
+import { EventEmitter } from "node:events";
+import type { Selection } from "./bridge";
+import type { Namespace } from "./namespace";
+import type { Socket } from "./socket";
+
+/** The name of a room. */
+export type Room = string;
+
+/** The id of a socket. */
+export type SocketId = string;
+
+/** Tells of a change of a room; `socket` is set when it joins or leaves. */
+type RoomListener = (room: Room, socket: SocketId) => void;
+
+/**
+ * The rooms of one namespace. Its events `create-room`, `join-room`, `leave-room` and `delete-room` are made only while
+ * somebody listens.
+ */
+export class Adapter extends EventEmitter {
+  constructor(readonly nsp: Namespace) {
+    super();
+  }
+
+  /** Every room with the ids of its members, at this moment. */
+  get rooms(): Map<Room, Set<SocketId>> {
+    const core = this.nsp._core;
+    const rooms: [Room, SocketId[]][] = core === undefined ? [] : JSON.parse(core.rooms(this.nsp._number));
+    return new Map(rooms.map(([room, members]) => [room, new Set(members)]));
+  }
+
+  /** Every socket's id with its rooms, at this moment. */
+  get sids(): Map<SocketId, Set<Room>> {
+    return new Map([...this.nsp.sockets.keys()].map((id) => [id, this.socketRooms(id) ?? new Set()]));
+  }
+
+  /** How many servers there are. */
+  serverCount(): Promise<number> {
+    return Promise.resolve(1);
+  }
+
+  /** Puts a socket into rooms. */
+  addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void {
+    const socket = this.nsp._find(id);
+    if (socket === undefined) return;
+    if (this.#hasListeners()) this.#joinAloud(socket, [...rooms].map(String));
+    else this.nsp.server._bridge?.join(socket._key, [...rooms].map(String));
+  }
+
+  /** Takes a socket out of a room. */
+  del(id: SocketId, room: Room): Promise<void> | void {
+    const socket = this.nsp._find(id);
+    if (socket === undefined) return;
+    if (this.#hasListeners()) this.#leaveAloud(socket, [String(room)]);
+    else this.nsp.server._bridge?.leave(socket._key, [String(room)]);
+  }
+
+  /** Takes a socket out of all rooms. */
+  delAll(id: SocketId): void {
+    const socket = this.nsp._find(id);
+    const rooms = [...(this.socketRooms(id) ?? [])];
+    if (socket === undefined || rooms.length === 0) return;
+    if (this.#hasListeners()) this.#leaveAloud(socket, rooms);
+    else this.nsp.server._bridge?.leave(socket._key, rooms);
+  }
+
+  /** The ids of the sockets in any of the rooms; of all sockets if there are none. */
+  sockets(rooms: Set<Room>): Promise<Set<SocketId>> {
+    const selected = this.nsp._select({ rooms, except: new Set() });
+    return Promise.resolve(new Set(selected.map((socket) => socket.id)));
+  }
+
+  /** The rooms of a socket. */
+  socketRooms(id: SocketId): Set<Room> | undefined {
+    const socket = this.nsp._find(id);
+    const core = this.nsp._core;
+    return socket && core && new Set(core.socketRooms(socket._key));
+  }
+
+  /** The sockets of a selection. */
+  fetchSockets(selection: Selection): Promise<Socket[]> {
+    return Promise.resolve(this.nsp._select(selection));
+  }
+
+  /** Puts every socket of a selection into rooms. */
+  addSockets(selection: Selection, rooms: Room[]): void {
+    if (this.nsp._number === -1) return;
+    if (!this.#hasListeners()) {
+      this.nsp.server._bridge?.joinMany(this.nsp._number, selection, rooms.map(String));
+      return;
+    }
+    for (const socket of this.nsp._select(selection)) this.#joinAloud(socket, rooms.map(String));
+  }
+
+  /** Takes every socket of a selection out of rooms. */
+  delSockets(selection: Selection, rooms: Room[]): void {
+    if (this.nsp._number === -1) return;
+    if (!this.#hasListeners()) {
+      this.nsp.server._bridge?.leaveMany(this.nsp._number, selection, rooms.map(String));
+      return;
+    }
+    for (const socket of this.nsp._select(selection)) this.#leaveAloud(socket, rooms.map(String));
+  }
+
+  /** Nothing to do: the core's memory goes with the server. */
+  close(): Promise<void> | void {}
+
+  /** Tells of the rooms that a socket has entered by connecting. */
+  _connected(socket: Socket): void {
+    if (!this.#hasListeners()) return;
+    for (const room of this.socketRooms(socket.id) ?? []) {
+      if (this.#size(room) === 1) this.emit("create-room", room);
+      this.emit("join-room", room, socket.id);
+    }
+  }
+
+  /** Carries out `depart`, by which a socket loses its rooms, and tells of it. */
+  _departing(socket: Socket, depart: () => void): void {
+    const rooms = this.#hasListeners() ? this.socketRooms(socket.id) : undefined;
+    depart();
+    for (const room of rooms ?? []) this.#left(room, socket);
+  }
+
+  #joinAloud(socket: Socket, rooms: Room[]): void {
+    const before = this.socketRooms(socket.id) ?? new Set();
+    for (const room of rooms) {
+      if (before.has(room)) continue;
+      const isNew = this.#size(room) === 0;
+      this.nsp.server._bridge?.join(socket._key, [room]);
+      if (!socket.connected) continue;
+      if (isNew) this.emit("create-room", room);
+      this.emit("join-room", room, socket.id);
+    }
+  }
+
+  #leaveAloud(socket: Socket, rooms: Room[]): void {
+    const before = this.socketRooms(socket.id) ?? new Set();
+    for (const room of rooms) {
+      if (!before.has(room)) continue;
+      this.nsp.server._bridge?.leave(socket._key, [room]);
+      if (socket.connected) this.#left(room, socket);
+    }
+  }
+
+  #left(room: Room, socket: Socket): void {
+    this.emit("leave-room", room, socket.id);
+    if (this.#size(room) === 0) this.emit("delete-room", room);
+  }
+
+  #size(room: Room): number {
+    return this.nsp._core?.roomSize(this.nsp._number, room) ?? 0;
+  }
+
+  #hasListeners(): boolean {
+    return ROOM_EVENTS.some((event) => this.listenerCount(event) > 0);
+  }
+}
+
+const ROOM_EVENTS = ["create-room", "join-room", "leave-room", "delete-room"];
+
+export interface Adapter {
+  on(event: "create-room" | "join-room" | "leave-room" | "delete-room", listener: RoomListener): this;
+  on(event: string, listener: (...args: unknown[]) => void): this;
+}

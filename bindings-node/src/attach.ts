@@ -1,0 +1,241 @@
+/** The way in through an HTTP server of the application: which requests are the engine's, and how the core gets them. */
+
+import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
+import { ServerResponse as Response } from "node:http";
+import { Socket as NetSocket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { Bridge } from "./bridge";
+import type { Engine } from "./engine";
+import { type EngineRequest, queryOf } from "./handshake";
+import { decideOrigin } from "./options";
+import { clientFile, serveClientFile } from "./serve-client";
+import type { Server } from "./server";
+
+/** Requests and streams that the core works on, by their numbers. */
+export class HttpDoor {
+  readonly #server: Server;
+  readonly #engine: Engine;
+  readonly #bridge: () => Bridge | undefined;
+  readonly #exchanges = new Map<number, { request: EngineRequest; response: ServerResponse }>();
+  readonly #streams = new Map<number, { bridge: Bridge; socket: Duplex }>();
+
+  constructor(server: Server, engine: Engine, bridge: () => Bridge | undefined) {
+    this.#server = server;
+    this.#engine = engine;
+    this.#bridge = bridge;
+  }
+
+  /** Takes over an HTTP server: its own listeners get the requests that are not the engine's. */
+  open(http: HttpServer): void {
+    const base = this.#server.path();
+    const { addTrailingSlash, transports, destroyUpgrade } = this.#server.opts;
+    const path = addTrailingSlash === false ? base : `${base}/`;
+    const others = http.listeners("request").slice() as ((...args: unknown[]) => void)[];
+    http.removeAllListeners("request");
+    http.on("request", (request, response) => {
+      const url = request.url as string;
+      const file = this.#server.serveClient() ? clientFile(base, url) : undefined;
+      if (file !== undefined) this.#serveFile(file, request, response);
+      else if (url.startsWith(path)) this.#onRequest(request as EngineRequest, response);
+      else for (const listener of others) listener.call(http, request, response);
+    });
+    if (transports !== undefined && !transports.includes("websocket")) return;
+    http.on("upgrade", (request, socket, head) => {
+      if ((request.url as string).startsWith(path)) this.#onUpgrade(request as EngineRequest, socket, head);
+      else if (destroyUpgrade !== false) this.#destroyLater(socket);
+    });
+  }
+
+  #serveFile(name: string, request: IncomingMessage, response: ServerResponse): void {
+    const { cors } = this.#server.opts;
+    if (cors === undefined) {
+      serveClientFile(name, request, response);
+      return;
+    }
+    decideOrigin(cors, request.headers, (decision) => {
+      const origin = decision === "own" ? request.headers.origin : decision.replace(/^=/, "");
+      if (origin) response.setHeader("Access-Control-Allow-Origin", origin);
+      if (origin && origin !== "*") response.setHeader("Vary", "Origin");
+      if (cors.credentials) response.setHeader("Access-Control-Allow-Credentials", "true");
+      serveClientFile(name, request, response);
+    });
+  }
+
+  /** An upgrade that nobody has answered in a while is ended; otherwise it would stay open for ever. */
+  #destroyLater(socket: Duplex): void {
+    const end = () => {
+      if (!socket.writable || (socket as NetSocket).bytesWritten > 0) return;
+      socket.on("error", () => {});
+      socket.end();
+    };
+    setTimeout(end, this.#server.opts.destroyUpgradeTimeout || 1000);
+  }
+
+  // ---- Requests
+
+  #onRequest(request: EngineRequest, response: ServerResponse): void {
+    request._query = queryOf(request.url as string);
+    (request as EngineRequest & { res: ServerResponse }).res = response;
+    this.#engine._run(request, response, (error) => {
+      if (error) refuse(response);
+      else this.#exchange(request, response);
+    });
+  }
+
+  #exchange(request: EngineRequest, response: ServerResponse): void {
+    const bridge = this.#bridge();
+    if (bridge === undefined) {
+      refuse(response);
+      return;
+    }
+    const tag = this.#engine._tag();
+    this.#engine._keep(tag, request);
+    this.#exchanges.set(tag, { request, response });
+    const hasBody = request.method !== "GET" && request.method !== "OPTIONS";
+    bridge.flushed.request(headOf(request), tag, hasBody);
+    if (hasBody) this.#pumpBody(bridge, tag, request);
+    response.on("close", () => {
+      this.#exchanges.delete(tag);
+      bridge.native.requestDone(tag);
+    });
+  }
+
+  #pumpBody(bridge: Bridge, tag: number, request: EngineRequest): void {
+    request.on("data", (chunk: Buffer) => {
+      if (bridge.native.requestBody(tag, chunk)) request.pause();
+    });
+    request.on("end", () => bridge.native.requestEnd(tag));
+  }
+
+  /** The core has taken in what it was given of a body. */
+  onResumeBody(tag: number): void {
+    this.#exchanges.get(tag)?.request.resume();
+    this.#streams.get(tag)?.socket.resume();
+  }
+
+  /** The core has answered a request. */
+  onResponse(tag: number, status: number, headers: string[], body: Buffer): void {
+    const exchange = this.#exchanges.get(tag);
+    if (exchange === undefined) return;
+    this.#exchanges.delete(tag);
+    const { request, response } = exchange;
+    const fields = fieldsOf(headers);
+    const isHandshake = request._query.sid === undefined;
+    if (isHandshake) this.#engine.emit("initial_headers", fields, request);
+    this.#engine.emit("headers", fields, request);
+    if (status !== 200 || !isHandshake) this.#engine._drop(tag);
+    // What is left of a body that the core did not want must not hold up the connection.
+    request.resume();
+    response.writeHead(status, fields).end(body);
+  }
+
+  // ---- Upgrades
+
+  #onUpgrade(request: EngineRequest, socket: Duplex, head: Buffer): void {
+    request._query = queryOf(request.url as string);
+    socket.on("error", () => {});
+    if (!this.#engine._keepsRequests) {
+      this.#handOver(request, socket, head);
+      return;
+    }
+    // Middleware may take its time: nothing is read meanwhile.
+    socket.pause();
+    const response = new Response(request);
+    response.assignSocket(socket as NetSocket);
+    response.on("finish", () => socket.end());
+    this.#engine._run(request, response, (error) => {
+      if (error) refuse(response);
+      else if (!socket.destroyed) {
+        response.detachSocket(socket as NetSocket);
+        this.#handOver(request, socket, head);
+      }
+    });
+  }
+
+  /** Gives the connection itself to the core or, where that cannot be, the bytes that come and go on it. */
+  #handOver(request: EngineRequest, socket: Duplex, head: Buffer): void {
+    const bridge = this.#bridge();
+    if (bridge === undefined) {
+      socket.destroy();
+      return;
+    }
+    const tag = this.#engine._tag();
+    this.#engine._keep(tag, request);
+    const handle = plainHandle(socket);
+    if (handle === undefined) {
+      this.#streams.set(tag, { bridge, socket });
+      bridge.flushed.stream(headOf(request), tag, head);
+      this.#pumpStream(bridge, tag, socket);
+      return;
+    }
+    handle.readStop();
+    const buffered: Buffer | null = socket.read();
+    const readAlready = buffered === null ? head : Buffer.concat([head, buffered]);
+    bridge.flushed.adopt(headOf(request), tag, handle.fd, readAlready);
+    // The core has a descriptor of its own; closing this one does not end the connection.
+    socket.destroy();
+  }
+
+  #pumpStream(bridge: Bridge, tag: number, socket: Duplex): void {
+    socket.on("data", (chunk: Buffer) => {
+      if (bridge.native.streamData(tag, chunk)) socket.pause();
+    });
+    socket.on("drain", () => bridge.native.streamDrained(tag));
+    const end = () => {
+      if (this.#streams.delete(tag)) bridge.native.streamEnd(tag);
+    };
+    socket.on("end", end);
+    socket.on("close", end);
+    socket.resume();
+  }
+
+  /** The core has bytes for a stream. */
+  onStreamData(tag: number, chunk: Buffer): void {
+    const stream = this.#streams.get(tag);
+    if (stream?.socket.write(chunk)) stream.bridge.native.streamDrained(tag);
+  }
+
+  /** The core has nothing more for a stream. */
+  onStreamEnd(tag: number): void {
+    const stream = this.#streams.get(tag);
+    this.#streams.delete(tag);
+    stream?.socket.end(() => stream.socket.destroy());
+  }
+}
+
+interface Handle {
+  fd: number;
+  readStop(): void;
+}
+
+/** The descriptor of a plain TCP connection. There is none under TLS, in HTTP/2 streams and on Windows. */
+function plainHandle(socket: Duplex): Handle | undefined {
+  if (!(socket instanceof NetSocket) || (socket as { encrypted?: boolean }).encrypted) return undefined;
+  const handle = (socket as NetSocket & { _handle?: Handle })._handle;
+  // A local socket has a descriptor too, but no address.
+  return handle && handle.fd >= 0 && socket.remoteAddress !== undefined ? handle : undefined;
+}
+
+/** The head of a request as lines: header values have no line feeds. */
+function headOf(request: IncomingMessage): string {
+  const { remoteAddress = "", remotePort = 0 } = request.socket;
+  const isSecure = (request.socket as { encrypted?: boolean }).encrypted ? "s" : "";
+  const lines = [request.method, request.url, remoteAddress, remotePort, isSecure, ...request.rawHeaders];
+  return lines.join("\n");
+}
+
+function fieldsOf(raw: string[]): Record<string, string | string[]> {
+  const fields: Record<string, string | string[]> = {};
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const [name, value] = [raw[i] as string, raw[i + 1] as string];
+    const before = fields[name];
+    fields[name] = before === undefined ? value : [before, value].flat();
+  }
+  return fields;
+}
+
+/** What engine.io answers when a middleware has failed. */
+function refuse(response: ServerResponse): void {
+  const body = JSON.stringify({ code: 3, message: "Bad request" });
+  response.writeHead(400, { "Content-Type": "application/json" }).end(body);
+}

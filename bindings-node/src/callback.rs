@@ -1,0 +1,254 @@
+//! The one way into JavaScript: a call that wakes it, and batches of what happened.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, Socket};
+use napi::{
+    Env, JsString, Result, Status,
+    bindgen_prelude::{BufferSlice, Function},
+    threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
+};
+use napi_derive::napi;
+use slab::Slab;
+
+use crate::{
+    doors::Outgoing,
+    server::{NativeServer, State},
+    value,
+};
+
+/// Events taken from the core in one go.
+const BATCH: usize = 256;
+
+/// A batch ends beyond this many bytes of text, so that one turn of JavaScript stays short.
+const MAX_TEXT: usize = 256 << 10;
+
+/// Wakes JavaScript, from any thread. It does not keep the process alive.
+pub(crate) struct Waker(ThreadsafeFunction<(), (), (), Status, false, true>);
+
+impl Waker {
+    pub(crate) fn new(wake: &Function<'_, (), ()>) -> Result<Self> {
+        wake.build_threadsafe_function().callee_handled::<false>().weak::<true>().build().map(Self)
+    }
+
+    pub(crate) fn wake(&self) {
+        // An environment that is ending has nobody to wake.
+        self.0.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    }
+}
+
+/// The first number of a record: the same as `Kind` in `native.ts`.
+#[derive(Clone, Copy)]
+enum Kind {
+    Event = 0,
+    BinaryEvent = 1,
+    Connect = 2,
+    Ack = 3,
+    BinaryAck = 4,
+    Disconnect = 5,
+    Forget = 6,
+    AskRequest = 7,
+    AskOrigin = 8,
+    AskNamespace = 9,
+    Response = 10,
+    ResumeBody = 11,
+    StreamData = 12,
+    StreamEnd = 13,
+}
+
+#[napi]
+impl NativeServer {
+    /// Takes what happened since: a JSON array of whether more waits, whether there are binary values, and then of
+    /// records of four values each.
+    #[napi]
+    pub fn drain<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
+        let mut state = self.state.borrow_mut();
+        let mut batch = std::mem::take(&mut state.batch);
+        let mut records = Records::new();
+        let mut more_waits = true;
+        while more_waits && records.text.len() < MAX_TEXT {
+            more_waits = self.events.drain(BATCH, &mut batch);
+            for event in batch.drain(..) {
+                records.push_event(&mut state, event);
+            }
+            if records.n >= BATCH {
+                break;
+            }
+        }
+        for outgoing in self.doors.outlet.take() {
+            records.push_outgoing(outgoing);
+        }
+        state.batch = batch;
+        let (text, attachments) = records.finish(more_waits);
+        state.attachments = attachments;
+        value::string(env, &text)
+    }
+
+    /// The binary values that belong to the last batch.
+    #[napi]
+    pub fn attachments<'env>(&self, env: &'env Env) -> Result<Vec<BufferSlice<'env>>> {
+        let attachments = std::mem::take(&mut self.state.borrow_mut().attachments);
+        attachments.into_iter().map(|bytes| value::buffer(env, bytes)).collect()
+    }
+}
+
+/// A batch being written.
+struct Records {
+    text: String,
+    attachments: Vec<Bytes>,
+    n: usize,
+}
+
+impl Records {
+    fn new() -> Self {
+        // The two digits are set at the end.
+        Self { text: String::from("[0,0"), attachments: Vec::new(), n: 0 }
+    }
+
+    fn finish(mut self, more_waits: bool) -> (String, Vec<Bytes>) {
+        self.text.push(']');
+        let head = format!("[{},{}", u8::from(more_waits), u8::from(!self.attachments.is_empty()));
+        self.text.replace_range(..head.len(), &head);
+        (self.text, self.attachments)
+    }
+
+    /// Begins a record; the fourth value follows.
+    fn begin(&mut self, kind: Kind, subject: u64, detail: i64) {
+        self.n += 1;
+        let _ = write!(self.text, ",{},{subject},{detail},", kind as u8);
+    }
+
+    fn push_event(&mut self, state: &mut State, event: HostEvent) {
+        match event {
+            HostEvent::Event { socket, payload, reply } => {
+                let ack = reply.map_or(-1, |reply| i64::try_from(reply.id()).unwrap_or(-1));
+                let kind = if payload.attachments().is_empty() { Kind::Event } else { Kind::BinaryEvent };
+                self.begin(kind, socket.key().0, ack);
+                self.push_payload(&payload);
+            }
+            HostEvent::Ack { token, outcome } => self.push_ack(token, &outcome),
+            HostEvent::Connect { socket, auth, admission } => {
+                let admission = detail(state.admissions.insert(admission));
+                self.begin(Kind::Connect, socket.key().0, admission);
+                self.push_connect(&socket, &auth);
+                state.sockets.insert(socket.key().0, socket);
+            }
+            HostEvent::Disconnect(departure) => {
+                let (key, reason) = (departure.socket().key().0, departure.reason());
+                self.begin(Kind::Disconnect, key, detail(state.departures.insert(departure)));
+                value::push_json(&mut self.text, reason.as_str());
+            }
+            HostEvent::Forget { key } => {
+                self.begin(Kind::Forget, key.0, 0);
+                self.text.push('0');
+            }
+            HostEvent::Request { head, answer } => {
+                self.push_question(Kind::AskRequest, &mut state.requests, &head, answer);
+            }
+            HostEvent::Origin { head, answer } => {
+                self.push_question(Kind::AskOrigin, &mut state.origins, &head, answer);
+            }
+            HostEvent::Namespace { name, auth, answer, .. } => {
+                self.begin(Kind::AskNamespace, 0, detail(state.asked_namespaces.insert(answer)));
+                self.text.push('[');
+                value::push_json(&mut self.text, &name);
+                self.text.push(',');
+                self.push_object(&auth);
+                self.text.push(']');
+            }
+            // Room events are switched off, and TypeScript knows no others.
+            _ => {}
+        }
+    }
+
+    fn push_outgoing(&mut self, outgoing: Outgoing) {
+        match outgoing {
+            Outgoing::Response { tag, response } => {
+                let (parts, body) = response.into_parts();
+                self.begin(Kind::Response, tag.into(), parts.status.as_u16().into());
+                let fields = parts.headers.iter();
+                let texts = fields.flat_map(|(name, value)| [name.as_str(), value.to_str().unwrap_or_default()]);
+                value::push_json_list(&mut self.text, texts);
+                self.attachments.push(body);
+            }
+            Outgoing::ResumeBody { tag } => {
+                self.begin(Kind::ResumeBody, tag.into(), 0);
+                self.text.push('0');
+            }
+            Outgoing::StreamData { tag, data } => {
+                self.begin(Kind::StreamData, tag.into(), 0);
+                self.text.push('0');
+                self.attachments.push(data);
+            }
+            Outgoing::StreamEnd { tag } => {
+                self.begin(Kind::StreamEnd, tag.into(), 0);
+                self.text.push('0');
+            }
+        }
+    }
+
+    fn push_connect(&mut self, socket: &Socket, auth: &Payload) {
+        self.text.push('[');
+        value::push_json(&mut self.text, socket.namespace().name());
+        self.text.push(',');
+        value::push_json(&mut self.text, socket.id());
+        let _ = write!(self.text, ",{},", socket.recovered().map_or(0, |key| key.0));
+        self.push_object(auth);
+        self.text.push(']');
+    }
+
+    fn push_ack(&mut self, token: u64, outcome: &AckOutcome) {
+        let is_binary = outcome.answers.iter().any(|answer| !answer.attachments().is_empty());
+        let status = match outcome.status {
+            AckStatus::Complete => 0,
+            AckStatus::TimedOut => 1,
+            AckStatus::Gone => 2,
+        };
+        self.begin(if is_binary { Kind::BinaryAck } else { Kind::Ack }, token, status);
+        self.text.push('[');
+        for (idx, answer) in outcome.answers.iter().enumerate() {
+            if idx > 0 {
+                self.text.push(',');
+            }
+            if is_binary && answer.attachments().is_empty() {
+                let _ = write!(self.text, "[0,{}]", answer.text());
+            } else {
+                self.push_payload(answer);
+            }
+        }
+        self.text.push(']');
+    }
+
+    /// The arguments or, with binary values, their number and the arguments.
+    fn push_payload(&mut self, payload: &Payload) {
+        if payload.attachments().is_empty() {
+            self.text.push_str(payload.text());
+            return;
+        }
+        let _ = write!(self.text, "[{},{}]", payload.attachments().len(), payload.text());
+        self.attachments.extend_from_slice(payload.attachments());
+    }
+
+    /// What a client sent along; without anything, an empty object.
+    fn push_object(&mut self, payload: &Payload) {
+        self.text.push_str(if payload.is_empty() { "{}" } else { payload.text() });
+    }
+
+    fn push_question<T>(
+        &mut self,
+        kind: Kind,
+        questions: &mut Slab<Answer<T>>,
+        head: &ferrio::RequestHead,
+        answer: Answer<T>,
+    ) {
+        self.begin(kind, value::tag_of(head).into(), detail(questions.insert(answer)));
+        self.text.push('{');
+        value::push_head(&mut self.text, head);
+        self.text.push('}');
+    }
+}
+
+fn detail(idx: usize) -> i64 {
+    i64::try_from(idx).unwrap_or(i64::MAX)
+}

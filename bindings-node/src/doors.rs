@@ -1,0 +1,335 @@
+//! HTTP requests and byte streams that Node carries, and connections that it hands over.
+
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker as TaskWaker},
+};
+
+use ahash::HashMap;
+use bytes::Bytes;
+use ferrio::runtime;
+use http::Response;
+use http_body::{Body, Frame};
+use napi::{Result, bindgen_prelude::Uint8ArraySlice};
+use napi_derive::napi;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::AbortHandle,
+};
+
+use crate::{callback::Waker, server::NativeServer, value};
+
+/// Bytes that may wait in one direction before the sender has to.
+const HIGH_WATER: usize = 256 << 10;
+
+/// Something for Node's HTTP server.
+pub(crate) enum Outgoing {
+    /// The answer to a request.
+    Response { tag: u32, response: Response<Bytes> },
+    /// What was sent of a body or stream is taken: more may come.
+    ResumeBody { tag: u32 },
+    /// Bytes for a stream.
+    StreamData { tag: u32, data: Bytes },
+    /// A stream is to be ended.
+    StreamEnd { tag: u32 },
+}
+
+/// What waits for Node's HTTP server. It is bounded by what Node has open: an answer for a request, and
+/// [`HIGH_WATER`] bytes for a stream.
+pub(crate) struct Outlet {
+    waiting: Mutex<Vec<Outgoing>>,
+    waker: Arc<Waker>,
+}
+
+impl Outlet {
+    pub(crate) fn new(waker: Arc<Waker>) -> Self {
+        Self { waiting: Mutex::default(), waker }
+    }
+
+    fn push(&self, outgoing: Outgoing) {
+        let mut waiting = self.waiting.lock();
+        waiting.push(outgoing);
+        let is_first = waiting.len() == 1;
+        drop(waiting);
+        if is_first {
+            self.waker.wake();
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Outgoing> {
+        std::mem::take(&mut *self.waiting.lock())
+    }
+}
+
+/// The requests and streams under way.
+pub(crate) struct Doors {
+    pub(crate) outlet: Arc<Outlet>,
+    exchanges: Mutex<HashMap<u32, Exchange>>,
+    streams: Mutex<HashMap<u32, Arc<Mutex<Carried>>>>,
+}
+
+/// A request that the core works on.
+struct Exchange {
+    task: AbortHandle,
+    body: Option<Arc<Mutex<Carried>>>,
+}
+
+impl Doors {
+    pub(crate) fn new(outlet: Arc<Outlet>) -> Self {
+        Self { outlet, exchanges: Mutex::default(), streams: Mutex::default() }
+    }
+}
+
+#[napi]
+impl NativeServer {
+    /// Takes over the connection of a WebSocket request.
+    #[napi]
+    #[cfg(unix)]
+    pub fn adopt(&self, head: String, tag: u32, descriptor: i32, read_already: Uint8ArraySlice<'_>) -> Result<()> {
+        use std::os::fd::BorrowedFd;
+
+        let head = value::read_head(&head, tag)?;
+        // SAFETY: TypeScript passes the descriptor of a socket that it closes after this call.
+        #[expect(unsafe_code, reason = "a descriptor comes from Node as a number")]
+        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        let adopted = borrowed.try_clone_to_owned().and_then(|owned| {
+            let read_already = Bytes::copy_from_slice(&read_already);
+            self.server.adopt(owned, head, read_already)
+        });
+        adopted.map_err(|error| crate::error::system(&error))
+    }
+
+    /// Has the core answer a request. The answer comes with a later batch.
+    #[napi]
+    pub fn request(&self, head: String, tag: u32, has_body: bool) -> Result<()> {
+        let head = value::read_head(&head, tag)?;
+        let carried = Arc::new(Mutex::new(Carried { has_ended: !has_body, ..Carried::default() }));
+        let body = CarriedBody { tag, carried: carried.clone(), outlet: self.doors.outlet.clone() };
+        let (server, outlet) = (self.server.clone(), self.doors.outlet.clone());
+        // Ends with the answer, or is aborted when the client goes away.
+        let task = runtime().spawn(async move {
+            let response = server.handle(head, body).await;
+            outlet.push(Outgoing::Response { tag, response });
+        });
+        let body = has_body.then_some(carried);
+        let exchange = Exchange { task: task.abort_handle(), body };
+        self.doors.exchanges.lock().insert(tag, exchange);
+        Ok(())
+    }
+
+    /// A piece of a request's body. Returns whether the sender shall wait until it is resumed.
+    #[napi]
+    pub fn request_body(&self, tag: u32, chunk: Uint8ArraySlice<'_>) -> bool {
+        let exchanges = self.doors.exchanges.lock();
+        let body = exchanges.get(&tag).and_then(|exchange| exchange.body.as_ref());
+        body.is_some_and(|body| body.lock().push(&chunk))
+    }
+
+    /// A request's body is complete.
+    #[napi]
+    pub fn request_end(&self, tag: u32) {
+        let exchanges = self.doors.exchanges.lock();
+        if let Some(body) = exchanges.get(&tag).and_then(|exchange| exchange.body.as_ref()) {
+            body.lock().end();
+        }
+    }
+
+    /// A request has been answered, or its client has gone.
+    #[napi]
+    pub fn request_done(&self, tag: u32) {
+        if let Some(exchange) = self.doors.exchanges.lock().remove(&tag) {
+            exchange.task.abort();
+        }
+    }
+
+    /// Has the core serve a WebSocket request on a stream that Node carries.
+    #[napi]
+    pub fn stream(&self, head: String, tag: u32, read_already: Uint8ArraySlice<'_>) -> Result<()> {
+        let head = value::read_head(&head, tag)?;
+        let carried = Arc::new(Mutex::new(Carried::default()));
+        self.doors.streams.lock().insert(tag, carried.clone());
+        let stream = CarriedStream { tag, carried, outlet: self.doors.outlet.clone() };
+        self.server.exchange_stream(stream, head, Bytes::copy_from_slice(&read_already));
+        Ok(())
+    }
+
+    /// Bytes of a stream. Returns whether the sender shall wait until it is resumed.
+    #[napi]
+    pub fn stream_data(&self, tag: u32, chunk: Uint8ArraySlice<'_>) -> bool {
+        let streams = self.doors.streams.lock();
+        streams.get(&tag).is_some_and(|stream| stream.lock().push(&chunk))
+    }
+
+    /// Node has written what it was given for a stream.
+    #[napi]
+    pub fn stream_drained(&self, tag: u32) {
+        if let Some(stream) = self.doors.streams.lock().get(&tag) {
+            stream.lock().drained();
+        }
+    }
+
+    /// A stream is closed.
+    #[napi]
+    pub fn stream_end(&self, tag: u32) {
+        if let Some(stream) = self.doors.streams.lock().remove(&tag) {
+            let mut stream = stream.lock();
+            stream.is_closed = true;
+            stream.drained();
+            stream.end();
+        }
+    }
+}
+
+/// Bytes on their way between Node and the core.
+#[derive(Default)]
+struct Carried {
+    incoming: VecDeque<Bytes>,
+    n_incoming: usize,
+    has_ended: bool,
+    /// Whether Node waits to be resumed.
+    is_paused: bool,
+    reader: Option<TaskWaker>,
+    /// Bytes given to Node that it has not written yet.
+    n_outgoing: usize,
+    is_closed: bool,
+    writer: Option<TaskWaker>,
+}
+
+impl Carried {
+    /// Takes bytes from Node. Returns whether it shall wait.
+    fn push(&mut self, chunk: &[u8]) -> bool {
+        self.incoming.push_back(Bytes::copy_from_slice(chunk));
+        self.n_incoming += chunk.len();
+        self.is_paused = self.n_incoming >= HIGH_WATER;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+        self.is_paused
+    }
+
+    fn end(&mut self) {
+        self.has_ended = true;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn drained(&mut self) {
+        self.n_outgoing = 0;
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
+
+    /// The next bytes from Node, at most `max` of them; `None` at the end.
+    fn poll_next(&mut self, max: usize, context: &Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(first) = self.incoming.front_mut() else {
+            if self.has_ended {
+                return Poll::Ready(None);
+            }
+            self.reader = Some(context.waker().clone());
+            return Poll::Pending;
+        };
+        let taken = first.split_to(max.min(first.len()));
+        if first.is_empty() {
+            self.incoming.pop_front();
+        }
+        self.n_incoming -= taken.len();
+        Poll::Ready(Some(taken))
+    }
+
+    /// Whether Node shall be resumed now.
+    fn must_resume(&mut self) -> bool {
+        self.incoming.is_empty() && std::mem::take(&mut self.is_paused)
+    }
+}
+
+/// The body of a request.
+struct CarriedBody {
+    tag: u32,
+    carried: Arc<Mutex<Carried>>,
+    outlet: Arc<Outlet>,
+}
+
+impl Body for CarriedBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let mut carried = self.carried.lock();
+        let next = carried.poll_next(usize::MAX, context);
+        if carried.must_resume() {
+            drop(carried);
+            self.outlet.push(Outgoing::ResumeBody { tag: self.tag });
+        }
+        next.map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let carried = self.carried.lock();
+        carried.has_ended && carried.incoming.is_empty()
+    }
+}
+
+/// A stream, as the core sees it.
+struct CarriedStream {
+    tag: u32,
+    carried: Arc<Mutex<Carried>>,
+    outlet: Arc<Outlet>,
+}
+
+impl AsyncRead for CarriedStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut carried = self.carried.lock();
+        let next = carried.poll_next(buffer.remaining(), context);
+        if carried.must_resume() {
+            drop(carried);
+            self.outlet.push(Outgoing::ResumeBody { tag: self.tag });
+        }
+        next.map(|next| {
+            buffer.put_slice(&next.unwrap_or_default());
+            Ok(())
+        })
+    }
+}
+
+impl AsyncWrite for CarriedStream {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut carried = self.carried.lock();
+        if carried.is_closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if carried.n_outgoing >= HIGH_WATER {
+            carried.writer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        carried.n_outgoing += bytes.len();
+        drop(carried);
+        let data = Bytes::copy_from_slice(bytes);
+        self.outlet.push(Outgoing::StreamData { tag: self.tag, data });
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.outlet.push(Outgoing::StreamEnd { tag: self.tag });
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for CarriedStream {
+    fn drop(&mut self) {
+        self.outlet.push(Outgoing::StreamEnd { tag: self.tag });
+    }
+}

@@ -1,0 +1,103 @@
+/** What lies below the sockets: connections and the HTTP requests that carry them, as applications see it. */
+
+import { EventEmitter } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { EngineRequest } from "./handshake";
+import type { Server } from "./server";
+
+/** A function that sees each HTTP request of the engine. */
+export type EngineMiddleware = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  next: (err?: unknown) => void,
+) => void;
+
+/** How many times `connectTimeout` a request is kept whose client has not joined a namespace. */
+const KEEP_UNCLAIMED = 2;
+
+interface Kept {
+  request: EngineRequest;
+  isClaimed: boolean;
+  until: number;
+}
+
+/** The engine of a server. */
+export class Engine extends EventEmitter {
+  readonly #server: Server;
+  readonly #middlewares: EngineMiddleware[] = [];
+  /** Requests that opened a connection, by the number under which they went to the core. */
+  readonly #requests = new Map<number, Kept>();
+  #nextTag = 1;
+
+  constructor(server: Server) {
+    super();
+    this.#server = server;
+  }
+
+  /** How many clients are connected. */
+  get clientsCount(): number {
+    return this.#server._bridge?.native.clientsCount() ?? 0;
+  }
+
+  /** Adds a function that sees each HTTP request of the engine before anything else. */
+  use(fn: EngineMiddleware): this {
+    this.#middlewares.push(fn);
+    return this;
+  }
+
+  /** Whether somebody may want to see the very request objects. */
+  get _keepsRequests(): boolean {
+    return this.#middlewares.length > 0 || this.#server.opts.allowRequest !== undefined;
+  }
+
+  /** Runs the functions of `use` for one request. */
+  _run(request: EngineRequest, response: ServerResponse, done: (err?: unknown) => void): void {
+    if (this.#middlewares.length === 0) {
+      done();
+      return;
+    }
+    const middlewares = this.#middlewares.slice();
+    const step = (i: number): void => {
+      const middleware = middlewares[i];
+      if (middleware === undefined) done();
+      else middleware(request, response, (error) => (error ? done(error) : step(i + 1)));
+    };
+    step(0);
+  }
+
+  /** A number for a request on its way to the core. */
+  _tag(): number {
+    const tag = this.#nextTag;
+    this.#nextTag += 1;
+    return tag;
+  }
+
+  /** Keeps a request that may open a connection. */
+  _keep(tag: number, request: EngineRequest): void {
+    if (!this._keepsRequests || request._query.sid !== undefined) return;
+    const now = Date.now();
+    for (const [oldest, kept] of this.#requests) {
+      if (kept.until > now) break;
+      if (!kept.isClaimed) this.#requests.delete(oldest);
+    }
+    const until = now + KEEP_UNCLAIMED * this.#server.connectTimeout();
+    this.#requests.set(tag, { request, isClaimed: false, until });
+  }
+
+  /** The request of this number, kept from now on until `_drop`. */
+  _claim(tag: number): EngineRequest | undefined {
+    const kept = this.#requests.get(tag);
+    if (kept !== undefined) kept.isClaimed = true;
+    return kept?.request;
+  }
+
+  /** The request of this number, if it is kept. */
+  _request(tag: number): EngineRequest | undefined {
+    return this.#requests.get(tag)?.request;
+  }
+
+  /** Nobody needs the request any more. */
+  _drop(tag: number): void {
+    this.#requests.delete(tag);
+  }
+}

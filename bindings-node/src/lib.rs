@@ -1,0 +1,25 @@
+//! The core of ferrio for Node: a thin layer that TypeScript calls, by batches.
+//!
+//! Everything here but [`doors`] runs on the thread of one JavaScript environment. Modules in reading order:
+//!
+//! | module | job |
+//! |---|---|
+//! | `options` | a server's options, from JSON text |
+//! | `server` | the class that TypeScript sees; the answers to what the core asks |
+//! | `namespace`, `socket` | what can be asked of many sockets, and of one |
+//! | `callback` | the one way into JavaScript: batches of what happened |
+//! | `commands` | the one way out: batches of what is asked |
+//! | `doors` | HTTP requests and byte streams that Node carries |
+//! | `value` | text and bytes from and to JavaScript |
+//! | `error` | what is thrown |
+#![deny(unsafe_code)]
+
+mod callback;
+mod commands;
+mod doors;
+mod error;
+mod namespace;
+mod options;
+mod server;
+mod socket;
+mod value;

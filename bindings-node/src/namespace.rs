@@ -1,0 +1,82 @@
+//! What can be asked of many sockets at once.
+
+use std::sync::Arc;
+
+use ferrio::{Selection, Writes};
+use napi::{Env, JsString, Result};
+use napi_derive::napi;
+
+use crate::{
+    server::{DepartureRecord, NativeServer},
+    value,
+};
+
+#[napi]
+impl NativeServer {
+    /// The number of a namespace, which is made if need be.
+    #[napi]
+    pub fn namespace(&self, name: String) -> u32 {
+        let namespace = self.server.namespace(&name);
+        u32::try_from(self.state.borrow_mut().namespaces.insert(namespace)).unwrap_or(u32::MAX)
+    }
+
+    /// Removes a namespace that has no sockets.
+    #[napi]
+    pub fn remove_namespace(&self, namespace: u32) {
+        if let Some(namespace) = self.state.borrow_mut().namespaces.try_remove(namespace as usize) {
+            self.server.remove_namespace(namespace.name());
+        }
+    }
+
+    /// The numbers of the sockets of a selection.
+    #[napi]
+    pub fn fetch(&self, namespace: u32, rooms: Vec<String>, except: Vec<String>) -> Result<Vec<f64>> {
+        let selected = self.find_namespace(namespace)?.select(&selection(rooms, except));
+        #[expect(clippy::cast_precision_loss, reason = "keys count up from one")]
+        let keys = selected.iter().map(|socket| socket.key().0 as f64).collect();
+        Ok(keys)
+    }
+
+    /// Every room with its members, as JSON text.
+    #[napi]
+    pub fn rooms<'env>(&self, env: &'env Env, namespace: u32) -> Result<JsString<'env>> {
+        let mut out = String::from("[");
+        for (room, members) in self.find_namespace(namespace)?.rooms() {
+            out.push_str(if out.len() == 1 { "[" } else { ",[" });
+            value::push_json(&mut out, &room);
+            out.push(',');
+            value::push_json_list(&mut out, members.iter().map(|socket| &**socket.id()));
+            out.push(']');
+        }
+        out.push(']');
+        value::string(env, &out)
+    }
+
+    /// How many members a room has.
+    #[napi]
+    pub fn room_size(&self, namespace: u32, room: String) -> Result<u32> {
+        let members = self.find_namespace(namespace)?.members(&room);
+        Ok(u32::try_from(members.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Disconnects the sockets of a selection.
+    #[napi]
+    pub fn disconnect_many(
+        &self,
+        namespace: u32,
+        rooms: Vec<String>,
+        except: Vec<String>,
+        close: bool,
+    ) -> Result<Vec<DepartureRecord>> {
+        let namespace = self.find_namespace(namespace)?;
+        let departures = namespace.disconnect(&selection(rooms, except), close, false, &mut Writes::new());
+        Ok(self.keep_departures(departures))
+    }
+}
+
+fn selection(rooms: Vec<String>, except: Vec<String>) -> Selection {
+    Selection {
+        rooms: rooms.into_iter().map(Arc::from).collect(),
+        except: except.into_iter().map(Arc::from).collect(),
+    }
+}

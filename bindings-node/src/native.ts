@@ -1,0 +1,114 @@
+/** The interface of the native library, and its loading. */
+
+import path from "node:path";
+
+/** What happened, as the first number of a record in a drained batch. */
+export const enum Kind {
+  Event = 0,
+  BinaryEvent = 1,
+  Connect = 2,
+  Ack = 3,
+  BinaryAck = 4,
+  Disconnect = 5,
+  Forget = 6,
+  AskRequest = 7,
+  AskOrigin = 8,
+  AskNamespace = 9,
+  Response = 10,
+  ResumeBody = 11,
+  StreamData = 12,
+  StreamEnd = 13,
+}
+
+/** What is asked of the core, as the first number of a command in a flushed batch. */
+export const enum Command {
+  Emit = 0,
+  EmitWithAck = 1,
+  Answer = 2,
+  Broadcast = 3,
+  BroadcastWithAck = 4,
+  Join = 5,
+  Leave = 6,
+  JoinMany = 7,
+  LeaveMany = 8,
+  Depart = 9,
+}
+
+/** How an event is sent, as bits. */
+export const enum Flag {
+  Volatile = 1,
+  Local = 2,
+  HasRooms = 4,
+  HasExcept = 8,
+  Uncompressed = 16,
+}
+
+/** How the wait for acks ended. */
+export const enum AckStatus {
+  Complete = 0,
+  TimedOut = 1,
+  Gone = 2,
+}
+
+/** One server of the core. Numbers name what it keeps: sockets, namespaces, open questions, departures. */
+export interface NativeServer {
+  /** Takes what happened since; a JSON array: whether more waits, then records of four values each. */
+  drain(): string;
+  /** The binary values that belong to the last batch. */
+  attachments(): Buffer[];
+  /** Carries out a batch of commands, in order. */
+  flush(commands: Float64Array, length: number, texts: string, attachments: Uint8Array[] | undefined): void;
+
+  namespace(name: string): number;
+  removeNamespace(namespace: number): void;
+  fetch(namespace: number, rooms: string[], except: string[]): number[];
+  /** A JSON array of pairs: a room and its members. */
+  rooms(namespace: number): string;
+  roomSize(namespace: number, room: string): number;
+  disconnectMany(namespace: number, rooms: string[], except: string[], close: boolean): Departure[];
+
+  accept(admission: number): boolean;
+  refuse(admission: number, message: string, data: string | undefined): void;
+  socketRooms(socket: number): string[];
+  /** The handshake as JSON text. */
+  handshake(socket: number): string | null;
+  transport(socket: number): string | null;
+  disconnect(socket: number, close: boolean): Departure[];
+
+  answerRequest(question: number, refusal: string | undefined): void;
+  answerOrigin(question: number, decision: string): void;
+  answerNamespace(question: number, exists: boolean): void;
+
+  adopt(head: string, tag: number, descriptor: number, readAlready: Uint8Array): void;
+  request(head: string, tag: number, hasBody: boolean): void;
+  /** Whether the sender should wait for `ResumeBody`. */
+  requestBody(tag: number, chunk: Uint8Array): boolean;
+  requestEnd(tag: number): void;
+  /** The request has been answered, or its client has gone. */
+  requestDone(tag: number): void;
+  stream(head: string, tag: number, readAlready: Uint8Array): void;
+  streamData(tag: number, chunk: Uint8Array): boolean;
+  streamDrained(tag: number): void;
+  streamEnd(tag: number): void;
+  listen(host: string | undefined, port: number): number;
+
+  clientsCount(): number;
+  close(): void;
+}
+
+/** A socket that has left: its number, the number of the departure, and the reason. */
+export interface Departure {
+  socket: number;
+  departure: number;
+  reason: string;
+}
+
+interface NativeModule {
+  NativeServer: new (options: string, wake: () => void) => NativeServer;
+  checkOptions(options: string): void;
+}
+
+/** The native library of this platform, built or installed beside the compiled sources. */
+export const native: NativeModule = require(
+  path.join(__dirname, `../ferrio.${process.platform}-${process.arch}.node`),
+);

@@ -1,0 +1,548 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
+/** The Socket.IO server. */
+
+import { EventEmitter } from "node:events";
+import { type Server as HttpServer, createServer } from "node:http";
+import type { Http2SecureServer, Http2Server } from "node:http2";
+import type { Server as HttpsServer } from "node:https";
+import { Adapter } from "./adapter";
+import { HttpDoor } from "./attach";
+import { Bridge, type Connecting, type Host } from "./bridge";
+import type { Broadcast, BroadcastOperator, RemoteSocket } from "./broadcast-operator";
+import { Client } from "./client";
+import { Engine } from "./engine";
+import { type HandshakeRecord, type RequestHead, makeRequest } from "./handshake";
+import {
+  type ExtendedError,
+  Namespace,
+  type NamespaceMiddleware,
+  type NamespaceReservedEventsMap,
+} from "./namespace";
+import { type Departure, native } from "./native";
+import { type ServerOptions, decideOrigin, optionsForCore } from "./options";
+import { ParentNamespace } from "./parent-namespace";
+import { type DisconnectReason, Socket } from "./socket";
+import {
+  type AckValue,
+  type AllButLast,
+  type DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
+  type DefaultEventsMap,
+  type EventNames,
+  type EventNamesWithAck,
+  type EventParams,
+  type EventsMap,
+  StrictEventEmitter,
+} from "./types";
+
+/** Decides whether a namespace may come into being. */
+export type ParentNspNameMatchFn = (
+  name: string,
+  auth: { [key: string]: any },
+  fn: (err: Error | null, success: boolean) => void,
+) => void;
+
+/** An HTTP server that Socket.IO can share. */
+export type AnyHttpServer = HttpServer | HttpsServer | Http2Server | Http2SecureServer;
+
+/** A Socket.IO server. Its own events are those of the main namespace. */
+export class Server<
+  ListenEvents extends EventsMap = DefaultEventsMap,
+  EmitEvents extends EventsMap = ListenEvents,
+  ServerSideEvents extends EventsMap = DefaultEventsMap,
+  SocketData = any,
+> extends StrictEventEmitter<
+  ServerSideEvents,
+  EmitEvents,
+  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+> {
+  /** The main namespace. */
+  readonly sockets: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
+  /** What lies below the sockets. */
+  readonly engine: Engine;
+  /** The HTTP server, once there is one. */
+  httpServer!: HttpServer;
+  /** The options. */
+  readonly opts: Partial<ServerOptions>;
+
+  /** All namespaces by name. */
+  readonly _nsps = new Map<string, Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>();
+  readonly parentNsps = new Map<
+    ParentNspNameMatchFn,
+    ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+  >();
+  /** The way to the core; there from `attach` to `close`. */
+  _bridge: Bridge | undefined = undefined;
+
+  readonly #patterns = new Map<
+    RegExp,
+    ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+  >();
+  readonly #clients = new Map<string, Client>();
+  /** The data of sockets whose clients may come back. */
+  readonly #retained = new Map<number, { data: SocketData }>();
+  readonly #door: HttpDoor;
+  #path: string;
+  #connectTimeout: number;
+  #servesClient: boolean;
+
+  constructor(options?: Partial<ServerOptions>);
+  constructor(server?: AnyHttpServer | number | string, options?: Partial<ServerOptions>);
+  constructor(
+    server?: AnyHttpServer | number | string | Partial<ServerOptions>,
+    options: Partial<ServerOptions> = {},
+  ) {
+    super();
+    if (typeof server === "object" && server !== null && !("listen" in server)) {
+      this.opts = server;
+      server = undefined;
+    } else {
+      this.opts = options;
+    }
+    this.#path = (this.opts.path || "/socket.io").replace(/\/$/, "");
+    this.#connectTimeout = this.opts.connectTimeout || 45000;
+    this.#servesClient = this.opts.serveClient !== false;
+    if ((this.opts as { adapter?: unknown }).adapter !== undefined) {
+      throw new TypeError("option `adapter` must be left out: adapters in JavaScript are not supported");
+    }
+    native.checkOptions(this.#coreOptions(this.opts));
+    this.engine = new Engine(this as any);
+    this.#door = new HttpDoor(this as any, this.engine, () => this._bridge);
+    this.sockets = this.of("/");
+    if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
+  }
+
+  // ---- Settings
+
+  /** The path under which the server answers. */
+  path(): string;
+  path(path: string): this;
+  path(path?: string): string | this {
+    if (path === undefined) return this.#path;
+    this.#path = path.replace(/\/$/, "");
+    return this;
+  }
+
+  /** Milliseconds that a client may stay without joining a namespace. */
+  connectTimeout(): number;
+  connectTimeout(milliseconds: number): this;
+  connectTimeout(milliseconds?: number): number | this {
+    if (milliseconds === undefined) return this.#connectTimeout;
+    this.#connectTimeout = milliseconds;
+    return this;
+  }
+
+  /** Whether the files of the browser's client are served. */
+  serveClient(): boolean;
+  serveClient(serves: boolean): this;
+  serveClient(serves?: boolean): boolean | this {
+    if (serves === undefined) return this.#servesClient;
+    this.#servesClient = serves;
+    return this;
+  }
+
+  /** The class of the namespaces' adapters. */
+  adapter(): typeof Adapter {
+    return Adapter;
+  }
+
+  /** The options; the old name. */
+  get _opts(): Partial<ServerOptions> {
+    return this.opts;
+  }
+
+  #coreOptions(more: Partial<ServerOptions>): string {
+    const path = this.#path || "/";
+    return optionsForCore({ ...more, ...this.opts, path, connectTimeout: this.#connectTimeout });
+  }
+
+  // ---- Start and end
+
+  /** Shares an HTTP server, or makes one that listens on a port. */
+  attach(server: AnyHttpServer | number | string, options: Partial<ServerOptions> = {}): this {
+    if (typeof server === "function") {
+      throw new Error(
+        "You are trying to attach socket.io to an express request handler function. Please pass a http.Server instance.",
+      );
+    }
+    const isPort = typeof server === "number" || (typeof server === "string" && !Number.isNaN(Number(server)));
+    // The options of the constructor win.
+    Object.assign(options, this.opts);
+    Object.assign(this.opts, options);
+    this.#path = (options.path || this.#path).replace(/\/$/, "");
+    this.#start(options);
+    const http = isPort ? makeHttpServer() : (server as HttpServer);
+    this.#door.open(http);
+    http.on("close", () => this.#stop());
+    http.on("listening", () => this.#start(options));
+    this.httpServer = http;
+    if (isPort) http.listen(Number(server));
+    return this;
+  }
+
+  /** The same as `attach`. */
+  listen(server: AnyHttpServer | number | string, options: Partial<ServerOptions> = {}): this {
+    return this.attach(server, options);
+  }
+
+  #start(options: Partial<ServerOptions>): void {
+    if (this._bridge !== undefined) return;
+    this._bridge = new Bridge(this.#coreOptions(options), this.#host);
+    for (const namespace of this._nsps.values()) this.#register(namespace);
+  }
+
+  /** Disconnects all clients and closes the HTTP server. The callback gets an error if that did not listen. */
+  async close(callback?: (err?: Error) => void): Promise<void> {
+    for (const namespace of this._nsps.values()) {
+      for (const socket of namespace.sockets.values()) {
+        this.#leave(this._bridge, socket as Socket, undefined, "server shutting down");
+      }
+    }
+    this.#stop();
+    const http = this.httpServer;
+    if (http === undefined) {
+      callback?.();
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      http.close((error) => {
+        callback?.(error);
+        resolve();
+      });
+    });
+  }
+
+  #stop(): void {
+    const bridge = this._bridge;
+    if (bridge === undefined) return;
+    bridge.flushed.close();
+    this._bridge = undefined;
+    this.#clients.clear();
+    this.#retained.clear();
+  }
+
+  // ---- Namespaces
+
+  /** The namespace of this name, made if need be; or the parent of those that match a pattern or a function. */
+  of(
+    name: string | RegExp | ParentNspNameMatchFn,
+    fn?: (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void,
+  ): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+    const namespace =
+      typeof name === "function" || name instanceof RegExp ? this.#parent(name) : this.#named(String(name));
+    if (fn) namespace.on("connect", fn as any);
+    return namespace;
+  }
+
+  #parent(
+    name: RegExp | ParentNspNameMatchFn,
+  ): ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+    if (name instanceof RegExp && (name.global || name.sticky)) {
+      throw new Error("stateful regular expressions are not supported");
+    }
+    const parent = new ParentNamespace(this);
+    if (name instanceof RegExp) {
+      this.parentNsps.set((asked, _auth, next) => next(null, name.test(asked)), parent);
+      this.#patterns.set(name, parent);
+    } else {
+      this.parentNsps.set(name, parent);
+    }
+    return parent;
+  }
+
+  #named(given: string): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+    const name = given[0] === "/" ? given : `/${given}`;
+    const existing = this._nsps.get(name);
+    if (existing !== undefined) return existing;
+    for (const [pattern, parent] of this.#patterns) {
+      if (pattern.test(name)) return parent.createChild(name);
+    }
+    const namespace = new Namespace(this, name);
+    this._addNamespace(namespace);
+    return namespace;
+  }
+
+  _addNamespace(namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
+    this._nsps.set(namespace.name, namespace);
+    if (this._bridge !== undefined) this.#register(namespace);
+    if (namespace.name !== "/") EventEmitter.prototype.emit.call(this.sockets, "new_namespace", namespace);
+  }
+
+  #register(namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
+    namespace._number = this._bridge?.flushed.namespace(namespace.name) ?? -1;
+  }
+
+  _removeNamespace(namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
+    this._nsps.delete(namespace.name);
+    this._bridge?.flushed.removeNamespace(namespace._number);
+  }
+
+  /** Asks the functions and patterns in their order whether the namespace may exist. */
+  #admitNamespace(name: string, auth: { [key: string]: any }, answer: (exists: boolean) => void): void {
+    const parents = [...this.parentNsps];
+    const step = (i: number): void => {
+      const entry = parents[i];
+      if (entry === undefined || this._nsps.has(name)) {
+        answer(entry !== undefined);
+        return;
+      }
+      const [match, parent] = entry;
+      match(name, auth, (error, isAllowed) => {
+        if (error || !isAllowed) {
+          step(i + 1);
+          return;
+        }
+        if (!this._nsps.has(name)) parent.createChild(name);
+        answer(true);
+      });
+    };
+    step(0);
+  }
+
+  // ---- What the core tells
+
+  readonly #host: Host = {
+    onConnect: (bridge, key, admission, told) => this.#onConnect(bridge, key, admission, told),
+    onDisconnect: (bridge, socket, departure, reason) =>
+      this.#leave(bridge, socket, departure, reason as DisconnectReason),
+    onForget: (key) => {
+      this.#retained.delete(key);
+    },
+    onAskRequest: (bridge, question, tag, head) => this.#onAskRequest(bridge, question, tag, head),
+    onAskOrigin: (bridge, question, tag, head) => {
+      const request = this.engine._request(tag) ?? makeRequest(head);
+      decideOrigin(this.opts.cors ?? {}, request.headers, (decision) =>
+        bridge.native.answerOrigin(question, decision),
+      );
+    },
+    onAskNamespace: (bridge, question, name, auth) =>
+      this.#admitNamespace(name, auth, (exists) => bridge.flushed.answerNamespace(question, exists)),
+    onResponse: (tag, status, headers, body) => this.#door.onResponse(tag, status, headers, body),
+    onResumeBody: (tag) => this.#door.onResumeBody(tag),
+    onStreamData: (tag, chunk) => this.#door.onStreamData(tag, chunk),
+    onStreamEnd: (tag) => this.#door.onStreamEnd(tag),
+  };
+
+  #onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
+    const request = this.engine._request(tag) ?? makeRequest(head);
+    this.opts.allowRequest?.(request, (message: unknown, isAllowed) => {
+      const refusal = message instanceof Error ? message.message : String(message ?? "");
+      bridge.native.answerRequest(question, isAllowed ? undefined : refusal);
+    });
+  }
+
+  #onConnect(bridge: Bridge, key: number, admission: number, [name, id, previous, auth]: Connecting): void {
+    const namespace = this._nsps.get(name);
+    if (namespace === undefined) {
+      bridge.flushed.refuse(admission, "Invalid namespace", undefined);
+      return;
+    }
+    const restored = this.#retained.get(previous);
+    const socket = new Socket(namespace, key, id, auth, restored);
+    bridge.sockets.set(key, socket as Socket);
+    namespace._preConnectSockets.set(id, socket);
+    const skips = this.opts.connectionStateRecovery?.skipMiddlewares !== false;
+    if (namespace._fns.length === 0 || (restored !== undefined && skips)) {
+      this.#admit(bridge, admission, socket);
+      return;
+    }
+    namespace._run(socket, (error) =>
+      process.nextTick(() => {
+        if (error) this.#refuse(bridge, admission, socket, error);
+        else this.#admit(bridge, admission, socket);
+      }),
+    );
+  }
+
+  #admit(
+    bridge: Bridge,
+    admission: number,
+    socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+  ): void {
+    if (bridge.flushed.accept(admission)) {
+      socket.nsp._connect(socket);
+    } else {
+      bridge.sockets.delete(socket._key);
+      socket.nsp._remove(socket);
+    }
+  }
+
+  #refuse(
+    bridge: Bridge,
+    admission: number,
+    socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+    error: ExtendedError,
+  ): void {
+    const data = error.data === undefined ? undefined : JSON.stringify(error.data);
+    bridge.flushed.refuse(admission, String(error.message), data);
+    bridge.sockets.delete(socket._key);
+    socket.nsp._remove(socket);
+  }
+
+  /** A socket leaves its namespace; `departure` is unset where the core does not know it yet. */
+  #leave(
+    bridge: Bridge | undefined,
+    socket: Socket,
+    departure: number | undefined,
+    reason: DisconnectReason,
+  ): void {
+    if (this.opts.connectionStateRecovery) this.#retained.set(socket._key, { data: socket.data });
+    socket._onClose(reason, () => {
+      bridge?.sockets.delete(socket._key);
+      if (departure !== undefined) socket.adapter._departing(socket, () => bridge?.depart(departure));
+      socket.nsp._remove(socket);
+    });
+  }
+
+  /** Puts a client out, and tells its sockets' listeners before it returns. */
+  _disconnect(key: number, close: boolean): void {
+    this._departed(this._bridge?.flushed.disconnect(key, close) ?? []);
+  }
+
+  /** Tells the listeners of sockets that have left. */
+  _departed(departures: Departure[]): void {
+    const bridge = this._bridge;
+    for (const { socket: key, departure, reason } of departures) {
+      const socket = bridge?.sockets.get(key);
+      if (socket === undefined) bridge?.depart(departure);
+      else this.#leave(bridge, socket, departure, reason as DisconnectReason);
+    }
+  }
+
+  /** What the sockets of one connection share. */
+  _clientOf(record: HandshakeRecord): Client {
+    let client = this.#clients.get(record.engine);
+    if (client === undefined) {
+      client = new Client(this as any, record, this.engine._claim(record.tag) ?? makeRequest(record));
+      this.#clients.set(record.engine, client);
+    }
+    return client;
+  }
+
+  _forgetClient(client: Client): void {
+    this.#clients.delete(client.id);
+    this.engine._drop(client._tag);
+  }
+
+  // ---- The main namespace
+
+  /** Adds a middleware that each socket of the main namespace passes. */
+  use(fn: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>): this {
+    this.sockets.use(fn);
+    return this;
+  }
+
+  /** The sockets of one room or several. */
+  to(room: string | string[]): Broadcast<EmitEvents, SocketData> {
+    return this.sockets.to(room);
+  }
+
+  /** The same as `to`. */
+  in(room: string | string[]): Broadcast<EmitEvents, SocketData> {
+    return this.sockets.in(room);
+  }
+
+  /** All but the sockets of one room or several. */
+  except(room: string | string[]): Broadcast<EmitEvents, SocketData> {
+    return this.sockets.except(room);
+  }
+
+  /** Whether the next event may be compressed. */
+  compress(compress: boolean): Broadcast<EmitEvents, SocketData> {
+    return this.sockets.compress(compress);
+  }
+
+  /** The next event is dropped for clients that are not ready to take it. */
+  get volatile(): Broadcast<EmitEvents, SocketData> {
+    return this.sockets.volatile;
+  }
+
+  /** The next event stays on this node of a cluster. */
+  get local(): Broadcast<EmitEvents, SocketData> {
+    return this.sockets.local;
+  }
+
+  /** The next event's answers are waited for so many milliseconds. */
+  timeout(
+    timeout: number,
+  ): BroadcastOperator<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<EmitEvents>, SocketData> {
+    return this.sockets.timeout(timeout);
+  }
+
+  /** Sends an event named `message` to all sockets. */
+  send(...args: EventParams<EmitEvents, "message">): this {
+    this.sockets.send(...args);
+    return this;
+  }
+
+  /** The same as `send`. */
+  write(...args: EventParams<EmitEvents, "message">): this {
+    return this.send(...args);
+  }
+
+  /** Sends an event to all sockets and resolves with their answers. */
+  emitWithAck<Ev extends EventNamesWithAck<EmitEvents>>(
+    ev: Ev,
+    ...args: AllButLast<EventParams<EmitEvents, Ev>>
+  ): Promise<AckValue<EmitEvents[Ev]>[]> {
+    return this.sockets._operator().emitWithAck(ev as any, ...(args as any)) as any;
+  }
+
+  /** Sends an event to the other servers of the cluster. */
+  serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
+    ev: Ev,
+    ...args: EventParams<ServerSideEvents, Ev>
+  ): boolean {
+    return this.sockets.serverSideEmit(ev, ...args);
+  }
+
+  /** The same; resolves with the answers of the other servers. */
+  serverSideEmitWithAck<Ev extends EventNamesWithAck<ServerSideEvents>>(
+    ev: Ev,
+    ...args: AllButLast<EventParams<ServerSideEvents, Ev>>
+  ): Promise<AckValue<ServerSideEvents[Ev]>[]> {
+    return this.sockets.serverSideEmitWithAck(ev as any, ...(args as any)) as any;
+  }
+
+  /** The ids of all sockets. */
+  allSockets(): Promise<Set<string>> {
+    return this.sockets.allSockets();
+  }
+
+  /** All sockets. */
+  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
+    return this.sockets.fetchSockets();
+  }
+
+  /** Makes all sockets join one room or several. */
+  socketsJoin(room: string | string[]): void {
+    this.sockets.socketsJoin(room);
+  }
+
+  /** Makes all sockets leave one room or several. */
+  socketsLeave(room: string | string[]): void {
+    this.sockets.socketsLeave(room);
+  }
+
+  /** Disconnects all sockets or, with `true`, ends their whole connections. */
+  disconnectSockets(close = false): void {
+    this.sockets.disconnectSockets(close);
+  }
+}
+
+// The server's listeners are those of its main namespace.
+for (const [name, method] of Object.entries(EventEmitter.prototype)) {
+  if (typeof method !== "function") continue;
+  Object.defineProperty(Server.prototype, name, {
+    value(this: Server, ...args: unknown[]) {
+      return (this.sockets as any)[name](...args);
+    },
+    configurable: true,
+    writable: true,
+  });
+}
+
+function makeHttpServer(): HttpServer {
+  return createServer((_request, response) => {
+    response.writeHead(404).end();
+  });
+}

@@ -1,0 +1,47 @@
+//! What can be asked of one socket.
+
+use ferrio::{Protocol, Writes};
+use napi::{Env, JsString, Result};
+use napi_derive::napi;
+
+use crate::{
+    server::{DepartureRecord, NativeServer},
+    value,
+};
+
+#[napi]
+impl NativeServer {
+    /// The rooms of a socket.
+    #[napi]
+    pub fn socket_rooms(&self, socket: f64) -> Vec<String> {
+        let rooms = self.with_socket(socket, |socket| socket.rooms());
+        rooms.unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    /// The handshake of a socket's client as JSON text.
+    #[napi]
+    pub fn handshake<'env>(&self, env: &'env Env, socket: f64) -> Result<Option<JsString<'env>>> {
+        let text = self.with_socket(socket, |socket| {
+            let connection = socket.connection();
+            let protocol = match connection.protocol() {
+                Protocol::V3 => 3,
+                Protocol::V4 => 4,
+            };
+            value::handshake(socket.handshake(), connection.id(), protocol, socket.transport().as_str())
+        });
+        text.map(|text| value::string(env, &text)).transpose()
+    }
+
+    /// The transport of a socket's client at the moment.
+    #[napi]
+    pub fn transport(&self, socket: f64) -> Option<&'static str> {
+        self.with_socket(socket, |socket| socket.transport().as_str())
+    }
+
+    /// Puts a client out of the namespace, or ends its whole connection.
+    #[napi]
+    pub fn disconnect(&self, socket: f64, close: bool) -> Vec<DepartureRecord> {
+        let departures = self.with_socket(socket, |socket| socket.disconnect(close, &mut Writes::new()));
+        self.keep_departures(departures.unwrap_or_default())
+    }
+}

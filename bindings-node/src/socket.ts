@@ -1,0 +1,463 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
+/** One client in one namespace. */
+
+import { EventEmitter } from "node:events";
+import type { Adapter } from "./adapter";
+import { type AckListener, timeoutOf } from "./ack";
+import { type Broadcast, BroadcastOperator } from "./broadcast-operator";
+import type { Client, Connection } from "./client";
+import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
+import type { Namespace } from "./namespace";
+import { AckStatus, Flag } from "./native";
+import { refuseReserved } from "./reserved";
+import type { Server } from "./server";
+import {
+  type AckValue,
+  type AllButLast,
+  type DecorateAcknowledgements,
+  type DefaultEventsMap,
+  type EventNames,
+  type EventNamesWithAck,
+  type EventParams,
+  type EventsMap,
+  StrictEventEmitter,
+} from "./types";
+
+/** Why a socket left its namespace. */
+export type DisconnectReason =
+  | "client namespace disconnect"
+  | "server namespace disconnect"
+  | "forced server close"
+  | "forced close"
+  | "server shutting down"
+  | "ping timeout"
+  | "parse error"
+  | "transport close"
+  | "transport error"
+  | "outbox full";
+
+/** What the server itself tells a socket's listeners. */
+export interface SocketReservedEventsMap {
+  disconnect: (reason: DisconnectReason, description?: any) => void;
+  disconnecting: (reason: DisconnectReason, description?: any) => void;
+  error: (err: Error) => void;
+}
+
+/** An event as it passes a socket's middleware: its name and its arguments. */
+export type Event = [eventName: string, ...args: any[]];
+
+interface Flags {
+  volatile?: boolean;
+  compress?: boolean;
+  timeout?: number;
+}
+
+type Listener = (...args: any[]) => void;
+
+const NO_FLAGS: Readonly<Flags> = Object.freeze({});
+
+/** No ack is wanted for an event. */
+const NO_ACK = -1;
+
+/** One client in one namespace: emits to it, hears from it, and is a member of rooms. */
+export class Socket<
+  ListenEvents extends EventsMap = DefaultEventsMap,
+  EmitEvents extends EventsMap = ListenEvents,
+  ServerSideEvents extends EventsMap = DefaultEventsMap,
+  SocketData = any,
+> extends StrictEventEmitter<ListenEvents, EmitEvents, SocketReservedEventsMap> {
+  /** The socket's id, unique among all namespaces. */
+  readonly id: string;
+  readonly nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
+  readonly server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
+  /** Whether the connection was lost and came back with its id, rooms and data. */
+  readonly recovered: boolean;
+  /** Whatever the application keeps with the socket. */
+  data: SocketData;
+  /** Whether the socket is in its namespace. */
+  connected = false;
+
+  /** The number by which the core knows the socket. */
+  readonly _key: number;
+  _anyListeners: Listener[] | undefined = undefined;
+  _anyOutgoingListeners: Listener[] | undefined = undefined;
+
+  #flags: Flags = NO_FLAGS;
+  #middlewares: ((event: Event, next: (err?: Error) => void) => void)[] | undefined = undefined;
+  /** Events that have passed onAny and middleware and whose listeners run in the next tick. */
+  #nDeferred = 0;
+  #hasLeft = false;
+  #auth: Handshake["auth"];
+  #handshake: Handshake | undefined = undefined;
+  #record: string | undefined = undefined;
+  #client: Client | undefined = undefined;
+
+  constructor(
+    nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+    key: number,
+    id: string,
+    auth: Handshake["auth"],
+    restored: { data: SocketData } | undefined,
+  ) {
+    super();
+    this.nsp = nsp;
+    this.server = nsp.server;
+    this._key = key;
+    this.id = id;
+    this.#auth = auth;
+    this.recovered = restored !== undefined;
+    this.data = restored === undefined ? ({} as SocketData) : restored.data;
+    // A client may send an event of this name: without a listener it would end the process.
+    this.on("error" as any, ignore as any);
+  }
+
+  // ---- Sending
+
+  /** Sends an event. A function as last argument gets the client's answer. */
+  override emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean {
+    refuseReserved(ev);
+    const data: unknown[] = [ev, ...args];
+    const flags = this.#takeFlags();
+    const ack = data[data.length - 1];
+    if (typeof ack === "function") {
+      data.pop();
+      this.#emitWithAck(data, flags, ack as Listener);
+    } else {
+      this._notifyOutgoing(data);
+      this.server._bridge?.emit(this._key, bitsOf(flags), data);
+    }
+    return true;
+  }
+
+  /** Sends an event and resolves with the client's answer. */
+  emitWithAck<Ev extends EventNamesWithAck<EmitEvents>>(
+    ev: Ev,
+    ...args: AllButLast<EventParams<EmitEvents, Ev>>
+  ): Promise<AckValue<EmitEvents[Ev]>> {
+    const hasTimeout = this.#flags.timeout !== undefined;
+    return new Promise((resolve, reject) => {
+      const answer = hasTimeout
+        ? (err: Error | null, value: any) => (err ? reject(err) : resolve(value))
+        : (value: any) => resolve(value);
+      this.emit(ev, ...([...args, answer] as any));
+    });
+  }
+
+  #emitWithAck(data: unknown[], flags: Flags, ack: Listener): void {
+    const hasTimeout = flags.timeout !== undefined;
+    const listener: AckListener = (status, answers) => {
+      if (status === AckStatus.TimedOut) ack.call(this, new Error("operation has timed out"));
+      else if (status === AckStatus.Complete) {
+        const values = answers[0] ?? [];
+        if (hasTimeout) ack.call(this, null, ...values);
+        else ack.apply(this, values);
+      }
+    };
+    this._notifyOutgoing(data);
+    const bridge = this.server._bridge;
+    if (this.#hasLeft) {
+      if (hasTimeout) setTimeout(listener, timeoutOf(flags.timeout), AckStatus.TimedOut, []);
+      return;
+    }
+    const timeout = hasTimeout ? timeoutOf(flags.timeout) : undefined;
+    bridge?.emitWithAck(this._key, bitsOf(flags), timeout, data, listener);
+  }
+
+  /** Sends an event named `message`. */
+  send(...args: EventParams<EmitEvents, "message">): this {
+    this.emit("message" as any, ...args);
+    return this;
+  }
+
+  /** The same as `send`. */
+  write(...args: EventParams<EmitEvents, "message">): this {
+    return this.send(...args);
+  }
+
+  // ---- Flags of the next emit
+
+  /** The next event is dropped if the client is not ready to take it. */
+  get volatile(): this {
+    this.#flags = { ...this.#flags, volatile: true };
+    return this;
+  }
+
+  /** Whether the next event may be compressed. */
+  compress(compress: boolean): this {
+    this.#flags = { ...this.#flags, compress };
+    return this;
+  }
+
+  /** The next event's answer gets an error first when it takes longer than so many milliseconds. */
+  timeout(
+    timeout: number,
+  ): Socket<ListenEvents, DecorateAcknowledgements<EmitEvents>, ServerSideEvents, SocketData> {
+    this.#flags = { ...this.#flags, timeout };
+    return this as any;
+  }
+
+  #takeFlags(): Flags {
+    const flags = this.#flags;
+    this.#flags = NO_FLAGS;
+    return flags;
+  }
+
+  // ---- Sending to others
+
+  /** The sockets of a room, but not this one. */
+  to(room: string | string[]): Broadcast<EmitEvents, SocketData> {
+    return this.broadcast.to(room);
+  }
+
+  /** The same as `to`. */
+  in(room: string | string[]): Broadcast<EmitEvents, SocketData> {
+    return this.broadcast.to(room);
+  }
+
+  /** Everybody but this socket and those of a room. */
+  except(room: string | string[]): Broadcast<EmitEvents, SocketData> {
+    return this.broadcast.except(room);
+  }
+
+  /** Everybody of this node but this socket. */
+  get local(): Broadcast<EmitEvents, SocketData> {
+    return this.broadcast.local;
+  }
+
+  /** Everybody but this socket. */
+  get broadcast(): Broadcast<EmitEvents, SocketData> {
+    const flags = this.#takeFlags();
+    return new BroadcastOperator(this.adapter, new Set(), new Set([this.id]), { ...flags });
+  }
+
+  // ---- Rooms
+
+  /** The rooms that the socket is in, its own among them. */
+  get rooms(): Set<string> {
+    return this.adapter.socketRooms(this.id) ?? new Set();
+  }
+
+  /** Joins one room or several. */
+  join(rooms: string | string[]): Promise<void> | void {
+    return this.adapter.addAll(this.id, new Set(Array.isArray(rooms) ? rooms : [rooms]));
+  }
+
+  /** Leaves a room. */
+  leave(room: string): Promise<void> | void {
+    return this.adapter.del(this.id, room);
+  }
+
+  /** Leaves all rooms. */
+  leaveAll(): void {
+    this.adapter.delAll(this.id);
+  }
+
+  // ---- Connection
+
+  /** The namespace's adapter. */
+  get adapter(): Adapter {
+    return this.nsp.adapter;
+  }
+
+  /** What the client's first request told. */
+  get handshake(): Handshake {
+    this.#handshake ??= makeHandshake(this.#readRecord(), this.request, this.#auth);
+    return this.#handshake;
+  }
+
+  /** The request that opened the connection. */
+  get request(): EngineRequest {
+    return this.client.request;
+  }
+
+  /** The low-level connection. */
+  get conn(): Connection {
+    return this.client.conn;
+  }
+
+  /** What the sockets of one connection share. */
+  get client(): Client {
+    if (this.#client === undefined) {
+      this.#client = this.server._clientOf(this.#readRecord());
+      if (this.nsp._has(this as any)) this.#client._add(this as any);
+    }
+    return this.#client;
+  }
+
+  /** Whether the socket is not in its namespace. */
+  get disconnected(): boolean {
+    return !this.connected;
+  }
+
+  /** Puts the client out of the namespace or, with `true`, ends its whole connection. */
+  disconnect(close = false): this {
+    if (this.connected) this.server._disconnect(this._key, close);
+    return this;
+  }
+
+  #readRecord(): HandshakeRecord {
+    this._keepRecord();
+    return JSON.parse(this.#record as string);
+  }
+
+  /** Copies what the core knows, which it forgets when the socket has left. */
+  _keepRecord(): void {
+    this.#record ??= this.server._bridge?.native.handshake(this._key) ?? "{}";
+  }
+
+  _transport(): string {
+    return this.server._bridge?.native.transport(this._key) ?? "";
+  }
+
+  /** The socket is in its namespace. */
+  _onConnect(): void {
+    this.connected = true;
+  }
+
+  /** The socket leaves; `depart` takes it out of its rooms. */
+  _onClose(reason: DisconnectReason, depart: () => void): void {
+    try {
+      this.emitReserved("disconnecting", reason);
+    } finally {
+      this._keepRecord();
+      depart();
+      this.connected = false;
+      this.#hasLeft = true;
+      if (this.#client?._remove(this as any, reason)) this.server._forgetClient(this.#client);
+      this.emitReserved("disconnect", reason);
+    }
+  }
+
+  _onError(error: Error): void {
+    this.emitReserved("error", error);
+  }
+
+  // ---- Receiving
+
+  /** An event from the client; `ack` is the number of the answer that it wants. */
+  _onEvent(args: unknown[], ack: number): void {
+    if (!this.connected) return;
+    if (ack !== NO_ACK) args.push(this.#answer(ack));
+    if (this._anyListeners === undefined && this.#middlewares === undefined && this.#nDeferred === 0) {
+      this.#call(args);
+      return;
+    }
+    for (const listener of this._anyListeners?.slice() ?? []) listener.apply(this, args);
+    this.#nDeferred += 1;
+    this.#run(args as Event, (error) => process.nextTick(() => this.#settle(args, error)));
+  }
+
+  /** The listeners run a tick after onAny and middleware, as they do in socket.io. */
+  #settle(args: unknown[], error: Error | undefined): void {
+    this.#nDeferred -= 1;
+    if (error) this._onError(error);
+    else if (this.connected) this.#call(args);
+  }
+
+  #call(args: unknown[]): void {
+    const emit = EventEmitter.prototype.emit;
+    if (args.length === 2) emit.call(this, args[0] as string, args[1]);
+    else if (args.length === 3) emit.call(this, args[0] as string, args[1], args[2]);
+    else emit.apply(this, args as [string]);
+  }
+
+  #answer(ack: number): Listener {
+    let isSent = false;
+    return (...values: unknown[]) => {
+      if (isSent) return;
+      this.server._bridge?.answer(this._key, ack, values);
+      isSent = true;
+    };
+  }
+
+  /** Adds a middleware that sees each event before its listeners. */
+  use(fn: (event: Event, next: (err?: Error) => void) => void): this {
+    this.#middlewares ??= [];
+    this.#middlewares.push(fn);
+    return this;
+  }
+
+  #run(event: Event, done: (error?: Error) => void): void {
+    const middlewares = this.#middlewares?.slice() ?? [];
+    const step = (i: number): void => {
+      const middleware = middlewares[i];
+      if (middleware === undefined) done();
+      else middleware(event, (error) => (error ? done(error) : step(i + 1)));
+    };
+    step(0);
+  }
+
+  // ---- Catch-all listeners
+
+  /** Has a listener hear every incoming event. */
+  onAny(listener: Listener): this {
+    this._anyListeners = [...(this._anyListeners ?? []), listener];
+    return this;
+  }
+
+  /** The same, ahead of the others. */
+  prependAny(listener: Listener): this {
+    this._anyListeners = [listener, ...(this._anyListeners ?? [])];
+    return this;
+  }
+
+  /** Removes one such listener, or all. */
+  offAny(listener?: Listener): this {
+    this._anyListeners = without(this._anyListeners, listener);
+    return this;
+  }
+
+  /** The list of such listeners. */
+  listenersAny(): Listener[] {
+    return this._anyListeners ?? [];
+  }
+
+  /** Has a listener hear every outgoing event. */
+  onAnyOutgoing(listener: Listener): this {
+    this.#setOutgoing([...(this._anyOutgoingListeners ?? []), listener]);
+    return this;
+  }
+
+  /** The same, ahead of the others. */
+  prependAnyOutgoing(listener: Listener): this {
+    this.#setOutgoing([listener, ...(this._anyOutgoingListeners ?? [])]);
+    return this;
+  }
+
+  /** Removes one such listener, or all. */
+  offAnyOutgoing(listener?: Listener): this {
+    this.#setOutgoing(without(this._anyOutgoingListeners, listener));
+    return this;
+  }
+
+  /** The list of such listeners. */
+  listenersAnyOutgoing(): Listener[] {
+    return this._anyOutgoingListeners ?? [];
+  }
+
+  #setOutgoing(listeners: Listener[] | undefined): void {
+    this._anyOutgoingListeners = listeners;
+    // Broadcasts look for such listeners only where there are any.
+    if (listeners === undefined) this.nsp._eavesdropped.delete(this._key);
+    else if (this.nsp._has(this as any)) this.nsp._eavesdropped.add(this._key);
+  }
+
+  /** Tells the catch-all listeners of an event that goes out. */
+  _notifyOutgoing(data: unknown[]): void {
+    if (this._anyOutgoingListeners === undefined) return;
+    for (const listener of this._anyOutgoingListeners.slice()) listener.apply(this, data);
+  }
+}
+
+function bitsOf(flags: Flags): number {
+  return (flags.volatile ? Flag.Volatile : 0) | (flags.compress === false ? Flag.Uncompressed : 0);
+}
+
+function ignore(): void {}
+
+function without(listeners: Listener[] | undefined, listener: Listener | undefined): Listener[] | undefined {
+  if (listeners === undefined || listener === undefined) return undefined;
+  const at = listeners.indexOf(listener);
+  const rest = listeners.filter((_, i) => i !== at);
+  return rest.length > 0 ? rest : undefined;
+}

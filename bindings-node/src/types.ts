@@ -1,0 +1,180 @@
+// biome-ignore-all lint/suspicious/noExplicitAny: the maps of events are the application's, with any arguments.
+/** The types by which an application declares its events: the same names and meaning as in socket.io. */
+
+import { EventEmitter } from "node:events";
+
+/** Names of events and the functions that listen to them. */
+export interface EventsMap {
+  [event: string]: any;
+}
+
+/** Any event with any arguments: what is used when an application declares nothing. */
+export interface DefaultEventsMap {
+  [event: string]: (...args: any[]) => void;
+}
+
+/** The names of a map's events. */
+export type EventNames<Events extends EventsMap> = keyof Events & (string | symbol);
+
+/** The arguments of an event. */
+export type EventParams<Events extends EventsMap, Event extends EventNames<Events>> = Parameters<
+  Events[Event]
+>;
+
+/** The names of what the server itself tells of, and those of the application. */
+export type ReservedOrUserEventNames<
+  Reserved extends EventsMap,
+  User extends EventsMap,
+> = EventNames<Reserved> | EventNames<User>;
+
+/** The listener that belongs to such a name. */
+export type ReservedOrUserListener<
+  Reserved extends EventsMap,
+  User extends EventsMap,
+  Event extends ReservedOrUserEventNames<Reserved, User>,
+> = UntypedIfNever<
+  Event extends EventNames<Reserved> ? Reserved[Event] : Event extends EventNames<User> ? User[Event] : never
+>;
+
+/** Every event can be listened to, also one whose declaration the compiler cannot follow. */
+type UntypedIfNever<Listener> = [Listener] extends [never]
+  ? (...args: any[]) => void | Promise<void>
+  : Listener;
+
+/** The last type of a tuple. */
+export type Last<Tuple extends readonly unknown[]> = Tuple extends readonly [...unknown[], infer Tail]
+  ? Tail
+  : Tuple extends ReadonlyArray<infer Element>
+    ? Element
+    : never;
+
+/** A tuple without its last type. */
+export type AllButLast<Tuple extends any[]> = Tuple extends [...infer Head, any] ? Head : any[];
+
+type IsAny<T> = 0 extends 1 & T ? true : false;
+
+type FunctionParameters<T> = T extends (...args: infer Parameters) => any ? Parameters : never;
+
+type HasAck<Listener> =
+  IsAny<Listener> extends true
+    ? true
+    : FunctionParameters<Listener> extends never[]
+      ? false
+      : IsAny<Last<FunctionParameters<Listener>>> extends true
+        ? true
+        : Last<FunctionParameters<Listener>> extends (...args: any[]) => any
+          ? true
+          : false;
+
+/** The names of the events whose last argument is an acknowledgement. */
+export type EventNamesWithAck<Events extends EventsMap, Name extends EventNames<Events> = EventNames<Events>> = {
+  [K in Name]: HasAck<Events[K]> extends true ? K : never;
+}[Name];
+
+type LooseLast<Listener> = Last<FunctionParameters<Listener>>;
+
+/** What an acknowledgement brings: its first argument that is no error. */
+export type AckValue<Listener> = LooseLast<Listener> extends (...args: infer Parameters) => any
+  ? Parameters[0] extends Error
+    ? Parameters[1]
+    : Parameters[0]
+  : any;
+
+type WithError<Arguments extends any[]> = {
+  [K in keyof Arguments]: Arguments[K] extends (...args: infer Parameters) => infer Result
+    ? Parameters[0] extends Error
+      ? Arguments[K]
+      : (err: Error, ...args: Parameters) => Result
+    : Arguments[K];
+};
+
+type EachInArray<Tuple extends unknown[]> = { [K in keyof Tuple]: Tuple[K][] };
+
+type WithManyAnswers<Arguments extends any[]> = {
+  [K in keyof Arguments]: Arguments[K] extends (...args: infer Parameters) => infer Result
+    ? Parameters extends [Error, ...infer Rest]
+      ? (err: Error, ...args: FirstOf<EachInArray<Rest>>) => Result
+      : (...args: FirstOf<EachInArray<Parameters>>) => Result
+    : Arguments[K];
+};
+
+type FirstOf<Tuple extends any[]> = Tuple extends [infer Head, ...any[]] ? [Head] : [];
+
+/** Events whose acknowledgements get an error first, as after `timeout()`. */
+export type DecorateAcknowledgements<Events> = {
+  [K in keyof Events]: Events[K] extends (...args: infer Arguments) => infer Result
+    ? (...args: WithError<Arguments>) => Result
+    : Events[K];
+};
+
+/** Events whose acknowledgements get the list of all clients' answers. */
+export type DecorateAcknowledgementsWithMultipleResponses<Events> = {
+  [K in keyof Events]: Events[K] extends (...args: infer Arguments) => infer Result
+    ? (...args: WithManyAnswers<Arguments>) => Result
+    : Events[K];
+};
+
+/** Both of these. */
+export type DecorateAcknowledgementsWithTimeoutAndMultipleResponses<Events> = {
+  [K in keyof Events]: Events[K] extends (...args: infer Arguments) => infer Result
+    ? (...args: WithManyAnswers<WithError<Arguments>>) => Result
+    : Events[K];
+};
+
+/** Events without those that want an acknowledgement. */
+export type RemoveAcknowledgements<Events extends EventsMap> = {
+  [K in EventNames<Events> as HasAck<Events[K]> extends true
+    ? IsAny<Events[K]> extends true
+      ? K
+      : IsAny<LooseLast<Events[K]>> extends true
+        ? K
+        : never
+    : K]: Events[K];
+};
+
+/** An event emitter whose names and arguments the compiler checks. */
+export abstract class StrictEventEmitter<
+  ListenEvents extends EventsMap,
+  EmitEvents extends EventsMap,
+  ReservedEvents extends EventsMap = Record<never, never>,
+> extends EventEmitter {
+  override on<Event extends ReservedOrUserEventNames<ReservedEvents, ListenEvents>>(
+    event: Event,
+    listener: ReservedOrUserListener<ReservedEvents, ListenEvents, Event>,
+  ): this {
+    return super.on(event as string, listener);
+  }
+
+  override once<Event extends ReservedOrUserEventNames<ReservedEvents, ListenEvents>>(
+    event: Event,
+    listener: ReservedOrUserListener<ReservedEvents, ListenEvents, Event>,
+  ): this {
+    return super.once(event as string, listener);
+  }
+
+  override emit<Event extends EventNames<EmitEvents>>(
+    event: Event,
+    ...args: EventParams<EmitEvents, Event>
+  ): boolean {
+    return super.emit(event as string, ...args);
+  }
+
+  override listeners<Event extends ReservedOrUserEventNames<ReservedEvents, ListenEvents>>(
+    event: Event,
+  ): ReservedOrUserListener<ReservedEvents, ListenEvents, Event>[] {
+    return super.listeners(event as string) as ReservedOrUserListener<ReservedEvents, ListenEvents, Event>[];
+  }
+
+  /** Tells this process's listeners of something that the server does. */
+  protected emitReserved<Event extends EventNames<ReservedEvents>>(
+    event: Event,
+    ...args: EventParams<ReservedEvents, Event>
+  ): boolean {
+    return super.emit(event as string, ...args);
+  }
+
+  /** Calls this process's listeners with what came from elsewhere. */
+  protected emitUntyped(event: string, ...args: any[]): boolean {
+    return super.emit(event, ...args);
+  }
+}

@@ -1,0 +1,4 @@
+import ferrio from "./index.js";
+
+export const { Server, Namespace, Socket } = ferrio;
+export default ferrio;
