@@ -5,8 +5,8 @@ use bytes::Bytes;
 use ferrio_protocol::{
     json,
     socket::{
-        Assembler, Limits, Packet, PacketType, Revision, decode, encode_ack, encode_connect, encode_connect_error,
-        encode_disconnect, encode_event,
+        Assembler, Limits, Packet, PacketType, Revision, decode, encode_ack, encode_connect,
+        encode_connect_error, encode_disconnect, encode_event,
     },
 };
 use libfuzzer_sys::fuzz_target;
