@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 # Far beyond what any scenario needs on a busy machine: reaching it means that the expected thing does not happen.
-DEADLINE = 1.5
+DEADLINE = 15.0
 
 # How often a condition that announces nothing is looked at.
 PROBE_EVERY = 0.01
