@@ -5,17 +5,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::{
-    deadlines::DeadlineKey,
-    frame::{Encoded, Frame},
-    namespace::Namespace,
-    outbox::Class,
-    payload::Payload,
-    queue::HostEvent,
-    server::Shared,
-    socket::Socket,
-    writes::Writes,
+    deadlines::DeadlineKey, namespace::Namespace, payload::Payload, queue::HostEvent, server::Shared,
+    socket::Socket, writes::Writes,
 };
-use ferrio_protocol::{engine::Protocol, socket as codec};
 
 /// What came of an emit that wanted acks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,28 +57,9 @@ impl Socket {
     /// Gives the ack of this number: [`Reply::send`] for hosts that keep numbers instead of objects. The client
     /// ignores a second one.
     pub fn answer(&self, id: u64, payload: &Payload, writes: &mut Writes) {
-        self.push(&encode(self, id, payload), Class::Control, false, writes);
+        let packet = self.connection().encoder().ack(self.namespace().name(), id, payload);
+        self.push_control(&packet, writes);
     }
-}
-
-fn encode(socket: &Socket, id: u64, payload: &Payload) -> Encoded {
-    let protocol = socket.connection().protocol();
-    if socket.connection().server().is_msgpack() {
-        let kind = codec::PacketType::Ack;
-        return crate::emit::encode_msgpack(protocol, kind, socket.namespace().name(), Some(id), payload);
-    }
-    let n_attachments = payload.attachments().len();
-    let capacity = payload.text().len() + socket.namespace().name().len() + 24;
-    let head = Frame::text(capacity, |out| {
-        out.push('4');
-        codec::encode_ack(out, socket.namespace().name(), id, payload.text(), n_attachments);
-    });
-    Encoded { head, attachments: binary_frames(protocol, payload) }
-}
-
-/// The frames of a payload's attachments.
-pub(crate) fn binary_frames(protocol: Protocol, payload: &Payload) -> Vec<Frame> {
-    payload.attachments().iter().map(|attachment| Frame::binary(protocol, attachment)).collect()
 }
 
 /// Who waits for the ack of one socket.

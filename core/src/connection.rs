@@ -3,10 +3,12 @@
 //! A connection is shared by the transports that carry it, the sockets in it and the deadlines that watch over it.
 //! Its two halves have locks of their own: [`Inbound`] is what a received packet needs, [`Io`] what a sent one does.
 
+mod inbound;
+mod transports;
+
 use std::{
     fmt,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -17,26 +19,27 @@ use smallvec::SmallVec;
 use crate::{
     config::SlowReader,
     deadlines::{DeadlineKey, Due},
-    departure::Departure,
+    encode::Encoder,
     frame::{Encoded, Frame},
     handshake::Handshake,
     outbox::{Class, Outbox},
     polling::{PendingPoll, PollAnswer},
-    queue::HostEvent,
     reason::DisconnectReason,
     selection::Flags,
     server::Shared,
-    socket::Socket,
     wire::{Flushed, Wire, Writer},
     writes::Writes,
 };
 use ferrio_protocol::{
     engine::{Action, CloseReason, Protocol, Session, TransportKind},
-    socket::{self as codec, Assembler, Revision},
+    socket::Assembler,
 };
 
 /// How long a session that the server closed waits for its last poll, as in engine.io.
 const LINGER: Duration = Duration::from_secs(30);
+
+pub(crate) use inbound::{Entry, Inbound};
+pub(crate) use transports::WireEnd;
 
 /// One client's Engine.IO session.
 pub struct Connection {
@@ -55,7 +58,8 @@ struct Io {
     session: Session,
     outbox: Outbox,
     poll: Option<PendingPoll>,
-    wire: Option<Wire>,
+    /// The WebSocket, with what is sent before it is the session's transport.
+    wire: Option<(Wire, Outbox)>,
     /// The one entry among the server's deadlines.
     deadline: Option<DeadlineKey>,
     /// Until when a namespace has to be joined.
@@ -70,23 +74,6 @@ struct Io {
     is_posting: bool,
     /// The status with which a WebSocket is closed.
     close_code: Option<u16>,
-}
-
-/// The receiving half: namespaces joined, and a packet whose attachments are on their way.
-pub(crate) struct Inbound {
-    pub(crate) entries: SmallVec<[(Arc<str>, Entry); 1]>,
-    pub(crate) assembler: Assembler,
-    pub(crate) is_open: bool,
-}
-
-/// How far a client is with joining a namespace.
-pub(crate) enum Entry {
-    /// The host is asked whether the namespace shall exist.
-    Asking,
-    /// The host is asked whether the client may join.
-    Pending(Arc<Socket>),
-    /// The client has joined.
-    Joined(Arc<Socket>),
 }
 
 impl Connection {
@@ -156,11 +143,9 @@ impl Connection {
         &self.server
     }
 
-    pub(crate) fn revision(&self) -> Revision {
-        match self.protocol {
-            Protocol::V3 => Revision::V4,
-            Protocol::V4 => Revision::V5,
-        }
+    /// How packets are written for this client.
+    pub(crate) fn encoder(&self) -> Encoder {
+        Encoder { parser: self.server.config.parser, protocol: self.protocol }
     }
 
     /// Closes the whole connection.
@@ -219,10 +204,10 @@ impl Connection {
     }
 
     fn upgraded(self: &Arc<Self>, io: &mut Io) {
-        if let Some(wire) = &mut io.wire {
+        if let Some((_, of_probe)) = &mut io.wire {
             // What the probe still had to send goes first; then what waited while polling paused.
             let mut waiting = std::mem::take(&mut io.outbox);
-            io.outbox = std::mem::take(&mut wire.outbox);
+            io.outbox = std::mem::take(of_probe);
             io.outbox.append(&mut waiting);
         }
         if let Some(poll) = io.poll.take() {
@@ -390,9 +375,7 @@ impl Connection {
     }
 
     fn write(self: &Arc<Self>, io: &mut Io) {
-        if let Some(wire) = &mut io.wire {
-            let is_transport = io.session.transport() == TransportKind::WebSocket;
-            let outbox = if is_transport { &mut io.outbox } else { &mut wire.outbox };
+        if let Some((wire, outbox)) = io.wire_mut() {
             if wire.writer.try_flush(outbox) != Flushed::All {
                 wire.is_blocked = true;
                 self.waker.wake();
@@ -415,240 +398,6 @@ impl Connection {
         }
         PollAnswer::take(self.protocol, &mut io.outbox, poll.supports_binary, max_packets)
     }
-
-    // Long-polling.
-
-    /// Takes a poll: answers it at once when something waits, or keeps it. `Err` when it may not be.
-    pub(crate) fn poll(self: &Arc<Self>, poll: PendingPoll) -> Result<(), PollRefused> {
-        let mut io = self.io.lock();
-        if io.session.transport() != TransportKind::Polling {
-            return Err(PollRefused);
-        }
-        if io.linger_until.take().is_some() {
-            let answer = self.take_answer(&mut io, &poll, usize::MAX);
-            poll.answer(answer);
-            drop(io);
-            self.server.forget_connection(self);
-            return Ok(());
-        }
-        if !io.session.is_open() {
-            return Err(PollRefused);
-        }
-        if io.poll.is_some() {
-            self.server.counters.peer_errors.add(1);
-            io.session.transport_lost(TransportKind::Polling, true);
-            self.settle(io);
-            return Err(PollRefused);
-        }
-        io.poll = Some(poll);
-        self.write(&mut io);
-        Ok(())
-    }
-
-    /// Begins a POST. Returns `false` while another is under way.
-    pub(crate) fn begin_post(&self) -> bool {
-        !std::mem::replace(&mut self.io.lock().is_posting, true)
-    }
-
-    pub(crate) fn end_post(&self) {
-        self.io.lock().is_posting = false;
-    }
-
-    // WebSocket.
-
-    /// Attaches the WebSocket of a session that begins with it.
-    pub(crate) fn attach(&self, writer: Writer) -> u32 {
-        let mut io = self.io.lock();
-        io.attach(writer)
-    }
-
-    /// Writes what waits for a WebSocket, on behalf of the task that drives it.
-    ///
-    /// Pending while there is more to come; otherwise the WebSocket is over.
-    pub(crate) fn poll_wire(&self, wire_id: u32, context: &mut Context<'_>) -> Poll<WireEnd> {
-        let mut io = self.io.lock();
-        let io = &mut *io;
-        let is_transport = io.session.transport() == TransportKind::WebSocket;
-        let Some(wire) = io.wire.as_mut().filter(|wire| wire.id == wire_id) else {
-            return Poll::Ready(WireEnd::Gone);
-        };
-        if wire.is_blocked {
-            let outbox = if is_transport { &mut io.outbox } else { &mut wire.outbox };
-            match wire.writer.poll_flush(outbox, context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => wire.is_blocked = false,
-                Poll::Ready(Err(_)) => return Poll::Ready(WireEnd::Broken),
-            }
-        }
-        if wire.is_closing { Poll::Ready(WireEnd::Closed) } else { Poll::Pending }
-    }
-
-    /// Answers a WebSocket ping.
-    pub(crate) fn pong(self: &Arc<Self>, wire_id: u32, data: &[u8]) {
-        let mut io = self.io.lock();
-        let is_transport = io.session.transport() == TransportKind::WebSocket;
-        let Some(wire) = io.wire.as_mut().filter(|wire| wire.id == wire_id && !wire.is_closing) else {
-            return;
-        };
-        // A peer that pings and never reads must not fill the outbox: one answer at a time is enough.
-        if wire.is_blocked {
-            return;
-        }
-        let frame = Frame::pong(data);
-        if is_transport {
-            io.outbox.push_control(frame)
-        } else {
-            wire.outbox.push_control(frame)
-        }
-        self.write(&mut io);
-    }
-
-    /// Takes the WebSocket away when its task has ended, and returns its writer.
-    pub(crate) fn detach(self: &Arc<Self>, wire_id: u32, is_error: bool) -> Option<Writer> {
-        let mut io = self.io.lock();
-        if io.wire.as_ref().is_none_or(|wire| wire.id != wire_id) {
-            return None;
-        }
-        let wire = io.wire.take()?;
-        if !wire.is_closing {
-            io.session.transport_lost(TransportKind::WebSocket, is_error);
-        }
-        self.settle(io);
-        Some(wire.writer)
-    }
-
-    /// Takes the next frame for a host that carries the WebSocket itself.
-    pub(crate) fn take_frame(&self, wire_id: u32) -> Option<Frame> {
-        let mut io = self.io.lock();
-        let io = &mut *io;
-        let is_transport = io.session.transport() == TransportKind::WebSocket;
-        let wire = io.wire.as_mut().filter(|wire| wire.id == wire_id)?;
-        let outbox = if is_transport { &mut io.outbox } else { &mut wire.outbox };
-        let frame = outbox.pop();
-        wire.is_blocked = !outbox.is_empty();
-        frame.map(|(frame, _)| frame)
-    }
-
-    /// The status with which a WebSocket is closed, `None` while it is not.
-    pub(crate) fn wire_close_code(&self, wire_id: u32) -> Option<u16> {
-        let io = self.io.lock();
-        match &io.wire {
-            Some(wire) if wire.id == wire_id && !wire.is_closing => None,
-            _ => Some(io.close_code.unwrap_or(1000)),
-        }
-    }
-
-    // The sockets of the connection.
-
-    /// Marks a socket as joined. Returns whether its client is still there.
-    pub(crate) fn joined(self: &Arc<Self>, socket: &Arc<Socket>) -> bool {
-        let mut inbound = self.inbound.lock();
-        let Some(entry) = inbound.entry(socket.namespace().name()) else { return false };
-        match entry {
-            Entry::Pending(pending) if Arc::ptr_eq(pending, socket) => *entry = Entry::Joined(socket.clone()),
-            _ => return false,
-        }
-        drop(inbound);
-        self.server.counters.sockets.add(1);
-        self.expect_join(false);
-        true
-    }
-
-    /// Tells the client that it may not join a namespace, and forgets that it asked.
-    pub(crate) fn refuse(
-        self: &Arc<Self>,
-        name: &str,
-        message: &str,
-        data: Option<&str>,
-        writes: &mut Writes,
-    ) {
-        let message = serde_json::Value::from(message).to_string();
-        let text = match (self.protocol, data) {
-            (Protocol::V3, data) => data.unwrap_or(&message).to_owned(),
-            (Protocol::V4, None) => format!(r#"{{"message":{message}}}"#),
-            (Protocol::V4, Some(data)) => format!(r#"{{"message":{message},"data":{data}}}"#),
-        };
-        self.refuse_with(name, text, writes);
-    }
-
-    /// Tells the client that it may not join a namespace, in a text of its own.
-    pub(crate) fn refuse_with(self: &Arc<Self>, name: &str, text: String, writes: &mut Writes) {
-        let removed = self.inbound.lock().remove(name);
-        if let Some(Entry::Pending(socket)) = removed {
-            socket.left();
-        }
-        self.send_refusal(name, text, writes);
-    }
-
-    /// Queues a `CONNECT_ERROR` packet.
-    pub(crate) fn send_refusal(self: &Arc<Self>, name: &str, text: String, writes: &mut Writes) {
-        let packet = if self.server.is_msgpack() {
-            let payload = crate::payload::Payload::new(text, Vec::new());
-            crate::emit::encode_msgpack(self.protocol, codec::PacketType::ConnectError, name, None, &payload)
-        } else {
-            Frame::text(text.len() + name.len() + 8, |out| {
-                out.push('4');
-                codec::encode_connect_error(out, name, &text);
-            })
-            .into()
-        };
-        self.push(&packet, Class::Control, Flags::default(), writes);
-    }
-
-    /// Puts the client out of one namespace.
-    pub(crate) fn disconnect(
-        self: &Arc<Self>,
-        socket: &Arc<Socket>,
-        writes: &mut Writes,
-    ) -> Option<Departure> {
-        let mut inbound = self.inbound.lock();
-        let name = socket.namespace().name().clone();
-        match inbound.entry(&name) {
-            Some(Entry::Joined(joined)) if Arc::ptr_eq(joined, socket) => inbound.remove(&name),
-            _ => return None,
-        };
-        let was_joined = socket.left();
-        drop(inbound);
-        self.send_disconnect(&name, writes);
-        was_joined.then(|| socket.depart(DisconnectReason::ServerNamespaceDisconnect))
-    }
-
-    /// Puts the client out of every namespace, and closes the connection.
-    pub(crate) fn disconnect_all(self: &Arc<Self>, writes: &mut Writes) -> Vec<Departure> {
-        let sockets = self.inbound.lock().joined();
-        let departures = sockets.iter().filter_map(|socket| self.disconnect(socket, writes)).collect();
-        self.close(CloseReason::ForcedClose);
-        departures
-    }
-
-    fn send_disconnect(self: &Arc<Self>, name: &str, writes: &mut Writes) {
-        let packet = if self.server.is_msgpack() {
-            let payload = crate::payload::Payload::default();
-            crate::emit::encode_msgpack(self.protocol, codec::PacketType::Disconnect, name, None, &payload)
-        } else {
-            Frame::text(name.len() + 4, |out| {
-                out.push('4');
-                codec::encode_disconnect(out, name);
-            })
-            .into()
-        };
-        self.push(&packet, Class::Control, Flags::default(), writes);
-    }
-
-    /// Ends every socket of the connection, and tells the host.
-    pub(crate) fn end(self: &Arc<Self>, reason: DisconnectReason) {
-        let mut inbound = self.inbound.lock();
-        inbound.is_open = false;
-        inbound.assembler = Assembler::new();
-        for (_, entry) in std::mem::take(&mut inbound.entries) {
-            if let Entry::Pending(socket) | Entry::Joined(socket) = entry
-                && socket.left()
-            {
-                // Under the lock, so that no event of the socket can come after its disconnect.
-                self.server.queue.push(HostEvent::Disconnect(socket.depart(reason)));
-            }
-        }
-    }
 }
 
 impl Io {
@@ -664,70 +413,41 @@ impl Io {
         self.outbox.is_empty()
             && match self.session.transport() {
                 TransportKind::Polling => self.poll.is_some(),
-                TransportKind::WebSocket => self.wire.as_ref().is_some_and(|wire| !wire.is_blocked),
+                TransportKind::WebSocket => self.wire.as_ref().is_some_and(|(wire, _)| !wire.is_blocked),
             }
+    }
+
+    /// The WebSocket, and the outbox that it empties at the moment.
+    fn wire_mut(&mut self) -> Option<(&mut Wire, &mut Outbox)> {
+        let is_transport = self.session.transport() == TransportKind::WebSocket;
+        let (wire, of_probe) = self.wire.as_mut()?;
+        Some((wire, if is_transport { &mut self.outbox } else { of_probe }))
     }
 
     fn outbox_of(&mut self, transport: TransportKind) -> &mut Outbox {
         match &mut self.wire {
-            Some(wire) if transport != self.session.transport() => &mut wire.outbox,
+            Some((_, of_probe)) if transport != self.session.transport() => of_probe,
             _ => &mut self.outbox,
         }
     }
 
     fn attach(&mut self, writer: Writer) -> u32 {
-        let id = self.wire.as_ref().map_or(0, |former| former.id.wrapping_add(1));
-        self.wire = Some(Wire::new(id, writer));
+        let id = self.wire.as_ref().map_or(0, |(former, _)| former.id.wrapping_add(1));
+        let wire = Wire { id, writer, is_blocked: false, is_closing: false };
+        self.wire = Some((wire, Outbox::default()));
         id
     }
 
     /// Queues the WebSocket's close frame.
     fn close_wire(&mut self, code: Option<u16>) {
-        let is_transport = self.session.transport() == TransportKind::WebSocket;
-        let Some(wire) = &mut self.wire else { return };
+        let Some((wire, outbox)) = self.wire_mut() else { return };
         if std::mem::replace(&mut wire.is_closing, true) {
             return;
         }
-        let outbox = if is_transport { &mut self.outbox } else { &mut wire.outbox };
         outbox.push_control(Frame::close(code));
         // Whoever drives the WebSocket writes it, and then knows that this was the last.
         wire.is_blocked = true;
     }
-}
-
-impl Inbound {
-    /// The entry of a namespace.
-    pub(crate) fn entry(&mut self, name: &str) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|(known, _)| **known == *name).map(|(_, entry)| entry)
-    }
-
-    pub(crate) fn remove(&mut self, name: &str) -> Option<Entry> {
-        let idx = self.entries.iter().position(|(known, _)| **known == *name)?;
-        Some(self.entries.swap_remove(idx).1)
-    }
-
-    fn joined(&self) -> Vec<Arc<Socket>> {
-        let joined = |(_, entry): &(Arc<str>, Entry)| match entry {
-            Entry::Joined(socket) => Some(socket.clone()),
-            Entry::Asking | Entry::Pending(_) => None,
-        };
-        self.entries.iter().filter_map(joined).collect()
-    }
-}
-
-/// A poll that the session does not allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PollRefused;
-
-/// How a WebSocket ended, as its task sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WireEnd {
-    /// It is no longer the connection's.
-    Gone,
-    /// Everything was written, the close frame last.
-    Closed,
-    /// It cannot be written to any more.
-    Broken,
 }
 
 fn noop_packet() -> Frame {

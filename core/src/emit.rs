@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferrio_protocol::{engine::Protocol, socket as codec};
+use ferrio_protocol::engine::Protocol;
 
 use crate::{
     ack::{self, Collector, Waiter},
     adapter::RemoteAcks,
     deadlines::Due,
-    frame::{Encoded, Frame},
+    encode::Encoder,
+    frame::Encoded,
     namespace::Namespace,
     outbox::Class,
     payload::Payload,
@@ -167,39 +168,13 @@ impl Outgoing {
 }
 
 fn encode(namespace: &Namespace, protocol: Protocol, payload: &Payload, id: Option<u64>) -> Encoded {
-    if namespace.server.is_msgpack() {
-        return encode_msgpack(protocol, codec::PacketType::Event, namespace.name(), id, payload);
-    }
-    let capacity = payload.text().len() + namespace.name().len() + 24;
-    let head = Frame::text(capacity, |out| {
-        out.push('4');
-        codec::encode_event(out, namespace.name(), id, payload.text(), payload.attachments().len());
-    });
-    Encoded { head, attachments: ack::binary_frames(protocol, payload) }
-}
-
-/// Encodes a packet in the MessagePack form, where attachments are inline.
-pub(crate) fn encode_msgpack(
-    protocol: Protocol,
-    kind: codec::PacketType,
-    namespace: &str,
-    id: Option<u64>,
-    payload: &Payload,
-) -> Encoded {
-    let data = (!payload.is_empty()).then(|| payload.text());
-    let bytes =
-        codec::msgpack::encode(kind, namespace, id, data, payload.attachments()).unwrap_or_else(|error| {
-            // The host's own value, too deep or with a stray placeholder: it cannot be sent, and must not end anything.
-            tracing::error!(%namespace, %error, "packet cannot be written as MessagePack");
-            Vec::new()
-        });
-    Frame::binary(protocol, &bytes).into()
+    Encoder { parser: namespace.server.config.parser, protocol }.event(namespace.name(), id, payload)
 }
 
 /// Sends the events a returning client missed, before its CONNECT packet.
 pub(crate) fn replay(socket: &Arc<Socket>, missed: impl Iterator<Item = Payload>, writes: &mut Writes) {
     for payload in missed {
-        let packet = encode(socket.namespace(), socket.connection().protocol(), &payload, None);
+        let packet = socket.connection().encoder().event(socket.namespace().name(), None, &payload);
         socket.connection().push(&packet, Class::Event, Flags::default(), writes);
     }
 }

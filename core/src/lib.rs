@@ -30,7 +30,7 @@
 //! | module | job |
 //! |---|---|
 //! | `config`, `cors` | options, their defaults and bounds |
-//! | `payload`, `frame`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
+//! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
 //! | `handshake`, `reason`, `selection`, `metrics` | small vocabulary |
 //! | `queue`, `deadlines`, `writes`, `runtime` | to the host, at a time, onto the wire, by these threads |
 //! | `rooms`, `recovery`, `ack`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
@@ -51,6 +51,7 @@ mod cors;
 mod deadlines;
 mod departure;
 mod emit;
+mod encode;
 mod exchange;
 mod frame;
 mod handshake;

@@ -81,7 +81,7 @@ fn socket_text(connection: &Arc<Connection>, text: &str, now: Instant) -> Result
     if server.is_msgpack() {
         return Err(Violation::Malformed);
     }
-    let packet = codec::decode(connection.revision(), text, &server.packet_limits)
+    let packet = codec::decode(connection.encoder().revision(), text, &server.packet_limits)
         .map_err(|_| Violation::Malformed)?;
     if packet.kind.is_binary() && packet.attachments > 0 {
         let mut inbound = connection.inbound.lock();

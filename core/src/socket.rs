@@ -17,7 +17,7 @@ use crate::{
     connection::Connection,
     departure::Departure,
     emit::{self, AckRequest},
-    frame::{Encoded, Frame},
+    frame::Encoded,
     handshake::Handshake,
     namespace::Namespace,
     outbox::Class,
@@ -28,7 +28,7 @@ use crate::{
     selection::Flags,
     writes::Writes,
 };
-use ferrio_protocol::{engine::TransportKind, socket as codec};
+use ferrio_protocol::engine::TransportKind;
 
 /// Names a socket for the life of the process; never used twice. It fits a JavaScript number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -234,9 +234,9 @@ impl Socket {
     }
 
     /// Queues a packet that is not an event.
-    pub(crate) fn push(&self, packet: &Encoded, class: Class, volatile: bool, writes: &mut Writes) {
+    pub(crate) fn push_control(&self, packet: &Encoded, writes: &mut Writes) {
         if self.is_connected() {
-            self.connection.push(packet, class, Flags { volatile, ..Flags::default() }, writes);
+            self.connection.push(packet, Class::Control, Flags::default(), writes);
         }
     }
 
@@ -273,7 +273,6 @@ impl Socket {
     }
 
     fn connect_packet(&self) -> Encoded {
-        let revision = self.connection.revision();
         let mut data = format!(r#"{{"sid":"{}""#, self.id);
         if let Some(recovery) = &self.recovery {
             data.push_str(r#","pid":""#);
@@ -281,22 +280,7 @@ impl Socket {
             data.push('"');
         }
         data.push('}');
-        let name = self.namespace.name();
-        if self.connection.server().is_msgpack() {
-            let payload = Payload::new(data, Vec::new());
-            return emit::encode_msgpack(
-                self.connection.protocol(),
-                codec::PacketType::Connect,
-                name,
-                None,
-                &payload,
-            );
-        }
-        Frame::text(64, |out| {
-            out.push('4');
-            codec::encode_connect(out, revision, name, &data);
-        })
-        .into()
+        self.connection.encoder().connect(self.namespace.name(), data)
     }
 
     /// Marks the socket as gone. Returns whether it had been let in.

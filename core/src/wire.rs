@@ -19,18 +19,10 @@ pub(crate) struct Wire {
     /// Tells a task whether this is still the WebSocket it drives.
     pub(crate) id: u32,
     pub(crate) writer: Writer,
-    /// What is sent before the WebSocket is the session's transport.
-    pub(crate) outbox: Outbox,
     /// Whether the driving task has to write: nobody else does until it is done.
     pub(crate) is_blocked: bool,
     /// Whether a close frame is the last thing to write.
     pub(crate) is_closing: bool,
-}
-
-impl Wire {
-    pub(crate) fn new(id: u32, writer: Writer) -> Self {
-        Self { id, writer, outbox: Outbox::default(), is_blocked: false, is_closing: false }
-    }
 }
 
 /// Where a WebSocket's bytes go.

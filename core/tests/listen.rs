@@ -1,4 +1,5 @@
 //! The server's own port over real sockets: plain and TLS, polite peers and others.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{
     io::{self, ErrorKind},

@@ -1,0 +1,138 @@
+//! The transports of a connection: the poll that waits, and the WebSocket that a task drives.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use ferrio_protocol::engine::TransportKind;
+
+use crate::{
+    connection::{Connection, Io},
+    frame::Frame,
+    outbox::Outbox,
+    polling::PendingPoll,
+    wire::{Wire, Writer},
+};
+
+/// A poll that the session does not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PollRefused;
+
+/// How a WebSocket ended, as its task sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WireEnd {
+    /// It is no longer the connection's.
+    Gone,
+    /// Everything was written, the close frame last.
+    Closed,
+    /// It cannot be written to any more.
+    Broken,
+}
+
+impl Connection {
+    /// Takes a poll: answers it at once when something waits, or keeps it. `Err` when it may not be.
+    pub(crate) fn poll(self: &Arc<Self>, poll: PendingPoll) -> Result<(), PollRefused> {
+        let mut io = self.io.lock();
+        if io.session.transport() != TransportKind::Polling {
+            return Err(PollRefused);
+        }
+        if io.linger_until.take().is_some() {
+            let answer = self.take_answer(&mut io, &poll, usize::MAX);
+            poll.answer(answer);
+            drop(io);
+            self.server.forget_connection(self);
+            return Ok(());
+        }
+        if !io.session.is_open() {
+            return Err(PollRefused);
+        }
+        if io.poll.is_some() {
+            self.server.counters.peer_errors.add(1);
+            io.session.transport_lost(TransportKind::Polling, true);
+            self.settle(io);
+            return Err(PollRefused);
+        }
+        io.poll = Some(poll);
+        self.write(&mut io);
+        Ok(())
+    }
+
+    /// Begins a POST. Returns `false` while another is under way.
+    pub(crate) fn begin_post(&self) -> bool {
+        !std::mem::replace(&mut self.io.lock().is_posting, true)
+    }
+
+    pub(crate) fn end_post(&self) {
+        self.io.lock().is_posting = false;
+    }
+
+    /// Attaches the WebSocket of a session that begins with it.
+    pub(crate) fn attach(&self, writer: Writer) -> u32 {
+        let mut io = self.io.lock();
+        io.attach(writer)
+    }
+
+    /// Writes what waits for a WebSocket, on behalf of the task that drives it.
+    ///
+    /// Pending while there is more to come; otherwise the WebSocket is over.
+    pub(crate) fn poll_wire(&self, wire_id: u32, context: &mut Context<'_>) -> Poll<WireEnd> {
+        let mut io = self.io.lock();
+        let Some((wire, outbox)) = io.wire_of(wire_id) else { return Poll::Ready(WireEnd::Gone) };
+        if wire.is_blocked {
+            match ready!(wire.writer.poll_flush(outbox, context)) {
+                Ok(()) => wire.is_blocked = false,
+                Err(_) => return Poll::Ready(WireEnd::Broken),
+            }
+        }
+        if wire.is_closing { Poll::Ready(WireEnd::Closed) } else { Poll::Pending }
+    }
+
+    /// Answers a WebSocket ping.
+    pub(crate) fn pong(self: &Arc<Self>, wire_id: u32, data: &[u8]) {
+        let mut io = self.io.lock();
+        let Some((wire, outbox)) = io.wire_of(wire_id) else { return };
+        // A peer that pings and never reads must not fill the outbox: one answer at a time is enough.
+        if !wire.is_blocked && !wire.is_closing {
+            outbox.push_control(Frame::pong(data));
+            self.write(&mut io);
+        }
+    }
+
+    /// Takes the WebSocket away when its task has ended, and returns its writer.
+    pub(crate) fn detach(self: &Arc<Self>, wire_id: u32, is_error: bool) -> Option<Writer> {
+        let mut io = self.io.lock();
+        io.wire_of(wire_id)?;
+        let (wire, _) = io.wire.take()?;
+        if !wire.is_closing {
+            io.session.transport_lost(TransportKind::WebSocket, is_error);
+        }
+        self.settle(io);
+        Some(wire.writer)
+    }
+
+    /// Takes the next frame for a host that carries the WebSocket itself.
+    pub(crate) fn take_frame(&self, wire_id: u32) -> Option<Frame> {
+        let mut io = self.io.lock();
+        let (wire, outbox) = io.wire_of(wire_id)?;
+        let frame = outbox.pop();
+        wire.is_blocked = !outbox.is_empty();
+        frame.map(|(frame, _)| frame)
+    }
+
+    /// The status with which a WebSocket is closed, `None` while it is not.
+    pub(crate) fn wire_close_code(&self, wire_id: u32) -> Option<u16> {
+        let mut io = self.io.lock();
+        match io.wire_of(wire_id) {
+            Some((wire, _)) if !wire.is_closing => None,
+            _ => Some(io.close_code.unwrap_or(1000)),
+        }
+    }
+}
+
+impl Io {
+    /// The WebSocket of this id, if it is still the connection's.
+    fn wire_of(&mut self, wire_id: u32) -> Option<(&mut Wire, &mut Outbox)> {
+        self.wire_mut().filter(|(wire, _)| wire.id == wire_id)
+    }
+}
