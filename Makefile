@@ -32,7 +32,7 @@ chat: build-node examples/chat-express/node_modules/.installed ## Starts the cha
 
 .PHONY: chat-python
 chat-python: build-python node_modules/.installed ## Starts the chat on Python, FastAPI and uvicorn (PORT=3000)
-	@.venv/bin/uvicorn app:app --app-dir examples/chat-fastapi --host $(HOST) --port $(PORT) --no-access-log
+	@.venv/bin/python -m ferrio app:app --app-dir examples/chat-fastapi --host $(HOST) --port $(PORT) --no-access-log
 
 # ---- Building
 

@@ -1,6 +1,6 @@
-"""The chat on FastAPI: `uvicorn app:app`, then open the address it prints.
+"""The chat on FastAPI: `python -m ferrio app:app`, then open the address it prints.
 
-CHAT_MODULE=socketio runs this same file on python-socketio.
+CHAT_MODULE=socketio runs this same file on python-socketio, with `uvicorn app:app`.
 """
 
 import importlib

@@ -10,17 +10,33 @@ const root = path.resolve(__dirname, "../..");
 /** The official servers run the same scenarios when CHAT_OFFICIAL=1: what fails there is the test's fault. */
 const official = process.env.CHAT_OFFICIAL === "1";
 
+const express = (port) => ({
+  command: process.execPath,
+  args: ["examples/chat-express/server.mjs"],
+  env: { PORT: String(port), HOST: "127.0.0.1", ...(official && { CHAT_MODULE: "socket.io" }) },
+});
+
+const fastapi = (module) => (port) => ({
+  command: path.join(root, ".venv/bin/python"),
+  args: [
+    "-m",
+    module,
+    "app:app",
+    "--app-dir",
+    "examples/chat-fastapi",
+    "--host",
+    "127.0.0.1",
+    "--port",
+    `${port}`,
+  ],
+  env: official ? { CHAT_MODULE: "socketio" } : {},
+});
+
+// On plain uvicorn every message passes through ASGI; `python -m ferrio` is uvicorn with the connections handed over.
 const servers = {
-  "the chat on Express": (port) => ({
-    command: process.execPath,
-    args: ["examples/chat-express/server.mjs"],
-    env: { PORT: String(port), HOST: "127.0.0.1", ...(official && { CHAT_MODULE: "socket.io" }) },
-  }),
-  "the chat on FastAPI": (port) => ({
-    command: path.join(root, ".venv/bin/uvicorn"),
-    args: ["app:app", "--app-dir", "examples/chat-fastapi", "--host", "127.0.0.1", "--port", String(port)],
-    env: official ? { CHAT_MODULE: "socketio" } : {},
-  }),
+  "the chat on Express": express,
+  "the chat on FastAPI": fastapi(official ? "uvicorn" : "ferrio"),
+  ...(!official && { "the chat on FastAPI and plain uvicorn": fastapi("uvicorn") }),
 };
 
 class ChatServer {

@@ -54,7 +54,7 @@ def environment(wheel: Path, run: Run, tmp_path_factory: pytest.TempPathFactory)
     python = folder / "venv/bin/python"
     run(python, "-m", "pip", "install", "--quiet", "--no-index", wheel, cwd=folder)
     run(python, "-c", "import ferrio", cwd=folder)
-    others = ["fastapi", "python-socketio[asyncio_client]", "uvicorn[standard]"]
+    others = ["fastapi", "aiohttp", "python-socketio", "uvicorn[standard]"]
     run(python, "-m", "pip", "install", "--quiet", *others, cwd=folder)
     return folder
 
