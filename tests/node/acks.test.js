@@ -169,7 +169,7 @@ describe("acks", () => {
     const callback = jest.fn();
     socket.emit("ask", callback);
     const id = Number(/^42(\d+)\["ask"\]$/.exec(await peer.next())[1]);
-    for (const forged of [id + 1, 999999, 18446744073709551616n]) peer.send(`43${forged}["forged"]`);
+    for (const forged of [id + 1, 999999, Number.MAX_SAFE_INTEGER]) peer.send(`43${forged}["forged"]`);
     peer.send('43["no id"]');
     peer.send('421["barrier"]');
     expect(await peer.next()).toBe("431[]");

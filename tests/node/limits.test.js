@@ -265,7 +265,7 @@ describe("limits", () => {
       await connection.ended();
     }
     const framing = await openTcpWebSocket(server);
-    framing.write(Buffer.from([0xff, 0xff, 0xff, 0xff]));
+    framing.write(Buffer.alloc(64, 0xff));
     await framing.ended();
     const unmasked = await openTcpWebSocket(server);
     unmasked.write(Buffer.from([0x81, 0x02, 0x34, 0x31]));

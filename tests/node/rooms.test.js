@@ -175,17 +175,17 @@ describe("rooms", () => {
 
   test("a room without members is gone", async () => {
     const { io, pairs } = await startWith(2);
-    const { rooms, sids } = io.of("/").adapter;
+    const { adapter } = io.of("/");
     pairs[0].socket.join("room");
-    expect(rooms.get("room")).toEqual(new Set([pairs[0].socket.id]));
-    expect(sids.get(pairs[0].socket.id)).toEqual(new Set([pairs[0].socket.id, "room"]));
+    expect(adapter.rooms.get("room")).toEqual(new Set([pairs[0].socket.id]));
+    expect(adapter.sids.get(pairs[0].socket.id)).toEqual(new Set([pairs[0].socket.id, "room"]));
     pairs[1].socket.join("room");
     pairs[0].socket.leave("room");
-    expect(rooms.has("room")).toBe(true);
+    expect(adapter.rooms.has("room")).toBe(true);
     pairs[1].client.disconnect();
-    await eventually(() => !rooms.has("room"));
-    expect([...rooms.keys()]).toEqual([pairs[0].socket.id]);
-    expect([...sids.keys()]).toEqual([pairs[0].socket.id]);
+    await eventually(() => !adapter.rooms.has("room"));
+    expect([...adapter.rooms.keys()]).toEqual([pairs[0].socket.id]);
+    expect([...adapter.sids.keys()]).toEqual([pairs[0].socket.id]);
   });
 
   test("room events tell create, join, leave and delete", async () => {

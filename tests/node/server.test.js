@@ -239,8 +239,8 @@ describe("server", () => {
         else client.io.engine.close();
       }
     }
-    const { rooms, sids } = server.io.of("/").adapter;
     await eventually(async () => (await server.io.fetchSockets()).length === 0);
+    const { rooms, sids } = server.io.of("/").adapter;
     expect([rooms.size, sids.size]).toEqual([0, 0]);
   });
 

@@ -230,8 +230,12 @@ describe("transports", () => {
 
   test('a handshake by POST is code 2 "Bad handshake method"', async () => {
     const server = await startServer();
-    for (const method of ["POST", "PUT", "DELETE"]) {
-      const answer = await refusal(server, "/socket.io/?EIO=4&transport=polling", { method, body: "40" });
+    for (const [method, body] of [
+      ["POST", "40"],
+      ["PUT", "40"],
+      ["DELETE", undefined],
+    ]) {
+      const answer = await refusal(server, "/socket.io/?EIO=4&transport=polling", { method, body });
       expect(answer).toEqual([400, { code: 2, message: "Bad handshake method" }]);
     }
   });
@@ -331,6 +335,9 @@ describe("transports", () => {
       const session = await openPolling(server);
       // The official server closes the session and answers 200 all the same.
       expect([200, 400]).toContain((await session.post(payload)).status);
+      // A server may tell the client of the end, at the poll that comes next.
+      const told = await session.poll();
+      if (told.status === 200) expect(told.text.split(SEPARATOR).at(-1)).toBe("1");
       expect(await refusal(server, session.path)).toEqual([400, { code: 1, message: "Session ID unknown" }]);
     }
     await server.connect();
@@ -392,8 +399,10 @@ describe("compression of polling answers", () => {
     const small = await pollFor(server, "small", "gzip");
     expect(small.headers["content-encoding"]).toBeUndefined();
     expect(small.text).toBe('42["text","small"]');
-    const eager = await startServer({ httpCompression: { threshold: 10 } });
-    expect((await pollFor(eager, "small", "gzip")).headers["content-encoding"]).toBe("gzip");
+    const below = "x".repeat(500);
+    expect((await pollFor(server, below, "gzip")).headers["content-encoding"]).toBeUndefined();
+    const eager = await startServer({ httpCompression: { threshold: 100 } });
+    expect((await pollFor(eager, below, "gzip")).headers["content-encoding"]).toBe("gzip");
   });
 
   test("a polling answer is not compressed when compression is off", async () => {
