@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{recovery::Restored, socket::Socket, writes::Writes};
+use crate::{recovery::Restored, runtime::runtime, socket::Socket, writes::Writes};
 
 /// Takes the decision about one client, at once or later, from any thread.
 ///
@@ -35,24 +35,41 @@ impl Admission {
     /// When the client has gone. It then never was in the namespace, and no disconnect follows.
     pub fn accept(mut self, writes: &mut Writes) -> Result<(), Gone> {
         let Some((socket, restored)) = self.state.take() else { return Err(Gone) };
-        if socket.admit(restored, writes) { Ok(()) } else { Err(Gone) }
+        let former = restored.as_ref().map(|restored| restored.session.key);
+        if socket.admit(restored, writes) {
+            return Ok(());
+        }
+        socket.namespace().forget_sessions(former);
+        Err(Gone)
     }
 
     /// Keeps the client out, with a message and, if given, more data as JSON text.
     pub fn refuse(mut self, message: &str, data: Option<&str>, writes: &mut Writes) {
-        self.decline(message, data, writes);
-    }
-
-    fn decline(&mut self, message: &str, data: Option<&str>, writes: &mut Writes) {
-        if let Some((socket, _)) = self.state.take() {
-            socket.connection().refuse(socket.namespace().name(), message, data, writes);
+        if let Some((socket, restored)) = self.state.take() {
+            decline(&socket, restored, message, data, writes);
         }
     }
 }
 
+fn decline(
+    socket: &Socket,
+    restored: Option<Restored>,
+    message: &str,
+    data: Option<&str>,
+    writes: &mut Writes,
+) {
+    socket.connection().refuse(socket.namespace().name(), message, data, writes);
+    socket.namespace().forget_sessions(restored.map(|restored| restored.session.key));
+}
+
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.decline("Connection refused by server", None, &mut Writes::new());
+        if let Some((socket, restored)) = self.state.take() {
+            // Perhaps dropped by a closed queue, under the connection's lock; so not done here. It ends at once.
+            runtime().spawn(async move {
+                decline(&socket, restored, "Connection refused by server", None, &mut Writes::new());
+            });
+        }
     }
 }
 

@@ -35,6 +35,9 @@ use ferrio_protocol::{
     socket::Assembler,
 };
 
+/// How long a WebSocket that the server closed may take to write what it still has, its close frame last.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
 /// How long a session that the server closed waits for its last poll, as in engine.io.
 const LINGER: Duration = Duration::from_secs(30);
 
@@ -68,6 +71,8 @@ struct Io {
     attachments_by: Option<Instant>,
     /// Until when a closed polling session waits for its last poll.
     linger_until: Option<Instant>,
+    /// Until when a closed WebSocket may take to write what it still has.
+    drop_wire_at: Option<Instant>,
     /// Whether the connection is in some [`Writes`] already.
     flush_is_due: bool,
     /// Whether a POST is being read.
@@ -100,6 +105,7 @@ impl Connection {
                 join_by,
                 attachments_by: None,
                 linger_until: None,
+                drop_wire_at: None,
                 flush_is_due: false,
                 is_posting: false,
                 close_code: None,
@@ -282,6 +288,12 @@ impl Connection {
             self.server.forget_connection(self);
             return;
         }
+        if is_due(io.drop_wire_at) {
+            // Its peer does not read: dropped, it is reset.
+            io.drop_wire_at = None;
+            io.wire = None;
+            self.waker.wake();
+        }
         if is_due(io.join_by) || is_due(io.attachments_by) {
             io.session.close(CloseReason::ForcedClose);
         }
@@ -402,7 +414,7 @@ impl Connection {
 
 impl Io {
     fn next_deadline(&self) -> Option<Instant> {
-        [self.session.poll_timeout(), self.join_by, self.attachments_by, self.linger_until]
+        [self.session.poll_timeout(), self.join_by, self.attachments_by, self.linger_until, self.drop_wire_at]
             .into_iter()
             .flatten()
             .min()
@@ -435,6 +447,12 @@ impl Io {
         let id = self.wire.as_ref().map_or(0, |(former, _)| former.id.wrapping_add(1));
         let wire = Wire { id, writer, is_blocked: false, is_closing: false };
         self.wire = Some((wire, Outbox::default()));
+        self.drop_wire_at = None;
+        let is_wanted = self.session.transport() == TransportKind::WebSocket || self.session.is_upgrading();
+        if !self.session.is_open() || !is_wanted {
+            // The session ended, or gave up waiting, while the handshake was under way.
+            self.close_wire(None);
+        }
         id
     }
 
@@ -447,6 +465,7 @@ impl Io {
         outbox.push_control(Frame::close(code));
         // Whoever drives the WebSocket writes it, and then knows that this was the last.
         wire.is_blocked = true;
+        self.drop_wire_at = Some(Instant::now() + CLOSE_LIMIT);
     }
 }
 

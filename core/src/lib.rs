@@ -102,5 +102,5 @@ pub use runtime::runtime;
 pub use selection::{Flags, Selection};
 pub use server::Server;
 pub use socket::{Socket, SocketKey};
-pub use tls::Tls;
+pub use tls::{Tls, TlsError};
 pub use writes::Writes;

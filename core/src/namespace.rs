@@ -255,7 +255,8 @@ impl Namespace {
         self.forget_sessions(expired.unwrap_or_default());
     }
 
-    fn forget_sessions(&self, keys: impl IntoIterator<Item = SocketKey>) {
+    /// Tells the host that sessions will not come back.
+    pub(crate) fn forget_sessions(&self, keys: impl IntoIterator<Item = SocketKey>) {
         for key in keys {
             self.server.queue.push(HostEvent::Forget { key });
         }

@@ -294,7 +294,9 @@ impl fmt::Debug for Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.0.close();
-        // Nobody will take them any more, and they hold sockets, which hold the server.
-        drop(mem::take(&mut self.0.state.lock().items));
+        // Nobody will take them any more, and they hold sockets, which hold the server. Dropped after the lock, because
+        // their drop may push.
+        let items = mem::take(&mut self.0.state.lock().items);
+        drop(items);
     }
 }

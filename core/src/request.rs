@@ -96,7 +96,10 @@ impl Server {
             shared.counters.requests_refused.add(1);
             error_response(&RequestError::ORIGIN_NOT_ALLOWED)
         };
-        response.headers_mut().extend(headers);
+        for (name, value) in &headers {
+            // `Vary` may have values of both.
+            response.headers_mut().append(name, value.clone());
+        }
         response
     }
 }
@@ -188,7 +191,7 @@ fn verify(shared: &Shared, head: &RequestHead, via: TransportKind) -> Result<Ver
 
 /// What has to be true for any new session.
 async fn admit(shared: &Arc<Shared>, head: &RequestHead) -> Result<(), RequestError> {
-    if shared.is_closing() {
+    if shared.is_draining() {
         return Err(RequestError::unavailable("Server is shutting down"));
     }
     if shared.n_connections() >= shared.config.limits.max_connections {

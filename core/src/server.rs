@@ -57,7 +57,9 @@ pub(crate) struct Shared {
     namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
     matchers: RwLock<Vec<Matcher>>,
     sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
-    is_closing: Arc<AtomicBool>,
+    /// Whether no new session is let in.
+    is_draining: AtomicBool,
+    is_closed: Arc<AtomicBool>,
     /// Rung when the server closes, for the tasks that accept connections.
     closing: Notify,
     /// Rung when a connection has ended.
@@ -115,7 +117,8 @@ impl Server {
             namespaces: RwLock::default(),
             matchers: RwLock::default(),
             sockets: RwLock::default(),
-            is_closing: Arc::default(),
+            is_draining: AtomicBool::new(false),
+            is_closed: Arc::default(),
             closing: Notify::new(),
             emptied: Notify::new(),
             started: Once::new(),
@@ -182,12 +185,15 @@ impl Server {
     /// Closes every connection with the reason `server shutting down`, and the listeners. Events that were queued for
     /// the host until then can still be drained; then [`Events::next`] returns `None`.
     pub fn close(&self) {
-        self.0.is_closing.store(true, Ordering::Release);
+        self.0.is_draining.store(true, Ordering::Release);
+        self.0.is_closed.store(true, Ordering::Release);
         self.0.closing.notify_waiters();
         for connection in self.0.all_connections() {
             connection.close(CloseReason::ServerShutdown);
         }
-        for namespace in std::mem::take(&mut *self.0.namespaces.write()).into_values() {
+        // The namespaces hold the server; without them it goes with its last handle.
+        let namespaces = std::mem::take(&mut *self.0.namespaces.write());
+        for namespace in namespaces.into_values() {
             namespace.adapter.close();
         }
         self.0.matchers.write().clear();
@@ -195,11 +201,10 @@ impl Server {
         self.0.deadlines.stop();
     }
 
-    /// Closes in good order: accepts nobody any more, sends `notice` to every socket, waits until all have left or
+    /// Closes in good order: lets no new session in (a handshake is answered with 503), sends `notice` to every socket, waits until all have left or
     /// `deadline` has passed, then closes as [`close`](Self::close) does. Returns how many were still there.
     pub async fn drain(&self, notice: Option<&Payload>, deadline: Duration) -> usize {
-        self.0.is_closing.store(true, Ordering::Release);
-        self.0.closing.notify_waiters();
+        self.0.is_draining.store(true, Ordering::Release);
         if let Some(notice) = notice {
             let mut writes = Writes::new();
             for namespace in self.namespaces() {
@@ -226,10 +231,10 @@ impl Server {
         n_left
     }
 
-    /// Waits until the server closes or begins to drain.
+    /// Waits until the server closes.
     pub(crate) async fn closing(&self) {
         let closing = self.0.closing.notified();
-        if !self.0.is_closing() {
+        if !self.0.is_closed.load(Ordering::Acquire) {
             closing.await;
         }
     }
@@ -244,8 +249,9 @@ impl Shared {
         self.config.parser == Parser::Msgpack
     }
 
-    pub(crate) fn is_closing(&self) -> bool {
-        self.is_closing.load(Ordering::Acquire)
+    /// Whether no new session is let in.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
     }
 
     pub(crate) fn session_config(&self) -> SessionConfig {
@@ -311,9 +317,9 @@ impl Shared {
     fn start(&self) {
         self.started.call_once(|| {
             let deadlines = self.deadlines.clone();
-            let is_closing = self.is_closing.clone();
+            let is_closed = self.is_closed.clone();
             // Ends after the server has closed.
-            runtime().spawn(async move { deadlines.run(|| is_closing.load(Ordering::Acquire)).await });
+            runtime().spawn(async move { deadlines.run(|| is_closed.load(Ordering::Acquire)).await });
         });
     }
 

@@ -261,6 +261,7 @@ impl Socket {
         let mut stage = self.stage.lock();
         let Stage::Pending(waiting) = std::mem::replace(&mut *stage, Stage::Connected) else {
             *stage = Stage::Left;
+            namespace.server.counters.sockets.sub(1);
             return false;
         };
         for (packet, flags) in &waiting.events {
