@@ -2,7 +2,9 @@
 
 import { EventEmitter } from "node:events";
 import type { Selection } from "./bridge";
+import { LiveMap } from "./live-map";
 import type { Namespace } from "./namespace";
+import { roomFromCore, roomToCore } from "./room";
 import type { Socket } from "./socket";
 
 /** The name of a room. */
@@ -19,20 +21,23 @@ type RoomListener = (room: Room, socket: SocketId) => void;
  * somebody listens.
  */
 export class Adapter extends EventEmitter {
+
+  /** Every room with the ids of its members. */
+  readonly rooms: ReadonlyMap<Room, Set<SocketId>>;
+  /** Every socket's id with its rooms. */
+  readonly sids: ReadonlyMap<SocketId, Set<Room>>;
+
+
   constructor(readonly nsp: Namespace) {
     super();
-  }
-
-  /** Every room with the ids of its members, at this moment. */
-  get rooms(): Map<Room, Set<SocketId>> {
-    const core = this.nsp._core;
-    const rooms: [Room, SocketId[]][] = core === undefined ? [] : JSON.parse(core.rooms(this.nsp._number));
-    return new Map(rooms.map(([room, members]) => [room, new Set(members)]));
-  }
-
-  /** Every socket's id with its rooms, at this moment. */
-  get sids(): Map<SocketId, Set<Room>> {
-    return new Map([...this.nsp.sockets.keys()].map((id) => [id, this.socketRooms(id) ?? new Set()]));
+    this.rooms = new LiveMap(
+      () => this.#everyRoom(),
+      (room) => this.#members(room),
+    );
+    this.sids = new LiveMap(
+      () => [...nsp.sockets.keys()].map((id) => [id, this.socketRooms(id) ?? new Set()]),
+      (id) => this.socketRooms(id),
+    );
   }
 
   /** How many servers there are. */
@@ -44,16 +49,16 @@ export class Adapter extends EventEmitter {
   addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void {
     const socket = this.nsp._find(id);
     if (socket === undefined) return;
-    if (this.#hasListeners()) this.#joinAloud(socket, [...rooms].map(String));
-    else this.nsp.server._bridge?.join(socket._key, [...rooms].map(String));
+    if (this.#hasListeners()) this.#joinAloud(socket, rooms);
+    else this.nsp.server._bridge?.join(socket._key, rooms);
   }
 
   /** Takes a socket out of a room. */
   del(id: SocketId, room: Room): Promise<void> | void {
     const socket = this.nsp._find(id);
     if (socket === undefined) return;
-    if (this.#hasListeners()) this.#leaveAloud(socket, [String(room)]);
-    else this.nsp.server._bridge?.leave(socket._key, [String(room)]);
+    if (this.#hasListeners()) this.#leaveAloud(socket, [room]);
+    else this.nsp.server._bridge?.leave(socket._key, [room]);
   }
 
   /** Takes a socket out of all rooms. */
@@ -75,7 +80,7 @@ export class Adapter extends EventEmitter {
   socketRooms(id: SocketId): Set<Room> | undefined {
     const socket = this.nsp._find(id);
     const core = this.nsp._core;
-    return socket && core && new Set(core.socketRooms(socket._key));
+    return socket && core && new Set(core.socketRooms(socket._key).map(roomFromCore));
   }
 
   /** The sockets of a selection. */
@@ -87,20 +92,20 @@ export class Adapter extends EventEmitter {
   addSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
-      this.nsp.server._bridge?.joinMany(this.nsp._number, selection, rooms.map(String));
+      this.nsp.server._bridge?.joinMany(this.nsp._number, selection, rooms);
       return;
     }
-    for (const socket of this.nsp._select(selection)) this.#joinAloud(socket, rooms.map(String));
+    for (const socket of this.nsp._select(selection)) this.#joinAloud(socket, rooms);
   }
 
   /** Takes every socket of a selection out of rooms. */
   delSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
-      this.nsp.server._bridge?.leaveMany(this.nsp._number, selection, rooms.map(String));
+      this.nsp.server._bridge?.leaveMany(this.nsp._number, selection, rooms);
       return;
     }
-    for (const socket of this.nsp._select(selection)) this.#leaveAloud(socket, rooms.map(String));
+    for (const socket of this.nsp._select(selection)) this.#leaveAloud(socket, rooms);
   }
 
   /** Nothing to do: the core's memory goes with the server. */
@@ -122,7 +127,7 @@ export class Adapter extends EventEmitter {
     for (const room of rooms ?? []) this.#left(room, socket);
   }
 
-  #joinAloud(socket: Socket, rooms: Room[]): void {
+  #joinAloud(socket: Socket, rooms: Iterable<Room>): void {
     const before = this.socketRooms(socket.id) ?? new Set();
     for (const room of rooms) {
       if (before.has(room)) continue;
@@ -134,7 +139,7 @@ export class Adapter extends EventEmitter {
     }
   }
 
-  #leaveAloud(socket: Socket, rooms: Room[]): void {
+  #leaveAloud(socket: Socket, rooms: Iterable<Room>): void {
     const before = this.socketRooms(socket.id) ?? new Set();
     for (const room of rooms) {
       if (!before.has(room)) continue;
@@ -148,8 +153,19 @@ export class Adapter extends EventEmitter {
     if (this.#size(room) === 0) this.emit("delete-room", room);
   }
 
+  #everyRoom(): [Room, Set<SocketId>][] {
+    const core = this.nsp._core;
+    const rooms: [Room, SocketId[]][] = core === undefined ? [] : JSON.parse(core.rooms(this.nsp._number));
+    return rooms.map(([room, members]) => [roomFromCore(room), new Set(members)]);
+  }
+
+  #members(room: Room): Set<SocketId> | undefined {
+    const members = this.nsp._core?.members(this.nsp._number, roomToCore(room)) ?? [];
+    return members.length > 0 ? new Set(members) : undefined;
+  }
+
   #size(room: Room): number {
-    return this.nsp._core?.roomSize(this.nsp._number, room) ?? 0;
+    return this.#members(room)?.size ?? 0;
   }
 
   #hasListeners(): boolean {

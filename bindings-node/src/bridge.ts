@@ -3,6 +3,7 @@
 import type { AckListener } from "./ack";
 import type { RequestHead } from "./handshake";
 import { type AckStatus, Command, Flag, Kind, type NativeServer, native } from "./native";
+import { roomsToCore } from "./room";
 import type { Socket } from "./socket";
 import { encodeBinary, hasBinary, restoreBinary } from "./value";
 
@@ -269,33 +270,31 @@ export class Bridge {
   }
 
   /** Puts a socket into rooms. */
-  join(socket: number, rooms: string[]): void {
-    this.#text(JSON.stringify(rooms));
-    this.#begin();
-    this.#put(Command.Join, socket, 0, 0);
+  join(socket: number, rooms: Iterable<unknown>): void {
+    this.#move(Command.Join, socket, rooms);
   }
 
   /** Takes a socket out of rooms. */
-  leave(socket: number, rooms: string[]): void {
-    this.#text(JSON.stringify(rooms));
-    this.#begin();
-    this.#put(Command.Leave, socket, 0, 0);
+  leave(socket: number, rooms: Iterable<unknown>): void {
+    this.#move(Command.Leave, socket, rooms);
   }
 
   /** Puts every socket of a selection into rooms. */
-  joinMany(namespace: number, to: Selection, rooms: string[]): void {
-    this.#selection(to);
-    this.#text(JSON.stringify(rooms));
-    this.#begin();
-    this.#put(Command.JoinMany, namespace, selectionFlags(to), 0);
+  joinMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
+    this.#move(Command.JoinMany, namespace, rooms, to);
   }
 
   /** Takes every socket of a selection out of rooms. */
-  leaveMany(namespace: number, to: Selection, rooms: string[]): void {
+  leaveMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
+    this.#move(Command.LeaveMany, namespace, rooms, to);
+  }
+
+  /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */
+  #move(command: Command, subject: number, rooms: Iterable<unknown>, to: Selection = EVERYBODY): void {
     this.#selection(to);
-    this.#text(JSON.stringify(rooms));
-    this.#begin();
-    this.#put(Command.LeaveMany, namespace, selectionFlags(to), 0);
+    this.#text(JSON.stringify(roomsToCore(rooms)));
+    this.#put(command, subject, selectionFlags(to), 0);
+    this.flush();
   }
 
   /** Takes a socket that has left out of its rooms. */
@@ -348,8 +347,8 @@ export class Bridge {
   }
 
   #selection({ rooms, except }: Selection): void {
-    if (rooms.size > 0) this.#text(JSON.stringify([...rooms].map(String)));
-    if (except.size > 0) this.#text(JSON.stringify([...except].map(String)));
+    if (rooms.size > 0) this.#text(JSON.stringify(roomsToCore(rooms)));
+    if (except.size > 0) this.#text(JSON.stringify(roomsToCore(except)));
   }
 
   /** JSON text has no bare line feed: it separates the texts. */
@@ -395,6 +394,8 @@ export interface Selection {
   rooms: ReadonlySet<unknown>;
   except: ReadonlySet<unknown>;
 }
+
+const EVERYBODY: Selection = { rooms: new Set(), except: new Set() };
 
 type BinaryPayload = [n: number, args: unknown[]];
 

@@ -5,6 +5,7 @@ import { timeoutOf } from "./ack";
 import type { Adapter } from "./adapter";
 import { AckStatus, Flag } from "./native";
 import { refuseReserved } from "./reserved";
+import { roomsToCore } from "./room";
 import type { Socket } from "./socket";
 import type {
   AckValue,
@@ -148,7 +149,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     const { nsp } = this.adapter;
     const core = nsp._core;
     if (core === undefined) return;
-    const [rooms, except] = [[...this.rooms].map(String), [...this.exceptRooms].map(String)];
+    const [rooms, except] = [roomsToCore(this.rooms), roomsToCore(this.exceptRooms)];
     nsp.server._departed(core.disconnectMany(nsp._number, rooms, except, close));
   }
 

@@ -52,11 +52,11 @@ impl NativeServer {
         value::string(env, &out)
     }
 
-    /// How many members a room has.
+    /// The ids of a room's members.
     #[napi]
-    pub fn room_size(&self, namespace: u32, room: String) -> Result<u32> {
+    pub fn members(&self, namespace: u32, room: String) -> Result<Vec<String>> {
         let members = self.find_namespace(namespace)?.members(&room);
-        Ok(u32::try_from(members.len()).unwrap_or(u32::MAX))
+        Ok(members.iter().map(|socket| socket.id().to_string()).collect())
     }
 
     /// Disconnects the sockets of a selection.

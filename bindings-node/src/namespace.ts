@@ -5,6 +5,7 @@ import { Adapter } from "./adapter";
 import type { Selection } from "./bridge";
 import { type Broadcast, BroadcastOperator, type RemoteSocket } from "./broadcast-operator";
 import type { NativeServer } from "./native";
+import { roomsToCore } from "./room";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
 import {
@@ -233,7 +234,7 @@ export class Namespace<
   _select({ rooms, except }: Selection): Socket[] {
     const core = this._core;
     if (core === undefined) return [];
-    const keys = core.fetch(this._number, [...rooms].map(String), [...except].map(String));
+    const keys = core.fetch(this._number, roomsToCore(rooms), roomsToCore(except));
     const sockets: Socket[] = [];
     for (const key of keys) {
       const socket = this.server._bridge?.sockets.get(key);

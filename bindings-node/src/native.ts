@@ -64,7 +64,8 @@ export interface NativeServer {
   fetch(namespace: number, rooms: string[], except: string[]): number[];
   /** A JSON array of pairs: a room and its members. */
   rooms(namespace: number): string;
-  roomSize(namespace: number, room: string): number;
+  /** The ids of a room's members. */
+  members(namespace: number, room: string): string[];
   disconnectMany(namespace: number, rooms: string[], except: string[], close: boolean): Departure[];
 
   accept(admission: number): boolean;

@@ -302,8 +302,7 @@ export class Server<
 
   readonly #host: Host = {
     onConnect: (bridge, key, admission, told) => this.#onConnect(bridge, key, admission, told),
-    onDisconnect: (bridge, socket, departure, reason) =>
-      this.#leave(bridge, socket, departure, reason as DisconnectReason),
+    onDisconnect: (bridge, socket, departure, reason) => this.#onDisconnect(bridge, socket, departure, reason),
     onForget: (key) => {
       this.#retained.delete(key);
     },
@@ -330,13 +329,32 @@ export class Server<
     });
   }
 
-  #onConnect(bridge: Bridge, key: number, admission: number, [name, id, previous, auth]: Connecting): void {
-    const namespace = this._nsps.get(name);
-    if (namespace === undefined) {
-      bridge.flushed.refuse(admission, "Invalid namespace", undefined);
+  #onDisconnect(bridge: Bridge, socket: Socket, departure: number, reason: string): void {
+    if (reason !== "forced server close") {
+      this.#leave(bridge, socket, departure, reason as DisconnectReason);
       return;
     }
-    const restored = this.#retained.get(previous);
+    // The client broke the rules of Socket.IO.
+    try {
+      socket._onError(new Error("invalid packet"));
+    } finally {
+      this.#leave(bridge, socket, departure, "forced close");
+    }
+  }
+
+  #onConnect(bridge: Bridge, key: number, admission: number, told: Connecting): void {
+    const [name, id, previous, auth] = told;
+    const namespace = this._nsps.get(name);
+    if (namespace === undefined) {
+      // It went away with its last socket, just before this one came.
+      this.#admitNamespace(name, auth, (exists) => {
+        if (exists) this.#onConnect(bridge, key, admission, told);
+        else bridge.flushed.refuse(admission, "Invalid namespace", undefined);
+      });
+      return;
+    }
+    const restored = previous === 0 ? undefined : (this.#retained.get(previous) ?? {});
+    this.#retained.delete(previous);
     const socket = new Socket(namespace, key, id, auth, restored);
     bridge.sockets.set(key, socket as Socket);
     namespace._preConnectSockets.set(id, socket);

@@ -97,7 +97,7 @@ export class Socket<
     key: number,
     id: string,
     auth: Handshake["auth"],
-    restored: { data: SocketData } | undefined,
+    restored: { data?: SocketData } | undefined,
   ) {
     super();
     this.nsp = nsp;
@@ -106,7 +106,7 @@ export class Socket<
     this.id = id;
     this.#auth = auth;
     this.recovered = restored !== undefined;
-    this.data = restored === undefined ? ({} as SocketData) : restored.data;
+    this.data = restored?.data ?? ({} as SocketData);
     // A client may send an event of this name: without a listener it would end the process.
     this.on("error" as any, ignore as any);
   }
@@ -124,7 +124,9 @@ export class Socket<
       this.#emitWithAck(data, flags, ack as Listener);
     } else {
       this._notifyOutgoing(data);
-      this.server._bridge?.emit(this._key, bitsOf(flags), data);
+      // The client may come back for it.
+      if (this.#hasLeft && this.server.opts.connectionStateRecovery) (this.nsp as any).to(this.id).emit(...data);
+      else this.server._bridge?.emit(this._key, bitsOf(flags), data);
     }
     return true;
   }
@@ -328,6 +330,7 @@ export class Socket<
     }
   }
 
+  /** Something is wrong with the client or, by a middleware's word, with an event of it. */
   _onError(error: Error): void {
     this.emitReserved("error", error);
   }
