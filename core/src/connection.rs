@@ -192,6 +192,7 @@ impl Connection {
                 Action::Upgraded => self.upgraded(&mut io),
                 Action::UpgradeFailed => {
                     self.server.counters.upgrades_failed.add(1);
+                    tracing::debug!(remote = ?self.handshake.head.remote, "upgrade failed");
                     io.close_wire(None);
                     self.waker.wake();
                 }
@@ -204,6 +205,7 @@ impl Connection {
         self.keep_deadline(&mut io);
         drop(io);
         if let Some(reason) = closed {
+            tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
             self.end(DisconnectReason::Connection(reason));
             self.server.connection_closed(self);
         }
@@ -219,6 +221,7 @@ impl Connection {
         if let Some(poll) = io.poll.take() {
             poll.answer(PollAnswer::noop(self.protocol));
         }
+        tracing::debug!(remote = ?self.handshake.head.remote, "upgraded to WebSocket");
         let counters = &self.server.counters;
         counters.connections_polling.sub(1);
         counters.connections_websocket.add(1);
@@ -372,7 +375,7 @@ impl Connection {
             return true;
         }
         self.server.counters.slow_readers_closed.add(1);
-        tracing::debug!(connection = %self.id, bytes = io.outbox.bytes(), "closing a slow reader");
+        tracing::warn!(remote = ?self.handshake.head.remote, bytes = io.outbox.bytes(), "closing a slow reader");
         // Carried out by the flush that is due: locks are held here that closing needs.
         io.session.close(CloseReason::SlowReader);
         true

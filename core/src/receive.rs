@@ -24,6 +24,7 @@ use crate::{
 
 /// How a packet broke the rules of Socket.IO. In socket.io the first ends the sockets with `forced close`, the second
 /// with `forced server close`.
+#[derive(Debug)]
 enum Violation {
     /// It cannot be decoded.
     Malformed,
@@ -205,6 +206,7 @@ impl Inbound {
 
 fn violated(connection: &Arc<Connection>, violation: &Violation) {
     connection.server().counters.peer_errors.add(1);
+    tracing::debug!(remote = ?connection.handshake().head.remote, ?violation, "closing a peer that broke the protocol");
     if matches!(violation, Violation::OutOfPlace) {
         connection.end(DisconnectReason::ForcedServerClose);
     }

@@ -309,7 +309,8 @@ impl Shared {
         if protocol == Protocol::V3 {
             join::older_client(&connection);
         }
-        tracing::debug!(transport = transport.as_str(), "session opened");
+        let remote = &connection.handshake().head.remote;
+        tracing::debug!(?remote, transport = transport.as_str(), ?protocol, "session opened");
         connection
     }
 
@@ -349,7 +350,6 @@ impl Shared {
         if self.n_connections.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.emptied.notify_waiters();
         }
-        tracing::debug!("session closed");
     }
 
     pub(crate) fn forget_connection(&self, connection: &Connection) {

@@ -270,6 +270,7 @@ impl Socket {
         drop(stage);
         let restored_rooms = restored.into_iter().flat_map(|restored| restored.session.rooms);
         namespace.enter(&mut rooms, self, restored_rooms.chain(waiting.rooms));
+        tracing::debug!(namespace = %namespace.name(), socket = %self.id, "client joined a namespace");
         true
     }
 
@@ -358,6 +359,7 @@ impl Socket {
 
     /// The reason and rooms of a socket that goes, for the host; kept for recovery when the reason allows it.
     pub(crate) fn depart(self: &Arc<Self>, reason: DisconnectReason) -> Departure {
+        tracing::debug!(namespace = %self.namespace.name(), socket = %self.id, %reason, "client left a namespace");
         self.namespace.keep_session(self, reason);
         self.namespace.server.counters.sockets.sub(1);
         Departure::new(self.clone(), reason)

@@ -23,6 +23,8 @@ use tokio::{
     net::{TcpStream, UnixStream, tcp, unix},
 };
 
+use tracing::Instrument as _;
+
 use crate::{
     connection::{Connection, WireEnd},
     receive,
@@ -99,11 +101,13 @@ pub(crate) fn start(connection: Arc<Connection>, stream: Stream, read_already: &
     let frames = FrameReader::new(config.max_http_buffer_size, config.limits.max_fragments);
     let mut driver = Driver { connection, reader, wire_id, frames };
     let mut early = read_already.to_vec();
-    runtime().spawn(async move {
-        let flow = if early.is_empty() { Step::Continue } else { driver.take(&mut early) };
+    let span = tracing::debug_span!("websocket", remote = ?driver.connection.handshake().head.remote);
+    let drive = async move {
+        let step = if early.is_empty() { Step::Continue } else { driver.take(&mut early) };
         drop(early);
-        driver.run(flow).await;
-    });
+        driver.run(step).await;
+    };
+    runtime().spawn(drive.instrument(span));
 }
 
 struct Driver {
