@@ -30,8 +30,12 @@ def pytest_asyncio_loop_factories(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--door", action="append", choices=DOORS, help="run through this door only; may be repeated")
-    parser.addoption("--ferrio-only-too", action="store_true", help="run what python-socketio is known to fail, too")
+    parser.addoption(
+        "--door", action="append", choices=DOORS, help="run through this door only; may be repeated"
+    )
+    parser.addoption(
+        "--ferrio-only-too", action="store_true", help="run what python-socketio is known to fail, too"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

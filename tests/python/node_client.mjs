@@ -163,8 +163,9 @@ const commands = {
       tell(error ? { call, error: error.message } : { call, args: pack(answer) });
     });
   },
-  answer({ client, event, args, echo }) {
+  answer({ client, event, args, echo, call }) {
     sockets.get(client).answers.set(event, { args: args && unpack(args), echo });
+    tell({ call, args: [] });
   },
   disconnect({ client }) {
     sockets.get(client).socket.disconnect();
@@ -194,6 +195,7 @@ const commands = {
   stopPinging({ client }) {
     const { engine } = sockets.get(client).manager;
     clearTimeout(engine.pingIntervalTimer);
+    clearTimeout(engine.pingTimeoutTimer);
     engine.onHeartbeat = () => {};
     engine.ping = () => {};
   },

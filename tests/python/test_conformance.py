@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -197,7 +196,7 @@ async def test_close_packet_over_polling(serve, wire):
     """a close packet ends the session over long-polling"""
     session = await wire(await serve(conforming_server())).join()
     await session.read_all(2)
-    poll = asyncio.ensure_future(session.poll())
+    poll = await session.start_poll()
     assert (await session.post("1")).status == 200
     assert (await poll).text == "6"
     assert await session.is_gone()
@@ -244,7 +243,7 @@ async def test_noop_during_upgrade(serve, wire):
     """a poll under way is released with noop when the upgrade is asked for"""
     session = await wire(await serve(conforming_server(ping_interval=25))).join()
     await session.read_all(2)
-    poll = asyncio.ensure_future(session.poll())
+    poll = await session.start_poll()
     websocket = await session.wire.websocket(sid=session.sid)
     await websocket.send("2probe")
     assert await websocket.receive() == "3probe"
@@ -423,7 +422,6 @@ async def test_joining_two_in_one_payload(serve, wire):
         '42["message"',
         "42[null]",
         '42abc["message"]',
-        "43[1]",
         "431{}",
         "49",
         "4",

@@ -99,7 +99,7 @@ async def test_whose_events(serve, connect_js):
     position = len(client.heard)
     await one.sio.emit("room", room="room")
     await one.sio.emit("other room", room="other room")
-    await one.sio.emit("except", except_rooms=["room"])
+    await one.sio.emit("except", except_rooms="room")
     await one.sio.emit("private", to=client.sid)
     await one.sio.emit("to another", to=other.sid)
     await one.sio.emit("broadcast", skip_sid=other.sid)

@@ -158,7 +158,7 @@ async def test_except(serve, connect_js):
     sio, clients = await crowd(serve, connect_js, 4)
     await sio.enter_room(clients[1].sid, "quiet")
     await sio.enter_room(clients[2].sid, "quiet")
-    await sio.emit("news", except_rooms=["quiet"])
+    await sio.emit("news", except_rooms="quiet")
     assert await heard_by(sio, clients, "news") == [0, 3]
 
 
@@ -247,6 +247,9 @@ async def test_flags(serve, connect_js):
     await sio.emit("news", 1, room="a", local=True, compress=False)
     await sio.emit("news", 2, room="a", local=True)
     assert await heard_by(sio, clients, "news") == [0, 0, 2, 2]
+    # A client is ready for a volatile event only when nothing waits for it.
+    await sio.emit("fleeting", room="a", volatile=True, local=True)
+    assert set(await heard_by(sio, clients, "fleeting")) <= {0, 2}
     await clients[0].answer("question", "zero")
     await clients[2].answer("question", "two")
     assert sorted(await sio.call_all("question", room="a", timeout=10)) == ["two", "zero"]
@@ -298,8 +301,7 @@ async def test_disconnect_sockets(serve, connect_js):
     sio, clients = await crowd(serve, connect_js, 3)
     await sio.enter_room(clients[0].sid, "a")
     await sio.enter_room(clients[1].sid, "a")
-    for one in await sio.fetch_sockets(room="a"):
-        await one.disconnect()
+    await sio.disconnect_sockets(room="a")
     assert [await client.disconnected() for client in clients[:2]] == ["io server disconnect"] * 2
     assert await heard_by(sio, clients[2:], "news") == []
 

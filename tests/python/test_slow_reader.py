@@ -117,7 +117,7 @@ async def test_disconnect(serve, connect_js):
         await client.receive("chunk")
         if gone.seen:
             break
-    assert gone.seen == [(sid, "outbox full")]
+    assert gone.seen == [(sid, "slow reader")]
     await sio.emit("still here")
     await client.receive("still here")
     reader.abort()

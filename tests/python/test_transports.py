@@ -326,7 +326,7 @@ async def test_close_ends_the_poll(serve, wire):
     """a poll under way is answered when the client closes"""
     sio = with_echo(ping_interval=3600)
     session = await wire(await serve(sio)).join()
-    poll = asyncio.ensure_future(session.poll())
+    poll = await session.start_poll()
     assert (await session.post("1")).text == "ok"
     assert (await poll).text in ("6", "1")
     assert await session.is_gone()

@@ -98,12 +98,16 @@ class NodeProcess:
     def forget(self, client: NodeClient) -> None:
         self._clients.pop(client.name, None)
 
+    def expect(self) -> tuple[int, asyncio.Future[Any]]:
+        """A number, and what the Node process will say under it."""
+        number = next(self._names)
+        self._calls[number] = asyncio.get_running_loop().create_future()
+        return number, self._calls[number]
+
     def call(
         self, client: str, event: str, args: tuple[Any, ...], timeout: float | None
     ) -> asyncio.Future[Any]:
-        number = next(self._names)
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._calls[number] = future
+        number, future = self.expect()
         milliseconds = None if timeout is None else timeout * 1000
         self.send("call", client=client, event=event, args=pack(args), call=number, timeout=milliseconds)
         return future
@@ -200,13 +204,19 @@ class NodeClient(Client):
         )
 
     async def answer(self, event: str, *args: Any) -> None:
-        self.process.send("answer", client=self.name, event=event, args=pack(args))
+        await self._will_answer(event, args=pack(args))
 
     async def answer_with_echo(self, event: str) -> None:
-        self.process.send("answer", client=self.name, event=event, echo=True)
+        await self._will_answer(event, echo=True)
 
     async def keep_silent(self, event: str) -> None:
-        self.process.send("answer", client=self.name, event=event)
+        await self._will_answer(event)
+
+    async def _will_answer(self, event: str, **how: Any) -> None:
+        # Confirmed, or an event of the server could overtake it.
+        number, done = self.process.expect()
+        self.process.send("answer", client=self.name, event=event, call=number, **how)
+        await soon(done, "the Node process")
 
     def reconnect(self) -> None:
         """Connects the same socket again."""

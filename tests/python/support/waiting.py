@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 # Far beyond what any scenario needs on a busy machine: reaching it means that the expected thing does not happen.
-DEADLINE = 15.0
+DEADLINE = float(os.environ.get("FERRIO_TEST_DEADLINE", "15"))
 
 # How often a condition that announces nothing is looked at.
 PROBE_EVERY = 0.01

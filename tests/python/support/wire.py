@@ -106,6 +106,14 @@ class PollingSession:
     async def poll(self, **headers: str) -> Answer:
         return await self.wire.request("GET", self.query, headers=headers)
 
+    async def start_poll(self) -> asyncio.Future[Answer]:
+        """Polls in the background, and returns when the poll is sure to wait at the server."""
+        poll = asyncio.ensure_future(self.poll())
+        # What was sent before the whole round trip of another session has been read by then.
+        await self.wire.open_session()
+        await self.wire.open_session()
+        return poll
+
     async def post(self, body: str | bytes, **headers: str) -> Answer:
         return await self.wire.request(
             "POST", self.query, body, {"Content-Type": "text/plain;charset=UTF-8", **headers}
@@ -136,8 +144,11 @@ class PollingSession:
             await self.receive()
 
     async def is_gone(self) -> bool:
-        """Whether the server knows the session no more."""
-        return (await self.post("3")).status == 400
+        """Whether the server knows the session no more, once it has said farewell."""
+        answer = await self.poll()
+        if answer.status == 200 and answer.packets[-1] == "1":
+            answer = await self.poll()
+        return answer.status == 400
 
 
 class RawWebSocket:
