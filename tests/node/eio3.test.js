@@ -10,6 +10,7 @@ const {
   closed,
   eventually,
   once,
+  openWebSocket,
   record,
   request,
   startServer,
@@ -238,12 +239,11 @@ describe("eio3", () => {
 
   test("an old client that stops pinging is a ping timeout", async () => {
     const server = await startOldServer({ pingInterval: 50, pingTimeout: 50 });
-    const { client, socket } = await oldPair(server);
-    const gone = once(socket, "disconnect");
-    clearTimeout(client.io.engine.pingIntervalTimer);
-    client.io.engine.onHeartbeat = () => {};
-    client.io.engine.ping = () => {};
-    expect((await gone)[0]).toBe("ping timeout");
+    const connection = once(server.io, "connection");
+    const peer = await openWebSocket(server, { protocol: 3 });
+    const [socket] = await connection;
+    expect((await once(socket, "disconnect"))[0]).toBe("ping timeout");
+    await peer.closeCode();
   });
 
   test("an old client and the server agree on disconnect reasons", async () => {
