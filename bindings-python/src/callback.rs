@@ -485,6 +485,11 @@ impl Bridge {
         Ok(())
     }
 
+    /// Whether a client's connect handler has not decided yet.
+    pub(crate) fn is_pending(&self, socket: &Socket) -> bool {
+        self.pending.lock().contains_key(socket.id())
+    }
+
     /// Notes who waits for an ack.
     pub(crate) fn expect_ack(&self, target: AckTarget, timeout: Option<Duration>) -> AckRequest {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);

@@ -58,7 +58,9 @@ impl Namespace {
         Ok(self.namespace.select(&selection).into_iter().map(|socket| self.wrap(socket)).collect())
     }
 
-    #[pyo3(signature = (event, data, rooms = None, skip = None, skip_rooms = None, volatile = false))]
+    #[pyo3(signature = (event, data, rooms = None, skip = None, skip_rooms = None, volatile = false, compress = true, local = false))]
+    #[expect(clippy::too_many_arguments, reason = "they are the keywords of one Python call")]
+    #[expect(clippy::fn_params_excessive_bools, reason = "they are the keywords of one Python call")]
     fn emit(
         &self,
         event: &Bound<'_, PyString>,
@@ -67,10 +69,12 @@ impl Namespace {
         skip: Option<&Bound<'_, PyAny>>,
         skip_rooms: Option<&Bound<'_, PyAny>>,
         volatile: bool,
+        compress: bool,
+        local: bool,
     ) -> PyResult<()> {
         let payload = self.bridge.json.event(event, data)?;
         let selection = selection(rooms, skip, skip_rooms)?;
-        let flags = Flags { volatile, ..Flags::default() };
+        let flags = Flags { volatile, compress, local };
         let pending = selection.rooms.iter().find_map(|room| self.pending(room));
         self.bridge.write(event.py(), |writes| {
             if let Some(socket) = pending {
@@ -101,6 +105,17 @@ impl Namespace {
             self.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes);
         });
         Ok(())
+    }
+
+    /// Every room, with the ids of its members.
+    fn rooms<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyAny>, Vec<String>)>> {
+        let of = |members: Vec<Arc<ferrio::Socket>>| members.iter().map(|socket| socket.id().to_string()).collect();
+        let rooms = self.namespace.rooms().into_iter();
+        rooms.map(|(room, members)| Ok((value::room_value(py, &room)?, of(members)))).collect()
+    }
+
+    fn __len__(&self) -> usize {
+        self.namespace.n_sockets()
     }
 
     /// Empties a room.

@@ -89,6 +89,11 @@ impl Server {
         Some(Namespace::new(self.server.find_namespace(name)?, &self.bridge))
     }
 
+    /// The names of all namespaces.
+    fn namespaces(&self) -> Vec<String> {
+        self.server.namespaces().iter().map(|namespace| namespace.name().to_string()).collect()
+    }
+
     /// Answers an HTTP request: `(status, headers, body)`, or a `Pending` that comes to it.
     fn handle(&self, py: Python<'_>, scope: &Bound<'_, PyDict>, body: &Bound<'_, PyBytes>) -> PyResult<Py<PyAny>> {
         let head = request::from_scope(scope)?;

@@ -159,7 +159,10 @@ impl Socket {
 
     fn rooms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let rooms = PyList::empty(py);
-        for room in self.socket.rooms() {
+        let is_pending = self.bridge.is_pending(&self.socket);
+        // Nobody can reach it there before it is let in, but it is a room of its own from the start.
+        let own = is_pending.then(|| self.socket.id().clone());
+        for room in own.into_iter().chain(self.socket.rooms()) {
             rooms.append(value::room_value(py, &room)?)?;
         }
         Ok(rooms)

@@ -49,8 +49,10 @@ class AsyncNamespace:
         callback: Callable[..., Any] | None = None,
         ignore_queue: bool = False,
         *,
+        except_rooms: Rooms = None,
         volatile: bool = False,
-        except_room: Rooms = None,
+        compress: bool = True,
+        local: bool = False,
     ) -> None:
         """`AsyncServer.emit` in this namespace."""
         await self.server.emit(
@@ -62,8 +64,10 @@ class AsyncNamespace:
             namespace=namespace or self.namespace,
             callback=callback,
             ignore_queue=ignore_queue,
+            except_rooms=except_rooms,
             volatile=volatile,
-            except_room=except_room,
+            compress=compress,
+            local=local,
         )
 
     async def send(
@@ -118,7 +122,7 @@ class AsyncNamespace:
         namespace: str | None = None,
         timeout: float | None = 60,
         *,
-        except_room: Rooms = None,
+        except_rooms: Rooms = None,
     ) -> list[Any]:
         """`AsyncServer.call_all` in this namespace."""
         return await self.server.call_all(
@@ -129,7 +133,7 @@ class AsyncNamespace:
             skip_sid=skip_sid,
             namespace=namespace or self.namespace,
             timeout=timeout,
-            except_room=except_room,
+            except_rooms=except_rooms,
         )
 
     async def enter_room(self, sid: str, room: str | int, namespace: str | None = None) -> None:

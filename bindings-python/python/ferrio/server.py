@@ -13,6 +13,7 @@ from ferrio import _native, asgi, calling, options
 from ferrio.bridge import Bridge
 from ferrio.calling import Handler
 from ferrio.exceptions import ConnectionRefusedError, TimeoutError
+from ferrio.manager import Manager
 from ferrio.namespace import AsyncNamespace
 from ferrio.socket import Socket
 
@@ -94,6 +95,7 @@ class AsyncServer:
         self._skips_middleware = isinstance(recovery, dict) and recovery.get("skip_middlewares", False)
         self._options = options.core_options(kwargs, asks_namespace=self.namespaces == "*")
         _native.check_options(self._options)
+        self.manager = Manager(self)
         self._bridge: Bridge | None = None
         self._opened: dict[str, _native.Namespace] = {}
         self._listeners: list[Listener] = []
@@ -174,23 +176,26 @@ class AsyncServer:
         callback: Callable[..., Any] | None = None,
         ignore_queue: bool = False,
         *,
+        except_rooms: Rooms = None,
         volatile: bool = False,
-        except_room: Rooms = None,
+        compress: bool = True,
+        local: bool = False,
     ) -> None:
         """Sends an event to everybody in a namespace, or to clients and rooms.
 
         `data` is one argument; a tuple stands for many, `None` for none. `to` (or `room`) names a client, a room or
-        several; `skip_sid` and `except_room` leave out clients and rooms. `callback` is called with the answer of each
-        client. A `volatile` event is dropped for clients that are not ready for it. When it returns, the event is
+        several; `skip_sid` and `except_rooms` leave out clients and rooms. `callback` is called with the answer of each
+        client. A `volatile` event is dropped for clients that are not ready for it; `compress` says whether a polling
+        answer with it may be compressed; a `local` one stays on this node of a cluster. When this returns, the event is
         queued for every receiver, in the order of the emits.
         """
         target = self._namespace(namespace)
         if target is None:
             return
         if callback is None:
-            target.emit(event, data, to or room, skip_sid, except_room, volatile)
+            target.emit(event, data, to or room, skip_sid, except_rooms, volatile, compress, local)
             return
-        for socket in self._receivers(target, to or room, skip_sid, except_room):
+        for socket in self._receivers(target, to or room, skip_sid, except_rooms):
             socket.emit_with_ack(event, data, callback, False, None)
 
     async def send(
@@ -252,7 +257,7 @@ class AsyncServer:
         namespace: str | None = None,
         timeout: float | None = 60,
         *,
-        except_room: Rooms = None,
+        except_rooms: Rooms = None,
     ) -> list[Any]:
         """Sends an event to many clients and returns the answers of all, in the order of their arrival.
 
@@ -262,7 +267,7 @@ class AsyncServer:
         if target is None:
             return []
         answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        target.emit_with_ack(event, data, answers, timeout, to or room, skip_sid, except_room)
+        target.emit_with_ack(event, data, answers, timeout, to or room, skip_sid, except_rooms)
         return await answers
 
     # Rooms.
@@ -298,6 +303,14 @@ class AsyncServer:
         target = self._namespace(namespace)
         return [Socket(self, socket) for socket in target.sockets(room)] if target is not None else []
 
+    async def disconnect_sockets(
+        self, room: Rooms = None, namespace: str | None = None, close: bool = False
+    ) -> None:
+        """Puts the clients of a namespace, or of a room, out of it; `close` ends their whole connections."""
+        target = self._namespace(namespace)
+        for socket in target.sockets(room) if target is not None else ():
+            await self._put_out(socket, close)
+
     # Clients.
 
     async def get_session(self, sid: str, namespace: str | None = None) -> Any:
@@ -324,10 +337,8 @@ class AsyncServer:
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
         """Puts a client out of a namespace. Its disconnect handler has run when this returns."""
         socket = self._socket(sid, namespace)
-        for departure in socket.disconnect(False) if socket is not None else ():
-            farewell = self._disconnected(departure)
-            if farewell is not None:
-                await farewell
+        if socket is not None:
+            await self._put_out(socket, close=False)
 
     def transport(self, sid: str, namespace: str | None = None) -> str:
         """`polling` or `websocket`."""
@@ -508,14 +519,21 @@ class AsyncServer:
         return socket
 
     def _receivers(
-        self, target: _native.Namespace, rooms: Rooms, skip_sid: Rooms = None, except_room: Rooms = None
+        self, target: _native.Namespace, rooms: Rooms, skip_sid: Rooms = None, except_rooms: Rooms = None
     ) -> Iterable[_native.Socket]:
         """The clients that are meant."""
-        if isinstance(rooms, str) and not skip_sid and not except_room:
+        if isinstance(rooms, str) and not skip_sid and not except_rooms:
             socket = target.socket(rooms)
             if socket is not None:
                 return [socket]
-        return target.sockets(rooms, skip_sid, except_room)
+        return target.sockets(rooms, skip_sid, except_rooms)
+
+    async def _put_out(self, socket: _native.Socket, close: bool) -> None:
+        """Disconnects a client and runs the handlers of all that leave by it."""
+        for departure in socket.disconnect(close):
+            farewell = self._disconnected(departure)
+            if farewell is not None:
+                await farewell
 
     def _refuse_foreign(self, sid: str | None, room: Room, namespace: str | None) -> None:
         """A client's own room is nobody else's."""
