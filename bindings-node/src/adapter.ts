@@ -21,12 +21,10 @@ type RoomListener = (room: Room, socket: SocketId) => void;
  * somebody listens.
  */
 export class Adapter extends EventEmitter {
-
   /** Every room with the ids of its members. */
   readonly rooms: ReadonlyMap<Room, Set<SocketId>>;
   /** Every socket's id with its rooms. */
   readonly sids: ReadonlyMap<SocketId, Set<Room>>;
-
 
   constructor(readonly nsp: Namespace) {
     super();

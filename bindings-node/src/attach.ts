@@ -1,6 +1,6 @@
 /** The way in through an HTTP server of the application: which requests are the engine's, and how the core gets them. */
 
-import type { IncomingMessage, Server as HttpServer, ServerResponse } from "node:http";
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import { ServerResponse as Response } from "node:http";
 import { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";

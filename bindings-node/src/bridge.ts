@@ -233,7 +233,13 @@ export class Bridge {
   }
 
   /** Sends an event to one socket; the listener gets what it answers. */
-  emitWithAck(socket: number, flags: number, timeout: number | undefined, args: unknown[], listener: AckListener) {
+  emitWithAck(
+    socket: number,
+    flags: number,
+    timeout: number | undefined,
+    args: unknown[],
+    listener: AckListener,
+  ) {
     const n = this.#payload(args);
     this.#begin();
     this.#put(Command.EmitWithAck, socket, flags, n);

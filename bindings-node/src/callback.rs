@@ -168,7 +168,8 @@ impl Records {
                 let (parts, body) = response.into_parts();
                 self.begin(Kind::Response, tag.into(), parts.status.as_u16().into());
                 let fields = parts.headers.iter();
-                let texts = fields.flat_map(|(name, value)| [name.as_str(), value.to_str().unwrap_or_default()]);
+                let texts =
+                    fields.flat_map(|(name, value)| [name.as_str(), value.to_str().unwrap_or_default()]);
                 value::push_json_list(&mut self.text, texts);
                 self.attachments.push(body);
             }

@@ -3,8 +3,7 @@
 import { EventEmitter } from "node:events";
 import type { EngineRequest, HandshakeRecord } from "./handshake";
 import type { Server } from "./server";
-import type { Socket } from "./socket";
-import type { DisconnectReason } from "./socket";
+import type { DisconnectReason, Socket } from "./socket";
 
 /** The low-level connection of a client. */
 export class Connection extends EventEmitter {

@@ -107,7 +107,9 @@ impl Commands<'_> {
             6 => {
                 let rooms = self.rooms()?;
                 if let Some(socket) = socket {
-                    rooms.iter().for_each(|room| socket.leave(room));
+                    for room in &rooms {
+                        socket.leave(room);
+                    }
                 }
             }
             7 => {
@@ -145,7 +147,8 @@ impl Commands<'_> {
     }
 
     fn rooms(&mut self) -> Result<Vec<Arc<str>>> {
-        let rooms: Vec<String> = serde_json::from_str(self.text()?).map_err(|_| misuse("rooms are no list"))?;
+        let rooms: Vec<String> =
+            serde_json::from_str(self.text()?).map_err(|_| misuse("rooms are no list"))?;
         Ok(rooms.into_iter().map(Arc::from).collect())
     }
 

@@ -89,7 +89,13 @@ impl NativeServer {
     /// Takes over the connection of a WebSocket request.
     #[napi]
     #[cfg(unix)]
-    pub fn adopt(&self, head: String, tag: u32, descriptor: i32, read_already: Uint8ArraySlice<'_>) -> Result<()> {
+    pub fn adopt(
+        &self,
+        head: String,
+        tag: u32,
+        descriptor: i32,
+        read_already: Uint8ArraySlice<'_>,
+    ) -> Result<()> {
         use std::os::fd::BorrowedFd;
 
         let head = value::read_head(&head, tag)?;

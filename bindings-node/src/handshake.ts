@@ -1,6 +1,6 @@
 /** What is known of a client from the request that opened its connection. */
 
-import { IncomingMessage, type IncomingHttpHeaders } from "node:http";
+import { type IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Socket as NetSocket } from "node:net";
 import { type ParsedUrlQuery, parse } from "node:querystring";
 

@@ -3,8 +3,8 @@
 import { Adapter } from "./adapter";
 import { BroadcastOperator } from "./broadcast-operator";
 import { Namespace } from "./namespace";
-import { type AnyHttpServer, Server } from "./server";
 import type { ServerOptions } from "./options";
+import { type AnyHttpServer, Server } from "./server";
 import { Socket } from "./socket";
 
 export type { Room, SocketId } from "./adapter";

@@ -13,6 +13,7 @@
 //! | `value` | text and bytes from and to JavaScript |
 //! | `error` | what is thrown |
 #![deny(unsafe_code)]
+#![expect(clippy::needless_pass_by_value, reason = "Node-API hands over values, not references")]
 
 mod callback;
 mod commands;

@@ -105,8 +105,11 @@ export interface Departure {
 }
 
 interface NativeModule {
-  NativeServer: new (options: string, wake: () => void) => NativeServer;
-  checkOptions(options: string): void;
+  NativeServer: {
+    new (options: string, wake: () => void): NativeServer;
+    /** Checks options without making a server. */
+    checkOptions(options: string): void;
+  };
 }
 
 /** The native library of this platform, built or installed beside the compiled sources. */

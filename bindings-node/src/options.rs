@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use ferrio::{
-    Config, Cookie, Cors, Limits, Origin, OriginPattern, OutboxLimits, Parser, Recovery, SlowReader, Transports,
+    Config, Cookie, Cors, Limits, Origin, OriginPattern, OutboxLimits, Parser, Recovery, SlowReader,
+    Transports,
 };
 use napi::Result;
 use serde_json::{Map, Value};
@@ -14,7 +15,9 @@ use crate::error::{misuse, wrong_type};
 
 /// Reads the options.
 pub(crate) fn parse(text: &str) -> Result<Config> {
-    let Ok(Value::Object(fields)) = serde_json::from_str(text) else { return Err(misuse("options are no object")) };
+    let Ok(Value::Object(fields)) = serde_json::from_str(text) else {
+        return Err(misuse("options are no object"));
+    };
     let options = Options { fields: &fields, prefix: "" };
     let default = Config::default();
     Ok(Config {
@@ -41,9 +44,20 @@ pub(crate) fn parse(text: &str) -> Result<Config> {
         // Patterns and functions may be added at any time.
         ask_namespace: true,
         cleanup_empty_child_namespaces: options.flag("cleanupEmptyChildNamespaces")?.unwrap_or_default(),
-        recovery: options.nested("connectionStateRecovery")?.map(|recovery| parse_recovery(&recovery)).transpose()?,
-        limits: options.nested("limits")?.map(|limits| parse_limits(&limits)).transpose()?.unwrap_or_default(),
-        outbox: options.nested("outbox")?.map(|outbox| parse_outbox(&outbox)).transpose()?.unwrap_or_default(),
+        recovery: options
+            .nested("connectionStateRecovery")?
+            .map(|recovery| parse_recovery(&recovery))
+            .transpose()?,
+        limits: options
+            .nested("limits")?
+            .map(|limits| parse_limits(&limits))
+            .transpose()?
+            .unwrap_or_default(),
+        outbox: options
+            .nested("outbox")?
+            .map(|outbox| parse_outbox(&outbox))
+            .transpose()?
+            .unwrap_or_default(),
         ..default
     })
 }
@@ -51,7 +65,11 @@ pub(crate) fn parse(text: &str) -> Result<Config> {
 fn transports(options: &Options<'_>) -> Result<Transports> {
     let Some(names) = options.texts("transports")? else { return Ok(Transports::default()) };
     if let Some(unknown) = names.iter().find(|name| !["polling", "websocket"].contains(&name.as_str())) {
-        return Err(wrong_type("transports", "a list of `polling` and `websocket`", &Value::from(unknown.as_str())));
+        return Err(wrong_type(
+            "transports",
+            "a list of `polling` and `websocket`",
+            &Value::from(unknown.as_str()),
+        ));
     }
     let has = |transport: &str| names.iter().any(|name| name == transport);
     Ok(Transports { polling: has("polling"), websocket: has("websocket") })
@@ -77,7 +95,9 @@ fn parse_cors(options: &Options<'_>) -> Result<Cors> {
         exposed_headers: options.texts("exposedHeaders")?.unwrap_or_default(),
         credentials: options.flag("credentials")?.unwrap_or_default(),
         max_age: options.number("maxAge")?,
-        options_success_status: options.number("optionsSuccessStatus")?.unwrap_or(default.options_success_status),
+        options_success_status: options
+            .number("optionsSuccessStatus")?
+            .unwrap_or(default.options_success_status),
         preflight_continue: options.flag("preflightContinue")?.unwrap_or_default(),
         ..default
     })
@@ -199,7 +219,11 @@ impl<'a> Options<'a> {
 fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| {
         let number = value.as_f64()?;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole and positive")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be whole and positive"
+        )]
         (number >= 0.0 && number.fract() == 0.0 && number < 9e15).then_some(number as u64)
     })
 }

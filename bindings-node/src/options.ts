@@ -179,7 +179,11 @@ export function optionsForCore(options: Partial<ServerOptions>): string {
 }
 
 /** Decides about an origin by the rules that only JavaScript can follow. The result goes to the core as JSON text. */
-export function decideOrigin(cors: CorsOptions, headers: IncomingHttpHeaders, answer: (decision: string) => void) {
+export function decideOrigin(
+  cors: CorsOptions,
+  headers: IncomingHttpHeaders,
+  answer: (decision: string) => void,
+) {
   const own = headers.origin;
   const decide = (origin: StaticOrigin | undefined): string => {
     if (origin === undefined || origin === "*") return "*";
@@ -230,7 +234,8 @@ function originForCore(origin: CorsOptions["origin"]): object {
   if (origin === true) return { rule: "reflect" };
   if (origin === false) return { rule: "none" };
   if (typeof origin === "string") return { rule: "fixed", origin };
-  if (Array.isArray(origin) && origin.every((one) => typeof one === "string")) return { rule: "list", origin };
+  if (Array.isArray(origin) && origin.every((one) => typeof one === "string"))
+    return { rule: "list", origin };
   return { rule: "host" };
 }
 

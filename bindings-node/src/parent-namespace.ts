@@ -1,9 +1,9 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
 /** Namespaces that come into being when a client asks for them. */
 
-import { Namespace } from "./namespace";
 import type { Selection } from "./bridge";
 import type { RemoteSocket } from "./broadcast-operator";
+import { Namespace } from "./namespace";
 import type { Server } from "./server";
 import type { DefaultEventsMap, EventsMap } from "./types";
 
@@ -55,10 +55,7 @@ class ChildNamespace<
 > extends Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
   readonly #parent: ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
 
-  constructor(
-    parent: ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
-    name: string,
-  ) {
+  constructor(parent: ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, name: string) {
     super(parent.server, name);
     this.#parent = parent;
   }

@@ -4,8 +4,8 @@ use std::{cell::RefCell, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Answer, Config, Departure, Events, HostEvent, ListenOptions, Namespace, OriginDecision, Server,
-    Socket, Writes, runtime,
+    Admission, Answer, Config, Departure, Events, HostEvent, ListenOptions, Namespace, OriginDecision,
+    Server, Socket, Writes, runtime,
 };
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
@@ -54,12 +54,6 @@ pub struct DepartureRecord {
     pub reason: String,
 }
 
-/// Checks options without making a server.
-#[napi]
-pub(crate) fn check_options(text: String) -> Result<()> {
-    parse(&text).map(drop)
-}
-
 fn parse(text: &str) -> Result<Config> {
     let config = options::parse(text)?;
     config.validate().map_err(|error| bad_option(&error))?;
@@ -68,6 +62,12 @@ fn parse(text: &str) -> Result<Config> {
 
 #[napi]
 impl NativeServer {
+    /// Checks options without making a server.
+    #[napi]
+    pub fn check_options(text: String) -> Result<()> {
+        parse(&text).map(drop)
+    }
+
     /// Makes a server; `wake` is called when there is something to drain.
     #[napi(constructor)]
     pub fn new(options: String, wake: Function<'_, (), ()>) -> Result<Self> {
@@ -109,9 +109,9 @@ impl NativeServer {
         let decision = match decision.as_str() {
             "*" => OriginDecision::Any,
             "own" => OriginDecision::Reflect,
-            other => other.strip_prefix('=').map_or(OriginDecision::Refused, |origin| {
-                OriginDecision::Fixed(origin.to_owned())
-            }),
+            other => other
+                .strip_prefix('=')
+                .map_or(OriginDecision::Refused, |origin| OriginDecision::Fixed(origin.to_owned())),
         };
         if let Some(answer) = self.state.borrow_mut().origins.try_remove(question as usize) {
             answer.send(decision);
@@ -192,7 +192,11 @@ impl Drop for NativeServer {
 }
 
 /// A number that JavaScript got from here.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "keys and tokens are whole and positive")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "keys and tokens are whole and positive"
+)]
 pub(crate) fn number(value: f64) -> u64 {
     value as u64
 }

@@ -2,7 +2,7 @@
 /** The Socket.IO server. */
 
 import { EventEmitter } from "node:events";
-import { type Server as HttpServer, createServer } from "node:http";
+import { createServer, type Server as HttpServer } from "node:http";
 import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HttpsServer } from "node:https";
 import { Adapter } from "./adapter";
@@ -11,7 +11,7 @@ import { Bridge, type Connecting, type Host } from "./bridge";
 import type { Broadcast, BroadcastOperator, RemoteSocket } from "./broadcast-operator";
 import { Client } from "./client";
 import { Engine } from "./engine";
-import { type HandshakeRecord, type RequestHead, makeRequest } from "./handshake";
+import { type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
 import {
   type ExtendedError,
   Namespace,
@@ -19,7 +19,7 @@ import {
   type NamespaceReservedEventsMap,
 } from "./namespace";
 import { type Departure, native } from "./native";
-import { type ServerOptions, decideOrigin, optionsForCore } from "./options";
+import { decideOrigin, optionsForCore, type ServerOptions } from "./options";
 import { ParentNamespace } from "./parent-namespace";
 import { type DisconnectReason, Socket } from "./socket";
 import {
@@ -104,7 +104,7 @@ export class Server<
     if ((this.opts as { adapter?: unknown }).adapter !== undefined) {
       throw new TypeError("option `adapter` must be left out: adapters in JavaScript are not supported");
     }
-    native.checkOptions(this.#coreOptions(this.opts));
+    native.NativeServer.checkOptions(this.#coreOptions(this.opts));
     this.engine = new Engine(this as any);
     this.#door = new HttpDoor(this as any, this.engine, () => this._bridge);
     this.sockets = this.of("/");
@@ -164,7 +164,8 @@ export class Server<
         "You are trying to attach socket.io to an express request handler function. Please pass a http.Server instance.",
       );
     }
-    const isPort = typeof server === "number" || (typeof server === "string" && !Number.isNaN(Number(server)));
+    const isPort =
+      typeof server === "number" || (typeof server === "string" && !Number.isNaN(Number(server)));
     // The options of the constructor win.
     Object.assign(options, this.opts);
     Object.assign(this.opts, options);
@@ -302,7 +303,8 @@ export class Server<
 
   readonly #host: Host = {
     onConnect: (bridge, key, admission, told) => this.#onConnect(bridge, key, admission, told),
-    onDisconnect: (bridge, socket, departure, reason) => this.#onDisconnect(bridge, socket, departure, reason),
+    onDisconnect: (bridge, socket, departure, reason) =>
+      this.#onDisconnect(bridge, socket, departure, reason),
     onForget: (key) => {
       this.#retained.delete(key);
     },
@@ -330,15 +332,13 @@ export class Server<
   }
 
   #onDisconnect(bridge: Bridge, socket: Socket, departure: number, reason: string): void {
-    if (reason !== "forced server close") {
-      this.#leave(bridge, socket, departure, reason as DisconnectReason);
-      return;
-    }
-    // The client broke the rules of Socket.IO.
     try {
-      socket._onError(new Error("invalid packet"));
+      // The client sent something that is no packet.
+      if (reason === "forced close") socket._onError(new Error("invalid packet"));
     } finally {
-      this.#leave(bridge, socket, departure, "forced close");
+      // In socket.io a packet that comes out of turn has no reason of its own.
+      const given = reason === "forced server close" ? "forced close" : (reason as DisconnectReason);
+      this.#leave(bridge, socket, departure, given);
     }
   }
 

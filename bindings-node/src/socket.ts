@@ -2,8 +2,8 @@
 /** One client in one namespace. */
 
 import { EventEmitter } from "node:events";
-import type { Adapter } from "./adapter";
 import { type AckListener, timeoutOf } from "./ack";
+import type { Adapter } from "./adapter";
 import { type Broadcast, BroadcastOperator } from "./broadcast-operator";
 import type { Client, Connection } from "./client";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
@@ -125,7 +125,8 @@ export class Socket<
     } else {
       this._notifyOutgoing(data);
       // The client may come back for it.
-      if (this.#hasLeft && this.server.opts.connectionStateRecovery) (this.nsp as any).to(this.id).emit(...data);
+      if (this.#hasLeft && this.server.opts.connectionStateRecovery)
+        (this.nsp as any).to(this.id).emit(...data);
       else this.server._bridge?.emit(this._key, bitsOf(flags), data);
     }
     return true;

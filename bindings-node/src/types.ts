@@ -22,10 +22,9 @@ export type EventParams<Events extends EventsMap, Event extends EventNames<Event
 >;
 
 /** The names of what the server itself tells of, and those of the application. */
-export type ReservedOrUserEventNames<
-  Reserved extends EventsMap,
-  User extends EventsMap,
-> = EventNames<Reserved> | EventNames<User>;
+export type ReservedOrUserEventNames<Reserved extends EventsMap, User extends EventsMap> =
+  | EventNames<Reserved>
+  | EventNames<User>;
 
 /** The listener that belongs to such a name. */
 export type ReservedOrUserListener<
@@ -67,18 +66,22 @@ type HasAck<Listener> =
           : false;
 
 /** The names of the events whose last argument is an acknowledgement. */
-export type EventNamesWithAck<Events extends EventsMap, Name extends EventNames<Events> = EventNames<Events>> = {
+export type EventNamesWithAck<
+  Events extends EventsMap,
+  Name extends EventNames<Events> = EventNames<Events>,
+> = {
   [K in Name]: HasAck<Events[K]> extends true ? K : never;
 }[Name];
 
 type LooseLast<Listener> = Last<FunctionParameters<Listener>>;
 
 /** What an acknowledgement brings: its first argument that is no error. */
-export type AckValue<Listener> = LooseLast<Listener> extends (...args: infer Parameters) => any
-  ? Parameters[0] extends Error
-    ? Parameters[1]
-    : Parameters[0]
-  : any;
+export type AckValue<Listener> =
+  LooseLast<Listener> extends (...args: infer Parameters) => any
+    ? Parameters[0] extends Error
+      ? Parameters[1]
+      : Parameters[0]
+    : any;
 
 type WithError<Arguments extends any[]> = {
   [K in keyof Arguments]: Arguments[K] extends (...args: infer Parameters) => infer Result

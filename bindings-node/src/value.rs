@@ -1,6 +1,9 @@
 //! Text and bytes from and to JavaScript.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+};
 
 use bytes::Bytes;
 use ferrio::{Handshake, RequestHead};
@@ -23,7 +26,11 @@ pub(crate) fn string<'env>(env: &'env Env, text: &str) -> Result<JsString<'env>>
 
 /// Bytes as a `Buffer`.
 pub(crate) fn buffer(env: &Env, bytes: Bytes) -> Result<BufferSlice<'_>> {
-    if bytes.len() < EXTERNAL { BufferSlice::copy_from(env, bytes) } else { BufferSlice::from_data(env, bytes) }
+    if bytes.len() < EXTERNAL {
+        BufferSlice::copy_from(env, bytes)
+    } else {
+        BufferSlice::from_data(env, bytes)
+    }
 }
 
 /// Appends a text as JSON.
@@ -82,7 +89,7 @@ fn read_target(target: &str) -> Result<Uri> {
         if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
             escaped.push(char::from(byte));
         } else {
-            escaped.push_str(&format!("%{byte:02X}"));
+            let _ = write!(escaped, "%{byte:02X}");
         }
     }
     escaped.parse().map_err(|_| misuse("a request's target cannot be read"))
@@ -100,9 +107,9 @@ pub(crate) fn push_head(out: &mut String, head: &RequestHead) {
     out.push_str(r#","url":"#);
     push_json(out, &head.uri.to_string());
     if let Some(remote) = head.remote {
-        out.push_str(&format!(r#","address":"{}","port":{}"#, remote.ip(), remote.port()));
+        let _ = write!(out, r#","address":"{}","port":{}"#, remote.ip(), remote.port());
     }
-    out.push_str(&format!(r#","secure":{},"headers":["#, head.secure));
+    let _ = write!(out, r#","secure":{},"headers":["#, head.secure);
     for (idx, (name, value)) in head.headers.iter().enumerate() {
         if idx > 0 {
             out.push(',');
@@ -122,9 +129,10 @@ pub(crate) fn handshake(handshake: &Handshake, engine_id: &str, protocol: u8, tr
     let mut out = String::with_capacity(512);
     out.push('{');
     push_head(&mut out, &handshake.head);
-    out.push_str(&format!(
+    let _ = write!(
+        out,
         r#","engine":"{engine_id}","tag":{tag},"protocol":{protocol},"transport":"{transport}","issued":{issued}}}"#
-    ));
+    );
     out
 }
 
