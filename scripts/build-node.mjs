@@ -1,7 +1,7 @@
 // Makes the npm package usable in place: copies the native library into bindings-node/, and compiles the TypeScript
 // sources to bindings-node/dist/.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, renameSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -34,6 +34,9 @@ function targetFolder() {
   return JSON.parse(metadata).target_directory;
 }
 
+/** What a tool has to say, it has said itself: a failure ends this one with the same code, and no more words. */
 function run(command, ...args) {
-  execFileSync(command, args, { cwd: root, stdio: "inherit" });
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
 }
