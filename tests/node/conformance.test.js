@@ -158,9 +158,9 @@ describe("Engine.IO close", () => {
   test("a close packet ends the session over long-polling", async () => {
     const server = await startServer();
     const session = await openPolling(server);
-    const poll = session.poll();
+    const poll = await session.startPoll();
     expect((await session.post("1")).status).toBe(200);
-    const released = await poll;
+    const released = await poll.answer;
     expect([released.status, released.text]).toEqual([200, "6"]);
     expect((await session.poll()).status).toBe(400);
   });
@@ -214,9 +214,9 @@ describe("Engine.IO upgrade", () => {
   test("a poll under way is released with noop when the upgrade is asked for", async () => {
     const server = await startServer();
     const session = await openPolling(server);
-    const poll = session.poll();
+    const poll = await session.startPoll();
     const peer = await probe(server, session);
-    const released = await poll;
+    const released = await poll.answer;
     expect([released.status, released.text]).toEqual([200, "6"]);
     peer.send("5");
     peer.send('421["barrier"]');

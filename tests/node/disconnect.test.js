@@ -222,9 +222,9 @@ describe("disconnect", () => {
     await gone;
     await closed;
     const session = await openPolling(server);
-    const poll = session.poll();
+    const poll = await session.startPoll();
     await session.post("41\x1e1");
-    expect((await poll).text).toBe("6");
+    expect((await poll.answer).text).toBe("6");
   });
 
   test("the client reconnects after the server went away and came back", async () => {

@@ -1,10 +1,17 @@
 "use strict";
 
-/** @type {import("jest").Config} */
-module.exports = {
+/** Every scenario runs twice: on an HTTP server that the test made, and on a port that the server opened itself. */
+const project = (door) => ({
+  displayName: door,
   testEnvironment: "node",
   testMatch: ["<rootDir>/*.test.js"],
   setupFilesAfterEnv: ["<rootDir>/support/cleanup.js"],
+  globals: { FERRIO_TEST_DOOR: door },
+});
+
+/** @type {import("jest").Config} */
+module.exports = {
+  projects: [project("attach"), project("listen")],
   // Every wait in the suite has its own, shorter deadline; this one only ends a test that waits without any.
   testTimeout: 30000,
   maxWorkers: 2,

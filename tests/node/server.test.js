@@ -53,13 +53,14 @@ describe("server", () => {
     const server = await startServer();
     const clients = await Promise.all(TRANSPORTS.map((transport) => server.connect("/", transport)));
     const session = await openPolling(server);
-    const poll = session.poll().catch((error) => error);
+    const poll = await session.startPoll();
+    const released = poll.answer.catch((error) => error);
     const raw = await openWebSocket(server);
     const gone = clients.map((client) => once(client, "disconnect"));
     await within(server.io.close(), "the server to close");
     await Promise.all(gone);
     await raw.closeCode();
-    await poll;
+    await released;
     const late = server.client();
     await once(late, "connect_error");
   });

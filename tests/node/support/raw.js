@@ -58,6 +58,13 @@ class PollingSession {
     return request(this.server, this.path, options);
   }
 
+  /** A poll that waits at the server, as `answer`: what was asked for behind it has been answered meanwhile. */
+  async startPoll() {
+    const answer = this.poll();
+    for (let n = 0; n < 3; n += 1) await request(this.server, `${this.base}&sid=unknown`);
+    return { answer };
+  }
+
   post(body, options = {}) {
     return request(this.server, this.path, { method: "POST", body, ...options });
   }

@@ -10,9 +10,9 @@ const clients = require("./client");
 
 /**
  * The way connections come in: `attach` gives the server an HTTP server that somebody else made, `listen` a port number.
- * What a scenario shows must not depend on it.
+ * What a scenario shows must not depend on it, so `jest.config.js` runs all of them both ways.
  */
-const DOOR = process.env.FERRIO_TEST_DOOR || "attach";
+const DOOR = globalThis.FERRIO_TEST_DOOR;
 
 /** One running server with the sockets that it told of. */
 class TestServer {
