@@ -15,7 +15,8 @@ use std::{
 };
 
 use ferrio::{
-    AckOutcome, AckRequest, AckStatus, Admission, Events, HostEvent, Payload, Reply, Server, Socket, SocketKey, Writes,
+    AckOutcome, AckRequest, AckStatus, Admission, Events, HostEvent, Payload, Reply, Server, Socket,
+    SocketKey, Writes,
 };
 use parking_lot::Mutex;
 use pyo3::{
@@ -178,7 +179,9 @@ impl Bridge {
         visit.call(&self.handlers)?;
         let Some(turn) = self.turn.try_lock() else { return Ok(()) };
         let Some(turn) = &*turn else { return Ok(()) };
-        for object in [&turn.event_loop, &turn.host, &turn.call_soon, &turn.start_task, &turn.flush, &turn.drain] {
+        for object in
+            [&turn.event_loop, &turn.host, &turn.call_soon, &turn.start_task, &turn.flush, &turn.drain]
+        {
             visit.call(object)?;
         }
         Ok(())
@@ -198,7 +201,12 @@ impl Bridge {
             n_taken += batch.len();
             for event in batch.drain(..) {
                 if let Err(error) = self.dispatch(py, &turn, event) {
-                    error::report(py, turn.event_loop.bind(py), "a Socket.IO event could not be handled", error);
+                    error::report(
+                        py,
+                        turn.event_loop.bind(py),
+                        "a Socket.IO event could not be handled",
+                        error,
+                    );
                 }
             }
             if !has_more || n_taken >= TURN_EVENTS || started.elapsed() > TURN_TIME {
@@ -243,8 +251,12 @@ impl Bridge {
 
     fn dispatch(self: &Arc<Self>, py: Python<'_>, turn: &Turn, event: HostEvent) -> PyResult<()> {
         match event {
-            HostEvent::Event { socket, payload, reply } => self.enter_lane(py, turn, &socket, Deferred::Event(payload, reply)),
-            HostEvent::Connect { socket, auth, admission } => self.connect(py, turn, &socket, &auth, admission),
+            HostEvent::Event { socket, payload, reply } => {
+                self.enter_lane(py, turn, &socket, Deferred::Event(payload, reply))
+            }
+            HostEvent::Connect { socket, auth, admission } => {
+                self.connect(py, turn, &socket, &auth, admission)
+            }
             HostEvent::Disconnect(departure) => {
                 let socket = departure.socket().clone();
                 self.enter_lane(py, turn, &socket, Deferred::Departure(departure))
@@ -253,7 +265,10 @@ impl Bridge {
             HostEvent::Origin { head, answer } => {
                 let environ = request::environ(py, &head)?;
                 let origin = head.header("origin").unwrap_or_default();
-                let allowed = turn.host.call_method1(py, intern!(py, "_allow_origin"), (origin, environ))?.is_truthy(py)?;
+                let allowed = turn
+                    .host
+                    .call_method1(py, intern!(py, "_allow_origin"), (origin, environ))?
+                    .is_truthy(py)?;
                 answer.send(request::origin_decision(allowed));
                 Ok(())
             }
@@ -290,7 +305,8 @@ impl Bridge {
             let _ = self.write(py, |writes| admission.accept(writes));
             return Ok(());
         }
-        let auth = if auth.is_empty() { py.None().into_bound(py) } else { self.json.parse(py, auth.text())? };
+        let auth =
+            if auth.is_empty() { py.None().into_bound(py) } else { self.json.parse(py, auth.text())? };
         let admission = if self.manners.always_connect {
             // Its events wait until the connect handler is done.
             state.occupy_lane();
@@ -310,7 +326,13 @@ impl Bridge {
     }
 
     /// Starts the handler of an event, or keeps the event until the one before is done.
-    fn enter_lane(self: &Arc<Self>, py: Python<'_>, turn: &Turn, socket: &Arc<Socket>, what: Deferred) -> PyResult<()> {
+    fn enter_lane(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        turn: &Turn,
+        socket: &Arc<Socket>,
+        what: Deferred,
+    ) -> PyResult<()> {
         match SocketState::attach(py, socket).queue_in_lane(what) {
             None => Ok(()),
             Some(what) => self.handle(py, turn, socket, what).map(drop),
@@ -325,19 +347,31 @@ impl Bridge {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
-                    error::report(py, turn.event_loop.bind(py), "a Socket.IO event could not be handled", error);
+                    error::report(
+                        py,
+                        turn.event_loop.bind(py),
+                        "a Socket.IO event could not be handled",
+                        error,
+                    );
                 }
             }
         }
     }
 
     /// Starts the handler of an event. Returns whether the lane has to wait for it.
-    fn handle(self: &Arc<Self>, py: Python<'_>, turn: &Turn, socket: &Arc<Socket>, what: Deferred) -> PyResult<bool> {
+    fn handle(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        turn: &Turn,
+        socket: &Arc<Socket>,
+        what: Deferred,
+    ) -> PyResult<bool> {
         match what {
             Deferred::Event(payload, reply) => self.event(py, turn, socket, &payload, reply),
             Deferred::Departure(departure) => {
                 let departure = Bound::new(py, Departure::new(self, departure))?;
-                let coroutine = turn.host.bind(py).call_method1(intern!(py, "_disconnected"), (departure,))?;
+                let coroutine =
+                    turn.host.bind(py).call_method1(intern!(py, "_disconnected"), (departure,))?;
                 if coroutine.is_none() {
                     return Ok(false);
                 }
@@ -506,16 +540,20 @@ impl Bridge {
         match target {
             AckTarget::Callback(callback) => {
                 let Some(answer) = answers.first() else { return Ok(()) };
-                let arguments = std::iter::once(callback.into_bound(py)).chain(answer.iter()).collect::<Vec<_>>();
+                let arguments =
+                    std::iter::once(callback.into_bound(py)).chain(answer.iter()).collect::<Vec<_>>();
                 let context = turn.copy_context.call0(py)?;
-                let result = context.bind(py).call_method1(intern!(py, "run"), PyTuple::new(py, arguments)?)?;
+                let result =
+                    context.bind(py).call_method1(intern!(py, "run"), PyTuple::new(py, arguments)?)?;
                 if is_awaitable(&result)? {
                     self.start(py, turn, result, Purpose::None, None)?;
                 }
                 Ok(())
             }
             AckTarget::One(future) => match answers.first() {
-                Some(answer) => settle(future.bind(py), intern!(py, "set_result"), value::answer_value(answer)?),
+                Some(answer) => {
+                    settle(future.bind(py), intern!(py, "set_result"), value::answer_value(answer)?)
+                }
                 None => fail(py, &future, status, PyList::empty(py)),
             },
             AckTarget::Many(future) => {

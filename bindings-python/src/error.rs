@@ -1,12 +1,7 @@
 //! Which Python exception tells of what.
 
 use ferrio::{AckStatus, ConfigError};
-use pyo3::{
-    exceptions::PyValueError,
-    prelude::*,
-    sync::PyOnceLock,
-    types::PyList,
-};
+use pyo3::{exceptions::PyValueError, prelude::*, sync::PyOnceLock, types::PyList};
 
 /// An option out of its bounds.
 pub(crate) fn config(error: &ConfigError) -> PyErr {

@@ -4,13 +4,13 @@
 //! - `server`: a server and its doors; `namespace`, `socket`: what it consists of;
 //! - `callback`: the bridge, the only place that calls the application;
 //! - `handling`: the coroutine around each handler; `pending`: the core's futures, polled by the event loop;
-//! - `waker`: how other threads wake the event loop;
+//! - `body`: a request's body in pieces; `waker`: how other threads wake the event loop;
 //! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
 //!
 //! Invariants: I/O threads never hold the interpreter; the event loop's thread lets go of it while it writes or polls
 //! the core; no lock of this crate is held while Python code runs.
 
-
+mod body;
 mod callback;
 mod error;
 mod handling;

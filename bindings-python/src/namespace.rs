@@ -31,6 +31,20 @@ impl Namespace {
         let pending = self.bridge.pending.lock();
         pending.get(sid).filter(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace)).cloned()
     }
+
+    /// Those of them that are meant. In python-socketio they are in the namespace and their rooms already, so that
+    /// a connect handler's broadcast reaches its own client; the core keeps it until the client is let in.
+    fn pending_in(&self, selection: &Selection) -> Vec<Arc<ferrio::Socket>> {
+        let pending = self.bridge.pending.lock();
+        let here = pending.values().filter(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace));
+        here.filter(|socket| is_meant(socket, selection)).cloned().collect()
+    }
+}
+
+fn is_meant(socket: &ferrio::Socket, selection: &Selection) -> bool {
+    let rooms = socket.rooms();
+    let is_in = |room: &Arc<str>| room == socket.id() || rooms.contains(room);
+    (selection.rooms.is_empty() || selection.rooms.iter().any(is_in)) && !selection.except.iter().any(is_in)
 }
 
 #[pymethods]
@@ -75,9 +89,9 @@ impl Namespace {
         let payload = self.bridge.json.event(event, data)?;
         let selection = selection(rooms, skip, skip_rooms)?;
         let flags = Flags { volatile, compress, local };
-        let pending = selection.rooms.iter().find_map(|room| self.pending(room));
+        let pending = self.pending_in(&selection);
         self.bridge.write(event.py(), |writes| {
-            if let Some(socket) = pending {
+            for socket in pending {
                 socket.emit(&payload, flags, writes);
             }
             self.namespace.emit(&selection, &payload, flags, writes);
@@ -109,7 +123,9 @@ impl Namespace {
 
     /// Every room, with the ids of its members.
     fn rooms<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyAny>, Vec<String>)>> {
-        let of = |members: Vec<Arc<ferrio::Socket>>| members.iter().map(|socket| socket.id().to_string()).collect();
+        let of = |members: Vec<Arc<ferrio::Socket>>| {
+            members.iter().map(|socket| socket.id().to_string()).collect()
+        };
         let rooms = self.namespace.rooms().into_iter();
         rooms.map(|(room, members)| Ok((value::room_value(py, &room)?, of(members)))).collect()
     }

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use ferrio::{
-    Config, Cookie, Cors, Limits, Origin, OriginPattern, OutboxLimits, Parser, Recovery, SlowReader, Transports,
+    Config, Cookie, Cors, Limits, Origin, OriginPattern, OutboxLimits, Parser, Recovery, SlowReader,
+    Transports,
 };
 use pyo3::{
     FromPyObject,
@@ -179,7 +180,10 @@ impl<'py> Options<'py> {
     fn seconds(&self, name: &str, target: &mut Duration) -> PyResult<()> {
         if let Some(seconds) = self.get::<f64>(name)? {
             *target = Duration::try_from_secs_f64(seconds).map_err(|_| {
-                PyValueError::new_err(format!("option `{}{name}` must be a number of seconds, not {seconds}", self.path))
+                PyValueError::new_err(format!(
+                    "option `{}{name}` must be a number of seconds, not {seconds}",
+                    self.path
+                ))
             })?;
         }
         Ok(())

@@ -13,10 +13,11 @@ use std::{
     task::{Context, Poll, Wake, Waker as TaskWaker},
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use pyo3::{intern, prelude::*};
 
-use crate::{callback::Bridge, waker::Waker};
+use crate::{body::Pieces, callback::Bridge, waker::Waker};
 
 /// What a future of the core comes to, made into a Python value where the interpreter is held.
 pub(crate) type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
@@ -34,7 +35,12 @@ pub(crate) struct Ready {
 
 impl Ready {
     pub(crate) fn new(waker: Arc<Waker>) -> Self {
-        Self { jobs: Mutex::default(), is_awake: AtomicBool::new(false), n_pending: AtomicUsize::new(0), waker }
+        Self {
+            jobs: Mutex::default(),
+            is_awake: AtomicBool::new(false),
+            n_pending: AtomicUsize::new(0),
+            waker,
+        }
     }
 
     /// Says that [`poll`](Self::poll) will be called soon.
@@ -94,7 +100,9 @@ impl Job {
         let Some(future) = self.future.get().map(|future| future.bind(py)) else { return };
         let told = match outcome(py) {
             Ok(value) => settle(future, intern!(py, "set_result"), value.into_bound(py)),
-            Err(error) => settle(future, intern!(py, "set_exception"), error.into_value(py).into_bound(py).into_any()),
+            Err(error) => {
+                settle(future, intern!(py, "set_exception"), error.into_value(py).into_bound(py).into_any())
+            }
         };
         if let Err(error) = told {
             error.write_unraisable(py, Some(future));
@@ -123,7 +131,17 @@ pub(crate) fn settle(
 }
 
 /// Runs a future of the core: returns its value when it is there at once, else a [`Pending`].
-pub(crate) fn start(py: Python<'_>, bridge: &Arc<Bridge>, mut work: Work) -> PyResult<Py<PyAny>> {
+pub(crate) fn start(py: Python<'_>, bridge: &Arc<Bridge>, work: Work) -> PyResult<Py<PyAny>> {
+    start_with_body(py, bridge, work, Pieces::default())
+}
+
+/// The same for a request whose body may go on.
+pub(crate) fn start_with_body(
+    py: Python<'_>,
+    bridge: &Arc<Bridge>,
+    mut work: Work,
+    body: Pieces,
+) -> PyResult<Py<PyAny>> {
     let job = Arc::new(Job {
         work: Mutex::new(None),
         future: OnceLock::new(),
@@ -139,7 +157,7 @@ pub(crate) fn start(py: Python<'_>, bridge: &Arc<Bridge>, mut work: Work) -> PyR
     let _ = job.future.set(future.clone_ref(py));
     *job.work.lock() = Some(work);
     job.ready.n_pending.fetch_add(1, Ordering::Relaxed);
-    Ok(Py::new(py, Pending { job, future })?.into_any())
+    Ok(Py::new(py, Pending { job, future, body })?.into_any())
 }
 
 /// Without the interpreter: locks of the core and the compression of bodies must hold nobody up.
@@ -158,10 +176,16 @@ pub(crate) struct Pending {
     /// The asyncio future that gets the result.
     #[pyo3(get)]
     future: Py<PyAny>,
+    body: Pieces,
 }
 
 #[pymethods]
 impl Pending {
+    /// Takes the next piece of the request's body.
+    fn feed(&self, piece: &[u8], has_more: bool) {
+        self.body.push(Bytes::copy_from_slice(piece), has_more);
+    }
+
     /// Gives it up; nothing happens when it is done.
     fn cancel(&self, py: Python<'_>) {
         // The loop's thread may be polling it, and want the interpreter back before it lets go.

@@ -31,7 +31,8 @@ pub(crate) fn from_scope(scope: &Bound<'_, PyDict>) -> PyResult<RequestHead> {
     }
     let client = scope.get_item(intern!(py, "client"))?.filter(|client| !client.is_none());
     let remote = client.map(|client| client.extract::<(String, u16)>()).transpose()?;
-    let scheme = scope.get_item(intern!(py, "scheme"))?.map(|scheme| scheme.extract::<String>()).transpose()?;
+    let scheme =
+        scope.get_item(intern!(py, "scheme"))?.map(|scheme| scheme.extract::<String>()).transpose()?;
     let mut head = RequestHead::new(method, uri(scope)?, headers, address(remote));
     head.secure = matches!(scheme.as_deref(), Some("https" | "wss"));
     head.extensions.insert(Scope(Arc::new(scope.clone().unbind())));
@@ -54,7 +55,8 @@ fn uri(scope: &Bound<'_, PyDict>) -> PyResult<Uri> {
         Some(raw) => raw.extract::<Vec<u8>>()?,
         None => {
             let path = scope.get_item(intern!(py, "path"))?;
-            let quoted = py.import(intern!(py, "urllib.parse"))?.call_method1(intern!(py, "quote"), (path,))?;
+            let quoted =
+                py.import(intern!(py, "urllib.parse"))?.call_method1(intern!(py, "quote"), (path,))?;
             quoted.extract::<String>()?.into_bytes()
         }
     };

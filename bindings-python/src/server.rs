@@ -7,7 +7,6 @@ use std::{
 
 use bytes::Bytes;
 use ferrio::{ListenOptions, MessageSocket, Outgoing, RequestHead, Server as CoreServer, Tls};
-use http_body_util::Full;
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -15,6 +14,7 @@ use pyo3::{
 };
 
 use crate::{
+    body::Pieces,
     callback::{Bridge, Manners},
     error,
     namespace::Namespace,
@@ -94,16 +94,24 @@ impl Server {
         self.server.namespaces().iter().map(|namespace| namespace.name().to_string()).collect()
     }
 
-    /// Answers an HTTP request: `(status, headers, body)`, or a `Pending` that comes to it.
-    fn handle(&self, py: Python<'_>, scope: &Bound<'_, PyDict>, body: &Bound<'_, PyBytes>) -> PyResult<Py<PyAny>> {
+    /// Answers an HTTP request: `(status, headers, body)`, or a `Pending` that comes to it and takes the pieces of the
+    /// body that follow.
+    fn handle(
+        &self,
+        py: Python<'_>,
+        scope: &Bound<'_, PyDict>,
+        body: &Bound<'_, PyBytes>,
+        has_more: bool,
+    ) -> PyResult<Py<PyAny>> {
         let head = request::from_scope(scope)?;
-        let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
-        let server = self.server.clone();
+        let pieces = Pieces::default();
+        pieces.push(Bytes::copy_from_slice(body.as_bytes()), has_more);
+        let (server, rest) = (self.server.clone(), pieces.clone());
         let work = async move {
-            let response = server.handle(head, body).await;
+            let response = server.handle(head, pieces).await;
             Box::new(move |py: Python<'_>| Ok(request::response(py, &response)?.unbind())) as Outcome
         };
-        pending::start(py, &self.bridge, Box::pin(work))
+        pending::start_with_body(py, &self.bridge, Box::pin(work), rest)
     }
 
     /// Takes a WebSocket whose messages the caller passes on: a `WebSocket`, or the response that refuses it.
@@ -122,7 +130,13 @@ impl Server {
     }
 
     /// Takes over a connection with its upgrade request; the caller's descriptor stays the caller's.
-    fn adopt(&self, py: Python<'_>, descriptor: i32, head: &[u8], client: Option<(String, u16)>) -> PyResult<()> {
+    fn adopt(
+        &self,
+        py: Python<'_>,
+        descriptor: i32,
+        head: &[u8],
+        client: Option<(String, u16)>,
+    ) -> PyResult<()> {
         let head = request::from_bytes(head, client)?;
         py.detach(|| adopt(&self.server, descriptor, head))?;
         Ok(())
@@ -160,12 +174,6 @@ impl Server {
     #[getter]
     fn connections(&self) -> usize {
         self.server.n_connections()
-    }
-
-    /// Bytes that a request's body may have.
-    #[getter]
-    fn max_body(&self) -> usize {
-        self.server.config().max_http_buffer_size
     }
 
     /// How many requests and the like are under way.

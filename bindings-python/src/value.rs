@@ -9,9 +9,7 @@ use pyo3::{
     exceptions::{PyRecursionError, PyTypeError, PyValueError},
     intern,
     prelude::*,
-    types::{
-        PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple,
-    },
+    types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple},
 };
 
 /// How deep a value may be nested: below the depth at which Python itself gives up, far above what peers accept.
@@ -138,7 +136,8 @@ fn restore<'py>(value: &Bound<'py, PyAny>, attachments: &[Bytes]) -> PyResult<Op
             && let Some(number) = dict.get_item(intern!(py, "num"))?
         {
             let attachment = number.extract().ok().and_then(|number: usize| attachments.get(number));
-            let attachment = attachment.ok_or_else(|| PyValueError::new_err("a placeholder without attachment"))?;
+            let attachment =
+                attachment.ok_or_else(|| PyValueError::new_err("a placeholder without attachment"))?;
             return Ok(Some(PyBytes::new(py, attachment).into_any()));
         }
         for (key, item) in dict.copy()? {
@@ -217,7 +216,8 @@ impl<'a> Writer<'a> {
         let value = extract(value, &mut self.attachments).map_err(Failure::new)?;
         let text = module.bind(py).call_method1(intern!(py, "dumps"), (value,)).map_err(Failure::new)?;
         if let Ok(bytes) = text.cast::<PyBytes>() {
-            let text = String::from_utf8(bytes.as_bytes().to_vec()).map_err(|error| Failure::new(error.into()))?;
+            let text =
+                String::from_utf8(bytes.as_bytes().to_vec()).map_err(|error| Failure::new(error.into()))?;
             self.out.push_str(&text);
         } else {
             self.out.push_str(text.extract::<&str>().map_err(Failure::new)?);
@@ -304,7 +304,9 @@ impl<'a> Writer<'a> {
             self.float(number.value())?;
         } else {
             let name = type_name(key);
-            return Err(PyTypeError::new_err(format!("keys must be str, int, float, bool or None, not {name}")));
+            return Err(PyTypeError::new_err(format!(
+                "keys must be str, int, float, bool or None, not {name}"
+            )));
         }
         self.out.push('"');
         Ok(())
@@ -315,7 +317,8 @@ impl<'a> Writer<'a> {
             write!(self.out, "{small}").map_err(|error| PyValueError::new_err(error.to_string()))
         } else {
             // The class's own way to write itself is not asked: an `IntEnum` would write its name.
-            let digits = number.py().get_type::<PyInt>().call_method1(intern!(number.py(), "__repr__"), (number,))?;
+            let digits =
+                number.py().get_type::<PyInt>().call_method1(intern!(number.py(), "__repr__"), (number,))?;
             self.out.push_str(digits.extract()?);
             Ok(())
         }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ferrio import _native
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeAlias
+    from typing import TypeAlias
 
     from ferrio.server import AsyncServer
 
@@ -161,46 +161,30 @@ async def finished(result: Any) -> Any:
 
 
 async def _serve_http(native: _native.Server, scope: Scope, receive: Receive, send: Send) -> None:
-    body = b""
+    body, has_more = b"", False
     if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-        whole = await _body(receive, native.max_body)
-        if whole is None:
+        message = await receive()
+        if message["type"] == "http.disconnect":
             return
-        body = whole
-    result = native.handle(scope, body)
+        body, has_more = message.get("body", b""), message.get("more_body", False)
+    result = native.handle(scope, body, has_more)
     if isinstance(result, _native.Pending):
-        leaving = asyncio.ensure_future(_left(receive, result))
+        reading = asyncio.ensure_future(_read_on(receive, result))
         try:
             result = await result.future
         except asyncio.CancelledError:
-            if leaving.done() and not leaving.cancelled():
+            if reading.done() and not reading.cancelled():
                 return
             raise
         finally:
-            leaving.cancel()
+            reading.cancel()
     await respond(send, result)
 
 
-async def _body(receive: Receive, longest: int) -> bytes | None:
-    """A request's body, or its beginning as far as it is more than `longest`; `None` when the client left."""
-    chunks = []
-    n_bytes = 0
-    while n_bytes <= longest:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        chunk = message.get("body", b"")
-        chunks.append(chunk)
-        n_bytes += len(chunk)
-        if not message.get("more_body", False):
-            break
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-async def _left(receive: Receive, pending: _native.Pending) -> None:
-    """Waits until the client has gone, and gives up its request."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _read_on(receive: Receive, pending: _native.Pending) -> None:
+    """Passes on what follows of a request's body, and gives the request up when its client has gone."""
+    while (message := await receive())["type"] != "http.disconnect":
+        pending.feed(message.get("body", b""), message.get("more_body", False))
     pending.cancel()
     pending.future.cancel()
 

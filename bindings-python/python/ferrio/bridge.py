@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import os
@@ -45,10 +46,9 @@ class Bridge:
         """Leaves the loop."""
         loop, self._loop = self._loop, None
         if loop is not None and not loop.is_closed():
-            try:
+            # Where a thread does the watching, it ends with the pipe.
+            with contextlib.suppress(NotImplementedError):
                 loop.remove_reader(self._descriptor)
-            except NotImplementedError:
-                pass  # The thread ends with the pipe.
         self.native.unbind()
 
     async def close(self) -> None:

@@ -40,8 +40,30 @@ def _reading(name: str) -> Any:
 
 
 for _name in (
-    *("__contains__", "__delitem__", "__eq__", "__getitem__", "__ior__", "__iter__", "__len__", "__ne__", "__or__"),
-    *("__repr__", "__reversed__", "__ror__", "__setitem__", "clear", "copy", "get", "items", "keys", "pop", "popitem"),
+    *(
+        "__contains__",
+        "__delitem__",
+        "__eq__",
+        "__getitem__",
+        "__ior__",
+        "__iter__",
+        "__len__",
+        "__ne__",
+        "__or__",
+    ),
+    *(
+        "__repr__",
+        "__reversed__",
+        "__ror__",
+        "__setitem__",
+        "clear",
+        "copy",
+        "get",
+        "items",
+        "keys",
+        "pop",
+        "popitem",
+    ),
     *("setdefault", "update", "values"),
 ):
     setattr(Environ, _name, _reading(_name))

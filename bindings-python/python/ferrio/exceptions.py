@@ -31,7 +31,9 @@ class ConnectionRefusedError(ConnectionError):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.error_args: dict[str, Any] = {"message": str(args[0]) if args else "Connection rejected by server"}
+        self.error_args: dict[str, Any] = {
+            "message": str(args[0]) if args else "Connection rejected by server"
+        }
         if len(args) == 2:
             self.error_args["data"] = args[1]
         elif len(args) > 2:

@@ -26,7 +26,11 @@ class Manager:
     def get_namespaces(self) -> list[str]:
         """The names of the namespaces that have clients."""
         bridge = self._server._bridge
-        return [name for name in bridge.native.namespaces() if self._has_clients(name)] if bridge is not None else []
+        return (
+            [name for name in bridge.native.namespaces() if self._has_clients(name)]
+            if bridge is not None
+            else []
+        )
 
     def get_participants(self, namespace: str, room: str | int | None) -> Iterator[tuple[str, str]]:
         """The members of a room, of the room `None` all clients."""
@@ -45,7 +49,9 @@ class Manager:
         target = self._server._namespace(namespace)
         if target is None:
             return {}
-        rooms: dict[str | int | None, dict[str, str]] = {None: {socket.id: socket.id for socket in target.sockets()}}
+        rooms: dict[str | int | None, dict[str, str]] = {
+            None: {socket.id: socket.id for socket in target.sockets()}
+        }
         for room, members in target.rooms():
             rooms[room] = {sid: sid for sid in members}
         return rooms

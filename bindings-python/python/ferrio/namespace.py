@@ -168,6 +168,6 @@ class AsyncNamespace:
         """`AsyncServer.session` in this namespace."""
         return self.server.session(sid, namespace=namespace or self.namespace)
 
-    async def disconnect(self, sid: str, namespace: str | None = None) -> None:
+    async def disconnect(self, sid: str, namespace: str | None = None, *, close: bool = False) -> None:
         """`AsyncServer.disconnect` in this namespace."""
-        await self.server.disconnect(sid, namespace=namespace or self.namespace)
+        await self.server.disconnect(sid, namespace=namespace or self.namespace, close=close)

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeAlias
+    from typing import TypeAlias
 
 Transport: TypeAlias = 'Literal["polling", "websocket"]'
 OriginRule: TypeAlias = "Callable[..., bool]"
@@ -91,7 +91,8 @@ class ServerOptions(TypedDict, total=False):
     compression_threshold: int
     """From how many bytes on. Default 1024."""
     cookie: str | dict[str, Any] | None
-    """Name of a cookie with the session's id, or its name (`name`) and attributes. Default None."""
+    """Name of a cookie with the session's id, with path `/` and same site `Lax`; or its name (`name`) and attributes.
+    Default None."""
     cors_allowed_origins: str | Sequence[str] | OriginRule | None
     """Who may connect from a page: None for pages of the same host, `'*'`, one origin, a list of them, or a function of
     the origin and the environment; `[]` switches the rules off. Default None."""
@@ -178,8 +179,10 @@ def cors(origins: str | Sequence[str] | OriginRule | None, credentials: bool) ->
 
 def cookie(value: str | dict[str, Any] | None) -> dict[str, str] | None:
     """The core's cookie: a name, and the attributes as they stand behind its value."""
-    if value is None or isinstance(value, str):
-        return None if value is None else {"name": value, "attributes": ""}
+    if value is None:
+        return None
+    if isinstance(value, str):
+        value = {"name": value, "path": "/", "SameSite": "Lax"}
     attributes = []
     for name, attribute in value.items():
         content = attribute() if callable(attribute) else attribute

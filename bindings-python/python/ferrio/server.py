@@ -7,7 +7,7 @@ import builtins
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, Union, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from ferrio import _native, asgi, calling, options
 from ferrio.bridge import Bridge
@@ -18,12 +18,12 @@ from ferrio.namespace import AsyncNamespace
 from ferrio.socket import Socket
 
 if TYPE_CHECKING:
-    from ssl import SSLContext
+    from typing import TypeAlias
 
-    from typing_extensions import TypeAlias, Unpack
+    from typing_extensions import Unpack
 
-Room: TypeAlias = "Union[str, int]"
-Rooms: TypeAlias = "Union[Room, Sequence[Room], set[Room], None]"
+Room: TypeAlias = "str | int"
+Rooms: TypeAlias = "Room | Sequence[Room] | set[Room] | None"
 H = TypeVar("H", bound=Handler)
 T = TypeVar("T")
 
@@ -34,9 +34,6 @@ REASONS = {
     "client namespace disconnect": "client disconnect",
     "server namespace disconnect": "server disconnect",
     "forced server close": "server disconnect",
-    "server shutting down": "server disconnect",
-    "forced close": "transport error",
-    "parse error": "transport error",
 }
 """python-socketio's words for the core's disconnect reasons, where they differ."""
 
@@ -80,7 +77,9 @@ class AsyncServer:
         by side, `namespaces` which namespaces exist beside those that have handlers: `'/'` by default, `'*'` for all.
         """
         if client_manager is not None:
-            raise ValueError("option `client_manager` must be None: there is no manager for several processes yet")
+            raise ValueError(
+                "option `client_manager` must be None: there is no manager for several processes yet"
+            )
         self.handlers: dict[str, dict[str, Handler]] = {}
         self.namespace_handlers: dict[str, AsyncNamespace] = {}
         self.namespaces: str | list[str] = "*" if namespaces == "*" else list(namespaces or ["/"])
@@ -334,11 +333,16 @@ class AsyncServer:
 
         return manage()
 
-    async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
-        """Puts a client out of a namespace. Its disconnect handler has run when this returns."""
+    async def disconnect(
+        self, sid: str, namespace: str | None = None, ignore_queue: bool = False, *, close: bool = False
+    ) -> None:
+        """Puts a client out of a namespace; `close` ends its whole connection.
+
+        Its disconnect handler has run when this returns.
+        """
         socket = self._socket(sid, namespace)
         if socket is not None:
-            await self._put_out(socket, close=False)
+            await self._put_out(socket, close)
 
     def transport(self, sid: str, namespace: str | None = None) -> str:
         """`polling` or `websocket`."""
@@ -353,7 +357,7 @@ class AsyncServer:
 
     async def handle_request(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Serves one ASGI connection, whatever its path."""
-        await asgi.serve(self._native(), scope, receive, send)
+        await asgi.serve(self._running(), scope, receive, send)
 
     async def listen(
         self,
@@ -376,7 +380,7 @@ class AsyncServer:
             with open(ssl[0], "rb") as certificates, open(ssl[1], "rb") as key:
                 tls = (certificates.read(), key.read())
         address = f"[{host}]:{port}" if host is not None and ":" in host else f"{host or ''}:{port}"
-        listener = Listener(await asgi.finished(self._native().listen(address, tls)))
+        listener = Listener(await asgi.finished(self._running().listen(address, tls)))
         self._listeners.append(listener)
         return listener
 
@@ -483,7 +487,7 @@ class AsyncServer:
 
     # The core.
 
-    def _native(self) -> _native.Server:
+    def _running(self) -> _native.Server:
         """The core's server, made when it is first needed, on the running loop."""
         if self._bridge is None:
             native = _native.Server(

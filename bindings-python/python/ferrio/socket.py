@@ -83,6 +83,6 @@ class Socket:
         """Takes it out of a room."""
         await self._server.leave_room(self.sid, room, self.namespace)
 
-    async def disconnect(self) -> None:
-        """Puts it out of the namespace."""
-        await self._server.disconnect(self.sid, self.namespace)
+    async def disconnect(self, close: bool = False) -> None:
+        """Puts it out of the namespace; `close` ends its whole connection."""
+        await self._server.disconnect(self.sid, self.namespace, close=close)

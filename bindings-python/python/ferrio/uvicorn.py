@@ -49,11 +49,8 @@ class WebSocketProtocol(asyncio.Protocol):
         if not config.loaded:
             config.load()
         self._config = config
-        self._make_standard = lambda: (
-            AutoWebSocketsProtocol(config=config, server_state=server_state, app_state=app_state)
-            if AutoWebSocketsProtocol is not None
-            else None
-        )
+        self._server_state = server_state
+        self._app_state = app_state
         self._transport: Any = None
         self._standard: Any = None
         self._is_handed_over = False
@@ -96,17 +93,18 @@ class WebSocketProtocol(asyncio.Protocol):
         address = (str(client[0]), int(client[1])) if isinstance(client, tuple) else None
         # Nothing may be read any more from here on, and the loop must not wait for this descriptor.
         self._transport.pause_reading()
-        server._native().adopt(connection.fileno(), request, address)
+        server._running().adopt(connection.fileno(), request, address)
         self._is_handed_over = True
         # The core has a descriptor of its own: this closes ours and nothing else.
         self._transport.abort()
         return True
 
     def _serve_as_usual(self, request: bytes) -> None:
-        self._standard = self._make_standard()
-        if self._standard is None:
+        make: Any = AutoWebSocketsProtocol
+        if make is None:
             self._transport.close()
             return
+        self._standard = make(config=self._config, server_state=self._server_state, app_state=self._app_state)
         self._standard.connection_made(self._transport)
         self._standard.data_received(request)
 
