@@ -14,6 +14,9 @@ import socketio
 from support.target import AsyncNamespace, ConnectionRefusedError, new_server, target
 from support.waiting import Mailbox, soon, until
 
+# What is promised here lies above the transports, so one door is enough.
+pytestmark = pytest.mark.doors("uvicorn")
+
 both_clients = pytest.mark.clients("js", "python")
 
 # Applications make their server when their module is imported, before any loop runs.

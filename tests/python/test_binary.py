@@ -112,18 +112,7 @@ async def test_several(serve, connect):
     assert await client.receive("echo") == args
 
 
-@pytest.mark.parametrize(
-    "transport",
-    [
-        pytest.param(
-            "polling",
-            marks=pytest.mark.ferrio_only(
-                "python-socketio takes an empty attachment in a payload for an error."
-            ),
-        ),
-        "websocket",
-    ],
-)
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
 async def test_empty(serve, connect_js, transport):
     """an empty attachment stays empty"""
     sio = with_echo()

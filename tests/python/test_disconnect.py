@@ -237,7 +237,9 @@ async def test_every_namespace_is_told(serve, connect_js):
     assert len(gone.seen) == 4
 
 
-@pytest.mark.ferrio_only("python-socketio leaves the poll open until the next ping.")
+@pytest.mark.ferrio_only(
+    "python-socketio leaves the poll open until the next ping, and its own client waits for that."
+)
 @pytest.mark.clients("js", "python")
 async def test_polling_client_leaves(serve, connect):
     """a polling client that disconnects ends its waiting poll"""

@@ -303,7 +303,7 @@ async def test_order_over_polling(serve, connect_js):
 
 
 @pytest.mark.clients("python")
-@pytest.mark.ferrio_only("python-socketio answers a poll with more packets than its own client accepts.")
+@pytest.mark.ferrio_only("python-socketio may answer a poll with more packets than its own client accepts.")
 async def test_order_over_polling_to_the_python_client(serve, connect):
     """a thousand events over long-polling arrive in order in both directions"""
     sio = new_server()
