@@ -43,22 +43,22 @@ class OnUvicorn(RunningServer):
     def __init__(self, sio: Any, door: str, listener: socket.socket, uvicorn_server: uvicorn.Server) -> None:
         super().__init__(sio, door, listener.getsockname()[1])
         self._listener = listener
-        self._uvicorn = uvicorn_server
+        self.uvicorn = uvicorn_server
 
     async def leave(self) -> None:
         # uvicorn's own shutdown() sleeps a tenth of a second whatever there is to do.
-        for server in self._uvicorn.servers:
+        for server in self.uvicorn.servers:
             server.close()
         self._listener.close()
-        for connection in list(self._uvicorn.server_state.connections):
+        for connection in list(self.uvicorn.server_state.connections):
             # A WebSocket that is closing already does not let itself be shut down.
             with contextlib.suppress(websockets.exceptions.InvalidState):
                 connection.shutdown()
-        tasks = list(self._uvicorn.server_state.tasks)
+        tasks = list(self.uvicorn.server_state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._uvicorn.lifespan.shutdown()
+        await self.uvicorn.lifespan.shutdown()
 
 
 async def open_door(
