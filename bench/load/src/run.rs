@@ -40,10 +40,11 @@ pub(crate) fn run<W: Workload>(options: &Options, network: &mut Network, workloa
 
     workload.stop(network)?;
     let deadline = Instant::now() + PATIENCE;
-    network.drive(workload, PATIENCE, |workload, network| match workload.is_drained() {
-        false if network.now > deadline => Err("the last requests are not answered".into()),
+    let driven = network.drive(workload, PATIENCE, |workload, network| match workload.is_drained() {
+        false if network.now > deadline => Err("the server talks on".into()),
         is_drained => Ok(!is_drained),
-    })?;
+    });
+    driven.map_err(|fault| format!("{fault}, with the last requests not answered"))?;
     Ok(report)
 }
 

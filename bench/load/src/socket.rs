@@ -19,7 +19,8 @@ pub(crate) fn open_sockets(network: &mut Network, n: usize) -> Result<Vec<Connec
     for _ in 0..AT_ONCE.min(n) {
         opening.begin(network)?;
     }
-    network.drive(&mut opening, PATIENCE, |opening, _| Ok(opening.opened.len() < opening.n))?;
+    let driven = network.drive(&mut opening, PATIENCE, |opening, _| Ok(opening.opened.len() < opening.n));
+    driven.map_err(|fault| format!("{fault}, with {} of {n} sockets open", opening.opened.len()))?;
     Ok(opening.opened)
 }
 
