@@ -34,7 +34,7 @@ export type DisconnectReason =
   | "parse error"
   | "transport close"
   | "transport error"
-  | "outbox full";
+  | "slow reader";
 
 /** What the server itself tells a socket's listeners. */
 export interface SocketReservedEventsMap {

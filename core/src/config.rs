@@ -231,7 +231,7 @@ impl Default for OutboxLimits {
 /// What happens when a client's outbox is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SlowReader {
-    /// The connection is closed with the reason `outbox full`.
+    /// The connection is closed with the reason `slow reader`.
     #[default]
     Disconnect,
     /// The oldest events that wait are dropped, whole, and counted. Acks and control packets stay.

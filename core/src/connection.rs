@@ -240,23 +240,32 @@ impl Connection {
             }
             TransportKind::Polling => match io.poll.take() {
                 Some(poll) if by_client => poll.answer(PollAnswer::noop(self.protocol)),
+                // Official clients take a close before the events that came in the same answer, so those go first.
+                Some(poll) if !io.outbox.is_empty() => {
+                    let answer = self.take_answer(io, &poll, usize::MAX);
+                    poll.answer(answer);
+                    Self::linger(io);
+                }
                 Some(poll) => {
                     io.outbox.push_control(close_packet());
                     let answer = self.take_answer(io, &poll, usize::MAX);
                     poll.answer(answer);
                 }
                 None if by_client || reason == CloseReason::TransportError => io.outbox = Outbox::default(),
-                None => {
-                    io.outbox.push_control(noop_packet());
-                    io.outbox.push_control(close_packet());
-                    io.linger_until = Some(Instant::now() + LINGER);
-                }
+                None => Self::linger(io),
             },
         }
         io.join_by = None;
         io.attachments_by = None;
         self.write(io);
         self.waker.wake();
+    }
+
+    /// Keeps a closed session for the next poll, which tells the client.
+    fn linger(io: &mut Io) {
+        io.outbox.push_control(noop_packet());
+        io.outbox.push_control(close_packet());
+        io.linger_until = Some(Instant::now() + LINGER);
     }
 
     /// Whether the session is closed and still waits for the poll that will tell the client.

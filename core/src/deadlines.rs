@@ -14,13 +14,13 @@ use tokio::sync::Notify;
 
 use crate::{ack::Collector, connection::Connection, namespace::Namespace, socket::Socket};
 
-/// What is due. Owners are held weakly: a deadline keeps nothing alive.
+/// What is due. Whatever is not bound to end by itself is held weakly.
 #[derive(Debug)]
 pub(crate) enum Due {
     /// Heartbeat, upgrade, connect timeout, attachments, lingering close: the connection knows which.
     Connection(Weak<Connection>),
-    /// An ack that one socket owes.
-    Ack(Weak<Socket>, u64),
+    /// An ack that one socket owes; its lack is reported even if the socket has left meanwhile.
+    Ack(Arc<Socket>, u64),
     /// Acks that many sockets owe.
     Acks(Arc<Collector>),
     /// The oldest session that a namespace keeps for recovery.
@@ -96,11 +96,7 @@ impl Deadlines {
                         connection.deadline_reached(now);
                     }
                 }
-                Due::Ack(socket, id) => {
-                    if let Some(socket) = socket.upgrade() {
-                        socket.ack_timed_out(id);
-                    }
-                }
+                Due::Ack(socket, id) => socket.ack_timed_out(id),
                 Due::Acks(collector) => collector.timed_out(),
                 Due::Recovery(namespace) => {
                     if let Some(namespace) = namespace.upgrade() {

@@ -110,7 +110,7 @@ pub(crate) fn to_socket_with_ack(
 ) {
     let server = &socket.namespace().server;
     let id = ack::next_id(socket.namespace());
-    let due = || Due::Ack(Arc::downgrade(socket), id);
+    let due = || Due::Ack(socket.clone(), id);
     let deadline = ack.timeout.map(|timeout| server.deadlines.add(Instant::now() + timeout, due()));
     socket.wait_for(id, Waiter::One { token: ack.token, deadline });
     Outgoing::new(socket.namespace(), payload, Some(id)).queue_for(socket, flags, writes);

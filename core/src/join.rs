@@ -40,7 +40,7 @@ pub(crate) fn requested(
     if server.config.ask_namespace {
         return ask_for_namespace(connection, inbound, name, auth);
     }
-    connection.send_refusal(name, unknown_namespace(connection), writes);
+    connection.send_refusal(name, server.config.unknown_namespace.clone(), writes);
 }
 
 /// Joins the main namespace for a client of the older protocol, which does not ask.
@@ -69,7 +69,11 @@ fn ask_for_namespace(connection: &Arc<Connection>, inbound: &mut Inbound, name: 
         }
         match connection.server().find_namespace(&name).filter(|_| exists) {
             Some(namespace) => ask_host(&connection, &mut inbound, namespace, auth),
-            None => connection.send_refusal(&name, unknown_namespace(&connection), &mut writes),
+            None => connection.send_refusal(
+                &name,
+                connection.server().config.unknown_namespace.clone(),
+                &mut writes,
+            ),
         }
     });
 }
@@ -115,13 +119,6 @@ fn restore(namespace: &Namespace, auth: &Payload) -> Option<Restored> {
 fn query_as_auth(query: Option<&str>) -> Payload {
     let pairs: BTreeMap<String, String> = crate::handshake::parse_query(query.unwrap_or_default()).collect();
     Payload::new(serde_json::to_string(&pairs).unwrap_or_default(), Vec::new())
-}
-
-fn unknown_namespace(connection: &Connection) -> String {
-    match connection.protocol() {
-        Protocol::V3 => r#""Invalid namespace""#.to_owned(),
-        Protocol::V4 => connection.server().config.unknown_namespace.clone(),
-    }
 }
 
 fn error_text(connection: &Connection, message: &str) -> String {

@@ -91,7 +91,7 @@ pub use emit::AckRequest;
 pub use exchange::{MessageSocket, Outgoing};
 pub use ferrio_protocol::engine::{Protocol, TransportKind};
 pub use handshake::{Handshake, RequestHead};
-pub use listen::{ListenOptions, Listener};
+pub use listen::{ListenOptions, Listener, Responder};
 pub use metrics::Metrics;
 pub use namespace::Namespace;
 pub use payload::Payload;

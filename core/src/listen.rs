@@ -4,6 +4,7 @@ mod http1;
 mod stall;
 
 use std::{
+    fmt,
     io::{self, ErrorKind},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -16,7 +17,10 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{Server, listen::http1::Port, runtime::runtime, tls::Tls};
+use bytes::Bytes;
+use http::Response;
+
+use crate::{Server, handshake::RequestHead, listen::http1::Port, runtime::runtime, tls::Tls};
 
 /// Where and how a server listens on a port of its own.
 #[derive(Debug, Clone)]
@@ -34,11 +38,47 @@ pub struct ListenOptions {
     /// are accepted: peers that connect and say nothing take 40 MiB at most, for
     /// [`header_timeout`](crate::config::Limits::header_timeout).
     pub max_pending: usize,
+    /// The path under which the server answers on this port. Default `None`: the server's
+    /// [`path`](crate::Config::path).
+    pub path: Option<String>,
+    /// Asked first about every plain request, also under the engine's path: what it answers is sent. Default `None`.
+    /// For the few files that a host serves beside the engine.
+    pub responder: Option<Responder>,
+}
+
+/// Answers requests that are not the engine's, on an I/O thread: it must not wait.
+#[derive(Clone)]
+pub struct Responder(Arc<Respond>);
+
+type Respond = dyn Fn(&RequestHead) -> Option<Response<Bytes>> + Send + Sync;
+
+impl Responder {
+    /// Makes one of a function that gives `None` for requests it does not answer.
+    pub fn new(respond: impl Fn(&RequestHead) -> Option<Response<Bytes>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(respond))
+    }
+
+    fn respond(&self, head: &RequestHead) -> Option<Response<Bytes>> {
+        (self.0)(head)
+    }
+}
+
+impl fmt::Debug for Responder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Responder")
+    }
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { address: ":0".to_owned(), backlog: 511, tls: None, max_pending: 4096 }
+        Self {
+            address: ":0".to_owned(),
+            backlog: 511,
+            tls: None,
+            max_pending: 4096,
+            path: None,
+            responder: None,
+        }
     }
 }
 
@@ -68,13 +108,13 @@ impl Server {
             let message = "option `max_pending` must be at least 1, not 0";
             return Err(io::Error::new(ErrorKind::InvalidInput, message));
         }
-        let addresses = resolve(options.address).await?;
+        let addresses = resolve(options.address.clone()).await?;
         let listener = bind_first(&addresses, options.backlog)?;
         let local_addr = listener.local_addr()?;
         let (phase, _) = watch::channel(Phase::Open);
         let accepting = Accepting {
-            port: Arc::new(Port::new(self.clone(), options.tls.as_ref())),
             pending: Arc::new(Semaphore::new(options.max_pending.min(Semaphore::MAX_PERMITS))),
+            port: Arc::new(Port::new(self.clone(), options)),
             phase: phase.clone(),
         };
         runtime().spawn(accepting.run(listener));

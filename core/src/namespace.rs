@@ -165,6 +165,10 @@ impl Namespace {
         for room in rooms {
             index.join(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
         }
+        if let (Some(log), Some(private_id)) = (&mut index.log, socket.private_id()) {
+            // A handler may still join rooms for an event that came just before its socket was lost.
+            log.add_rooms(private_id, socket.key(), rooms);
+        }
     }
 
     pub(crate) fn leave_room(&self, socket: &Socket, room: &Arc<str>) {

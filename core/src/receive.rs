@@ -182,7 +182,10 @@ fn dispatch(connection: &Arc<Connection>, packet: &Incoming<'_>) -> Result<(), V
             let event = HostEvent::Event { socket, payload: packet.payload(), reply };
             connection.server().queue.push(event);
         }
-        PacketType::Ack => socket.acked(packet.id.unwrap_or_default(), packet.payload()),
+        PacketType::Ack => match packet.id {
+            Some(id) => socket.acked(id, packet.payload()),
+            None => connection.server().counters.acks_unexpected.add(1),
+        },
         PacketType::Disconnect => {
             inbound.remove(packet.namespace);
             if socket.left() {

@@ -133,6 +133,13 @@ impl Log {
         forgotten
     }
 
+    /// Notes rooms that a socket joined while its departure was on its way to the host.
+    pub(crate) fn add_rooms(&mut self, private_id: &str, key: SocketKey, rooms: &[Arc<str>]) {
+        if let Some((_, session)) = self.sessions.get_mut(private_id).filter(|kept| kept.1.key == key) {
+            session.rooms.extend_from_slice(rooms);
+        }
+    }
+
     /// Drops the sessions whose time is up, and returns their sockets.
     pub(crate) fn expire(&mut self, now: Instant) -> Vec<SocketKey> {
         self.prune(now);
@@ -186,7 +193,8 @@ impl Log {
     }
 
     fn parse(&self, offset: &str) -> Option<u64> {
-        let (epoch, position) = offset.split_once('-')?;
+        // The epoch may have hyphens, too.
+        let (epoch, position) = offset.rsplit_once('-')?;
         if epoch != self.epoch || position.len() > 16 {
             return None;
         }
@@ -222,5 +230,31 @@ impl fmt::Debug for Log {
             .field("position", &self.position)
             .field("n_sessions", &self.sessions.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_is_read_back_whatever_the_epoch_is() {
+        let mut log = Log::new(Recovery::default());
+        "-a-b-".clone_into(&mut log.epoch);
+        let position = log.advance();
+        let payload = log.with_offset(&Payload::event("news", []), position);
+        let values = payload.values().expect("a JSON array");
+        let offset = values[1].as_str().expect("a string at the end");
+        assert_eq!(log.parse(offset), Some(1));
+        assert_eq!(log.parse("other-1"), None);
+        assert_eq!(log.parse("1"), None);
+    }
+
+    #[test]
+    fn ids_have_the_alphabet_of_urls_and_do_not_repeat() {
+        let ids: std::collections::HashSet<_> = (0..1000).map(|_| random_id(15)).collect();
+        assert_eq!(ids.len(), 1000);
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        assert!(ids.iter().all(|id| id.len() == 20 && id.bytes().all(is_safe)));
     }
 }

@@ -98,7 +98,11 @@ impl Server {
         config.validate()?;
         let queue = Arc::new(HostQueue::new(&config.limits, Box::new(wake)));
         let packet_limits = codec::Limits {
-            max_attachments: config.limits.max_attachments,
+            // In the MessagePack form binary values are inline, bounded by the message.
+            max_attachments: match config.parser {
+                Parser::Json => config.limits.max_attachments,
+                Parser::Msgpack => usize::MAX,
+            },
             max_attachment_bytes: config
                 .max_http_buffer_size
                 .saturating_mul(config.limits.max_attachments.max(1)),
@@ -172,8 +176,7 @@ impl Server {
 
     /// Whether a request's path belongs to the server.
     pub fn is_engine_path(&self, path: &str) -> bool {
-        let own = self.0.config.path.trim_end_matches('/');
-        path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        is_under(&self.0.config.path, path)
     }
 
     /// A snapshot of the counters.
@@ -406,6 +409,12 @@ impl Shared {
         let removed = self.sockets.write().remove(&key);
         drop(removed);
     }
+}
+
+/// Whether `path` is `base` or stands below it.
+pub(crate) fn is_under(base: &str, path: &str) -> bool {
+    let below = path.strip_prefix(base.trim_end_matches('/'));
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl fmt::Debug for Server {

@@ -170,7 +170,7 @@ impl Socket {
         emit::to_socket_with_ack(self, payload, flags, ack, writes);
     }
 
-    /// Joins rooms. Does nothing once the socket has left.
+    /// Joins rooms. Does nothing once the socket's departure is finished.
     pub fn join<R: Into<Arc<str>>>(&self, rooms: impl IntoIterator<Item = R>) {
         let rooms: Vec<Arc<str>> = rooms.into_iter().map(Into::into).collect();
         self.namespace.join_rooms(self, &rooms);
@@ -211,8 +211,8 @@ impl Socket {
                 }
                 true
             }
-            Stage::Connected => false,
-            Stage::Left => true,
+            // One that has left is still in the room index until the host has heard of it.
+            Stage::Connected | Stage::Left => false,
         }
     }
 
@@ -311,6 +311,11 @@ impl Socket {
             last_addressed: recovery.last_addressed.load(Ordering::Relaxed),
             disconnected_at: position,
         })
+    }
+
+    /// The secret under which the session is kept when the connection is lost.
+    pub(crate) fn private_id(&self) -> Option<&Arc<str>> {
+        self.recovery.as_ref().map(|recovery| &recovery.private_id)
     }
 
     /// Notes the position of an event sent to the socket.

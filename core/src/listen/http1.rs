@@ -28,10 +28,11 @@ use crate::{
     Server,
     handshake::RequestHead,
     listen::{
-        Phase,
+        ListenOptions, Phase, Responder,
         stall::{StallLimited, StallLimitedBody},
     },
     request::{self, Ticket},
+    server::is_under,
     tls::Tls,
     websocket::Stream,
 };
@@ -41,6 +42,8 @@ pub(super) struct Port {
     pub(super) server: Server,
     tls: Option<TlsAcceptor>,
     http: Builder,
+    path: Option<String>,
+    responder: Option<Responder>,
     handshake_timeout: Duration,
 }
 
@@ -49,7 +52,7 @@ pub(super) struct Port {
 const STALL_LIMIT: Duration = Duration::from_secs(30);
 
 impl Port {
-    pub(super) fn new(server: Server, tls: Option<&Tls>) -> Self {
+    pub(super) fn new(server: Server, options: ListenOptions) -> Self {
         let limits = &server.config().limits;
         let mut http = Builder::new();
         http.timer(TokioTimer::new())
@@ -57,7 +60,8 @@ impl Port {
             .max_header_size(limits.max_header_bytes)
             .max_buf_size(limits.max_header_bytes);
         let handshake_timeout = limits.header_timeout;
-        Self { http, tls: tls.map(Tls::acceptor), handshake_timeout, server }
+        let ListenOptions { tls, path, responder, .. } = options;
+        Self { http, tls: tls.as_ref().map(Tls::acceptor), path, responder, handshake_timeout, server }
     }
 
     /// Serves a connection. `permit` is its place among those that have yet to send a request.
@@ -132,8 +136,13 @@ impl Client {
         let (parts, body) = request.into_parts();
         let mut head = RequestHead::new(parts.method, parts.uri, parts.headers, Some(self.remote));
         head.secure = self.is_secure;
-        let server = &self.port.server;
-        if !server.is_engine_path(head.uri.path()) {
+        let Port { server, path, responder, .. } = &*self.port;
+        let responder = responder.as_ref().filter(|_| on_upgrade.is_none());
+        if let Some(response) = responder.and_then(|responder| responder.respond(&head)) {
+            return response;
+        }
+        let path = path.as_ref().unwrap_or(&server.config().path);
+        if !is_under(path, head.uri.path()) {
             return not_found();
         }
         let Some(on_upgrade) = on_upgrade else {
