@@ -1,0 +1,222 @@
+//! The same scenarios through every door: a behaviour that depends on the door is a bug.
+
+use bytes::Bytes;
+use ferrio::{AckRequest, AckStatus, Flags, Payload, Selection, Writes};
+
+use crate::support::{
+    client::{Carrier, Client, Door, Message},
+    start_default,
+};
+
+const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
+
+fn binary_event() -> Payload {
+    Payload::new(format!(r#"["picture",{PLACEHOLDER}]"#), vec![Bytes::from_static(&[0, 1, 254, 255])])
+}
+
+#[tokio::test]
+async fn the_open_packet_announces_the_servers_options() {
+    for door in Door::ALL {
+        let test = start_default().await;
+        let client = test.open(door).await;
+        let upgrades = if door.is_polling() || door == Door::Upgraded { r#"["websocket"]"# } else { "[]" };
+        let sid = client.session_id();
+        assert_eq!(
+            client.open,
+            format!(
+                r#"0{{"sid":"{sid}","upgrades":{upgrades},"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#
+            ),
+            "{door:?}"
+        );
+        assert_eq!(sid.len(), 20, "120 bits that nobody can guess");
+    }
+}
+
+#[tokio::test]
+async fn a_client_connects_with_auth() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let mut client = test.open(door).await;
+        client.send(r#"40{"token":"secret"}"#).await;
+        let (socket, auth, admission) = test.host.connect().await;
+        assert_eq!(auth.text(), r#"{"token":"secret"}"#, "{door:?}");
+        assert!(!socket.is_connected(), "{door:?}");
+        assert_eq!(test.main().n_sockets(), 0, "{door:?}: not reachable before it is let in");
+        admission.accept(&mut Writes::new()).unwrap();
+        assert_eq!(client.text().await, format!(r#"40{{"sid":"{}"}}"#, socket.id()), "{door:?}");
+        assert_ne!(&**socket.id(), client.session_id(), "{door:?}: the session's id stays secret");
+        assert_eq!(socket.transport().as_str(), if door.is_polling() { "polling" } else { "websocket" });
+        assert_eq!(test.server.n_connections(), 1, "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_refused_with_data() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let mut client = test.open(door).await;
+        client.send("40").await;
+        let (_, auth, admission) = test.host.connect().await;
+        assert!(auth.is_empty(), "{door:?}");
+        admission.refuse("not you", Some(r#"{"retry":false}"#), &mut Writes::new());
+        assert_eq!(client.text().await, r#"44{"message":"not you","data":{"retry":false}}"#, "{door:?}");
+        assert!(test.server.namespaces().iter().all(|namespace| namespace.n_sockets() == 0));
+    }
+}
+
+#[tokio::test]
+async fn events_and_acks_go_both_ways() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (mut client, socket) = test.join(door).await;
+        client.send(r#"427["question",{"a":[1,null,"é🦀\u0000"]}]"#).await;
+        let (from, payload, reply) = test.host.event().await;
+        assert_eq!(from.key(), socket.key(), "{door:?}");
+        assert_eq!(payload.text(), r#"["question",{"a":[1,null,"é🦀\u0000"]}]"#, "{door:?}");
+        reply.expect("an ack is wanted").send(&Payload::new("[1,\"é\"]", Vec::new()), &mut Writes::new());
+        assert_eq!(client.text().await, "437[1,\"é\"]", "{door:?}");
+
+        let ack = AckRequest { token: 5, timeout: None };
+        socket.emit_with_ack(&Payload::event("ask", ["2"]), Flags::default(), ack, &mut Writes::new());
+        assert_eq!(client.text().await, r#"420["ask",2]"#, "{door:?}");
+        client.send(r#"430["answer"]"#).await;
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.status), (5, AckStatus::Complete), "{door:?}");
+        assert_eq!(outcome.answers, [Payload::new(r#"["answer"]"#, Vec::new())], "{door:?}");
+
+        let everybody = Selection::all();
+        test.main().emit(&everybody, &Payload::event("news", []), Flags::default(), &mut Writes::new());
+        assert_eq!(client.text().await, r#"42["news"]"#, "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn binary_goes_both_ways() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (mut client, socket) = test.join(door).await;
+        client.send(&format!(r#"451-3["picture",{PLACEHOLDER}]"#)).await;
+        client.send_binary(&[0, 1, 254, 255]).await;
+        let (_, payload, reply) = test.host.event().await;
+        assert_eq!(payload, binary_event(), "{door:?}");
+
+        let answer = Payload::new(format!("[{PLACEHOLDER}]"), vec![Bytes::new()]);
+        reply.expect("an ack is wanted").send(&answer, &mut Writes::new());
+        assert_eq!(client.text().await, format!("461-3[{PLACEHOLDER}]"), "{door:?}");
+        assert_eq!(client.binary().await, b"", "{door:?}");
+
+        socket.emit(&binary_event(), Flags::default(), &mut Writes::new());
+        assert_eq!(client.text().await, format!(r#"451-["picture",{PLACEHOLDER}]"#), "{door:?}");
+        assert_eq!(client.binary().await, [0, 1, 254, 255], "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn long_messages_arrive_whole() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (mut client, socket) = test.join(door).await;
+        for len in [125, 126, 65_535, 65_536, 300_000] {
+            let text = format!(r#"["long","{}"]"#, "x".repeat(len - 10));
+            client.send(&format!("42{text}")).await;
+            let (_, payload, _) = test.host.event().await;
+            assert_eq!(payload.text(), text, "{door:?}");
+            socket.emit(&payload, Flags::default(), &mut Writes::new());
+            assert_eq!(client.text().await, format!("42{text}"), "{door:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_says_goodbye() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (client, socket) = test.join(door).await;
+        client.close().await;
+        let departure = test.host.departure().await;
+        assert_eq!(departure.socket().key(), socket.key(), "{door:?}");
+        assert_eq!(departure.reason().as_str(), "transport close", "{door:?}");
+        assert!(!socket.is_connected(), "{door:?}");
+        assert_eq!(socket.rooms(), [socket.id().clone()], "{door:?}: rooms stay for `disconnecting`");
+        departure.finish();
+        assert!(socket.rooms().is_empty(), "{door:?}");
+        assert_eq!(test.main().n_sockets(), 0, "{door:?}");
+        test.emptied().await;
+        assert!(test.server.socket(socket.key()).is_none(), "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_leaves_its_namespace_and_comes_back() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (mut client, socket) = test.join(door).await;
+        client.send("41").await;
+        assert_eq!(test.host.reason().await, "client namespace disconnect", "{door:?}");
+        let again = test.join_with(&mut client, "40").await;
+        assert_ne!(again.id(), socket.id(), "{door:?}");
+        assert_eq!(test.server.n_connections(), 1, "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_puts_a_client_out_of_a_namespace() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (mut client, socket) = test.join(door).await;
+        let departures = socket.disconnect(false, &mut Writes::new());
+        assert_eq!(departures.len(), 1, "{door:?}");
+        assert_eq!(departures[0].reason().as_str(), "server namespace disconnect", "{door:?}");
+        drop(departures);
+        assert_eq!(client.text().await, "41", "{door:?}");
+        test.join_with(&mut client, "40").await;
+        test.host.assert_silent();
+    }
+}
+
+#[tokio::test]
+async fn the_server_closes_a_connection() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        test.server.namespace("/other");
+        let (mut client, socket) = test.join(door).await;
+        let other = test.join_with(&mut client, "40/other,").await;
+        socket.emit(&Payload::event("last", []), Flags::default(), &mut Writes::new());
+        let departures = socket.disconnect(true, &mut Writes::new());
+        let keys: Vec<_> = departures.iter().map(|departure| departure.socket().key()).collect();
+        assert_eq!(keys, [socket.key(), other.key()], "{door:?}");
+        drop(departures);
+        let received = client.closed().await;
+        let texts: Vec<_> = received
+            .iter()
+            .filter_map(|message| match message {
+                Message::Text(text) if text != "6" => Some(text.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(texts, [r#"42["last"]"#, "41", "41/other,"], "{door:?}");
+        assert!(matches!(received.last(), Some(Message::Closed(_))), "{door:?}: {received:?}");
+        test.emptied().await;
+        test.host.assert_silent();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_is_missed() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (client, _) = test.join(door).await;
+        vanish(client).await;
+        let reason = test.host.reason().await;
+        let expected = if door.is_polling() { "transport error" } else { "transport close" };
+        assert_eq!(reason, expected, "{door:?}");
+        test.emptied().await;
+    }
+}
+
+/// Goes without a word, in the middle of a poll if it polls.
+async fn vanish(client: Client) {
+    if let Carrier::Polling(polling) = &client.carrier {
+        polling.http.abandon(&polling.query).await;
+    }
+}

@@ -1,0 +1,94 @@
+//! The application's side: takes one event after the other and insists on its kind.
+
+use std::sync::Arc;
+
+use ferrio::{
+    AckOutcome, Admission, Departure, Events, HostEvent, Payload, Reply, RoomEvent, Socket, SocketKey, Writes,
+};
+
+use super::in_time;
+
+pub(crate) struct Host {
+    events: Events,
+}
+
+impl Host {
+    pub(crate) fn new(events: Events) -> Self {
+        Self { events }
+    }
+
+    /// Gives the queue away, for a test with a host of its own.
+    pub(crate) fn into_events(self) -> Events {
+        self.events
+    }
+
+    pub(crate) async fn next(&mut self) -> HostEvent {
+        in_time(self.events.next()).await.expect("the server is open")
+    }
+
+    /// The next event; `None` once the server is closed and everything was taken.
+    pub(crate) async fn next_or_end(&mut self) -> Option<HostEvent> {
+        in_time(self.events.next()).await
+    }
+
+    pub(crate) async fn connect(&mut self) -> (Arc<Socket>, Payload, Admission) {
+        match self.next().await {
+            HostEvent::Connect { socket, auth, admission } => (socket, auth, admission),
+            other => panic!("a connect was due, not {other:?}"),
+        }
+    }
+
+    /// Lets the next client in.
+    pub(crate) async fn accept(&mut self) -> Arc<Socket> {
+        let (socket, _, admission) = self.connect().await;
+        admission.accept(&mut Writes::new()).unwrap();
+        socket
+    }
+
+    pub(crate) async fn event(&mut self) -> (Arc<Socket>, Payload, Option<Reply>) {
+        match self.next().await {
+            HostEvent::Event { socket, payload, reply } => (socket, payload, reply),
+            other => panic!("an event was due, not {other:?}"),
+        }
+    }
+
+    pub(crate) async fn departure(&mut self) -> Departure {
+        match self.next().await {
+            HostEvent::Disconnect(departure) => departure,
+            other => panic!("a disconnect was due, not {other:?}"),
+        }
+    }
+
+    /// The reason of the disconnect that comes next.
+    pub(crate) async fn reason(&mut self) -> &'static str {
+        self.departure().await.reason().as_str()
+    }
+
+    pub(crate) async fn ack(&mut self) -> (u64, AckOutcome) {
+        match self.next().await {
+            HostEvent::Ack { token, outcome } => (token, outcome),
+            other => panic!("an ack was due, not {other:?}"),
+        }
+    }
+
+    pub(crate) async fn room(&mut self) -> RoomEvent {
+        match self.next().await {
+            HostEvent::Room(event) => event,
+            other => panic!("a change of rooms was due, not {other:?}"),
+        }
+    }
+
+    pub(crate) async fn forgotten(&mut self) -> SocketKey {
+        match self.next().await {
+            HostEvent::Forget { key } => key,
+            other => panic!("the end of a session was due, not {other:?}"),
+        }
+    }
+
+    /// Sees that nothing waits at the moment.
+    pub(crate) fn assert_silent(&mut self) {
+        let mut waiting = Vec::new();
+        self.events.drain(usize::MAX, &mut waiting);
+        assert!(waiting.is_empty(), "nothing was due, not {waiting:?}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Requests of long-polling, as values or over TCP.
+
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
+
+use bytes::Bytes;
+use ferrio::{RequestHead, Server};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use super::{TestServer, in_time};
+
+/// What a WebSocket request has besides its query. The key is the example of RFC 6455.
+pub(crate) const UPGRADE: [(&str, &str); 4] = [
+    ("connection", "Upgrade"),
+    ("upgrade", "websocket"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
+pub(crate) fn head(method: &Method, query: &str, headers: &[(&str, &str)]) -> RequestHead {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+    }
+    RequestHead::new(method.clone(), format!("/socket.io/?{query}").parse().unwrap(), map, None)
+}
+
+/// Where requests go to.
+#[derive(Clone)]
+pub(crate) enum Http {
+    /// To [`Server::handle`].
+    Memory(Server),
+    /// To the server's own port, by a connection for each.
+    Tcp(Arc<SocketAddr>),
+}
+
+impl Http {
+    pub(crate) fn memory(test: &TestServer) -> Self {
+        Self::Memory(test.server.clone())
+    }
+
+    pub(crate) fn tcp(test: &TestServer) -> Self {
+        Self::Tcp(Arc::new(test.address))
+    }
+
+    pub(crate) async fn get(&self, query: &str) -> Response<Bytes> {
+        self.request(Method::GET, query, &[], b"").await
+    }
+
+    pub(crate) async fn post(&self, query: &str, body: &[u8]) -> Response<Bytes> {
+        self.request(Method::POST, query, &[("content-type", "text/plain;charset=UTF-8")], body).await
+    }
+
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        query: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response<Bytes> {
+        match self {
+            Self::Memory(server) => {
+                let body = Full::new(Bytes::copy_from_slice(body));
+                in_time(server.handle(head(&method, query, headers), body)).await
+            }
+            Self::Tcp(address) => {
+                in_time(async { read_answer(send(**address, &method, query, headers, body).await).await })
+                    .await
+            }
+        }
+    }
+
+    /// Sends a GET and goes away before it is answered.
+    pub(crate) async fn abandon(&self, query: &str) {
+        match self {
+            Self::Memory(server) => {
+                let request = head(&Method::GET, query, &[]);
+                let mut poll = Box::pin(server.handle(request, Full::new(Bytes::new())));
+                // Polled once, it waits.
+                poll_fn(|context| {
+                    assert!(poll.as_mut().poll(context).is_pending(), "nothing is there to answer it");
+                    Poll::Ready(())
+                })
+                .await;
+            }
+            Self::Tcp(address) => drop(send(**address, &Method::GET, query, &[], b"").await),
+        }
+    }
+}
+
+/// Sends a request over TCP.
+async fn send(
+    address: SocketAddr,
+    method: &Method,
+    query: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> TcpStream {
+    let mut request =
+        format!("{method} /socket.io/?{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(&[request.as_bytes(), body].concat()).await.unwrap();
+    stream
+}
+
+async fn read_answer(mut stream: TcpStream) -> Response<Bytes> {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("the head ends");
+    let body = Bytes::from(answer.split_off(end + 4));
+    parse_head(&answer).map(|()| body)
+}
+
+/// A response's status and headers.
+pub(crate) fn parse_head(bytes: &[u8]) -> Response<()> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let mut lines = text.trim_end().lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status line");
+    let mut response = Response::builder().status(status.parse::<StatusCode>().unwrap());
+    for line in lines {
+        let (name, value) = line.split_once(':').expect("a header");
+        response = response.header(name, value.trim());
+    }
+    response.body(()).unwrap()
+}
+
+pub(crate) fn text(response: &Response<Bytes>) -> &str {
+    std::str::from_utf8(response.body()).unwrap()
+}
+
+/// Insists on an error of the protocol.
+pub(crate) fn assert_refused(response: &Response<Bytes>, status: u16, body: &str) {
+    assert_eq!((response.status().as_u16(), text(response)), (status, body));
+}

@@ -1,0 +1,113 @@
+//! A server under test, its host in the test's own hands, and clients for every door.
+
+pub(crate) mod client;
+pub(crate) mod host;
+pub(crate) mod http;
+pub(crate) mod websocket;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ferrio::{Config, ListenOptions, Namespace, Server, Socket, Writes};
+use tokio::time::timeout;
+
+use self::{
+    client::{Client, Door, Message},
+    host::Host,
+};
+
+/// By when anything a test waits for has happened, on a slow and busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// For options that a test wants to run out.
+pub(crate) const SOON: Duration = Duration::from_millis(60);
+
+/// A server that listens, with the main namespace.
+pub(crate) struct TestServer {
+    pub(crate) server: Server,
+    pub(crate) host: Host,
+    pub(crate) address: SocketAddr,
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.server.close();
+    }
+}
+
+pub(crate) async fn start(config: Config) -> TestServer {
+    let (server, events) = Server::new(config, || {}).unwrap();
+    server.namespace("/");
+    let listener = server.listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
+    TestServer { server, host: Host::new(events), address: listener.local_addr() }
+}
+
+pub(crate) async fn start_default() -> TestServer {
+    start(Config::default()).await
+}
+
+impl TestServer {
+    /// The main namespace.
+    pub(crate) fn main(&self) -> Arc<Namespace> {
+        self.server.namespace("/")
+    }
+
+    /// A client that has read its open packet.
+    pub(crate) async fn open(&self, door: Door) -> Client {
+        Client::open(self, door).await
+    }
+
+    /// A client in the main namespace.
+    pub(crate) async fn join(&mut self, door: Door) -> (Client, Arc<Socket>) {
+        let mut client = self.open(door).await;
+        let socket = self.join_with(&mut client, "40").await;
+        (client, socket)
+    }
+
+    /// Lets a client into a namespace by this CONNECT packet.
+    pub(crate) async fn join_with(&mut self, client: &mut Client, connect: &str) -> Arc<Socket> {
+        client.send(connect).await;
+        let socket = self.host.accept().await;
+        let answer = client.text().await;
+        assert!(answer.contains(&format!(r#"{{"sid":"{}""#, socket.id())), "{answer}");
+        socket
+    }
+
+    /// Sees that a new client is served as ever.
+    pub(crate) async fn assert_alive(&mut self) {
+        let (mut client, socket) = self.join(Door::Stream).await;
+        client.send(r#"42["are you there"]"#).await;
+        let (from, payload, _) = self.host.event().await;
+        assert_eq!((from.key(), payload.text()), (socket.key(), r#"["are you there"]"#));
+        let departures = socket.disconnect(true, &mut Writes::new());
+        assert_eq!(departures.len(), 1);
+        assert_eq!(client.text().await, "41");
+        assert!(matches!(client.receive().await, Message::Closed(_)));
+    }
+
+    /// Waits until the server has no session left.
+    pub(crate) async fn emptied(&self) {
+        eventually(|| self.server.n_connections() == 0).await;
+    }
+}
+
+/// Waits for something with a deadline that only a failure reaches.
+pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, future).await.expect("it happens in time")
+}
+
+/// Waits for a condition that nothing announces.
+pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) {
+    in_time(async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// The text of a JSON object's member that is a string, such as the `sid` of an open packet.
+pub(crate) fn member<'a>(text: &'a str, name: &str) -> &'a str {
+    let start = format!(r#""{name}":""#);
+    let (_, rest) = text.split_once(&start).unwrap_or_else(|| panic!("no {name} in {text}"));
+    rest.split_once('"').expect("a string ends").0
+}

@@ -1,0 +1,106 @@
+//! A WebSocket client that can do what no well-behaved one would.
+
+use bytes::Bytes;
+use http::Response;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+
+use super::{client::Message, http::parse_head, in_time};
+
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+pub(crate) const TEXT: u8 = 0x81;
+pub(crate) const BINARY: u8 = 0x82;
+pub(crate) const CLOSE: u8 = 0x88;
+pub(crate) const PING: u8 = 0x89;
+
+pub(crate) struct WebSocket {
+    pub(crate) reader: Reader,
+    pub(crate) writer: Writer,
+}
+
+pub(crate) struct Reader(ReadHalf<Box<dyn Duplex>>);
+pub(crate) struct Writer(WriteHalf<Box<dyn Duplex>>);
+
+impl WebSocket {
+    /// Reads the answer to a WebSocket request; `Err` is one that is no WebSocket.
+    pub(crate) async fn accepted(stream: impl Duplex + 'static) -> Result<Self, Response<Bytes>> {
+        let (mut reader, writer) = split(Box::new(stream) as Box<dyn Duplex>);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(in_time(reader.read_u8()).await.expect("the request is answered"));
+        }
+        let response = parse_head(&head);
+        if response.status() != 101 {
+            let mut body = Vec::new();
+            in_time(reader.read_to_end(&mut body)).await.unwrap();
+            return Err(response.map(|()| Bytes::from(body)));
+        }
+        assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        Ok(Self { reader: Reader(reader), writer: Writer(writer) })
+    }
+}
+
+impl Reader {
+    /// The next message; a ping's answer counts as binary.
+    pub(crate) async fn receive(&mut self) -> Message {
+        in_time(self.read()).await.unwrap_or(Message::Lost)
+    }
+
+    async fn read(&mut self) -> std::io::Result<Message> {
+        let first = self.0.read_u8().await?;
+        let len = match self.0.read_u8().await? {
+            126 => usize::from(self.0.read_u16().await?),
+            127 => usize::try_from(self.0.read_u64().await?).unwrap(),
+            len => usize::from(len),
+        };
+        let mut body = vec![0; len];
+        self.0.read_exact(&mut body).await?;
+        Ok(match first {
+            TEXT => Message::Text(String::from_utf8(body).unwrap()),
+            CLOSE => Message::Closed(body.first_chunk().map(|code| u16::from_be_bytes(*code))),
+            0x82 | 0x8a => Message::Binary(body),
+            other => panic!("unexpected frame {other:#x}"),
+        })
+    }
+}
+
+impl Writer {
+    /// Sends one frame. Nothing happens when the server has gone.
+    pub(crate) async fn frame(&mut self, first: u8, body: &[u8]) {
+        self.raw(&frame(first, body)).await;
+    }
+
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
+        let _ = in_time(self.0.write_all(bytes)).await;
+    }
+
+    pub(crate) async fn text(&mut self, text: &str) {
+        self.frame(TEXT, text.as_bytes()).await;
+    }
+
+    /// Closes the sending side only.
+    pub(crate) async fn shutdown(&mut self) {
+        let _ = in_time(self.0.shutdown()).await;
+    }
+}
+
+/// A masked frame.
+pub(crate) fn frame(first: u8, body: &[u8]) -> Vec<u8> {
+    let mask = [0x1f, 0x2e, 0x3d, 0x4c];
+    let mut frame = vec![first];
+    match body.len() {
+        len @ 0..=125 => frame.push(0x80 | u8::try_from(len).unwrap()),
+        len @ 126..=0xffff => {
+            frame.push(0x80 | 126);
+            frame.extend(u16::try_from(len).unwrap().to_be_bytes());
+        }
+        len => {
+            frame.push(0x80 | 127);
+            frame.extend((len as u64).to_be_bytes());
+        }
+    }
+    frame.extend(mask);
+    frame.extend(body.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}
