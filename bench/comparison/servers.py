@@ -1,5 +1,6 @@
 """The servers: how each is made ready and started."""
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +14,15 @@ RELEASE = TARGET / "release"
 LOAD = RELEASE / "ferrio-load"
 PYTHON = OUT / "venv" / "bin" / "python"
 
-# Holds a link to the ferrio package alone, so that both Python servers share one environment: same uvicorn, same uvloop.
-FERRIO_PYTHON_PATH = OUT / "ferrio-python"
+# Copies of ferrio's packages, so that building during a run changes nothing in it. The Python package stands alone in
+# its folder: both Python servers share one environment, with the same uvicorn and the same uvloop.
+FERRIO_NODE = OUT / "ferrio-node"
+FERRIO_PYTHON = OUT / "ferrio-python"
+
+# Bytes. A release build has 15 MB with its line tables, a debug build 80.
+LARGEST_RELEASE_BUILD = 40_000_000
+
+NOT_BUILT = "not built; run `make build`"
 
 
 class MissingError(Exception):
@@ -79,33 +87,48 @@ def peer_node() -> None:
 
 
 def ferrio_node() -> None:
-    """See whether the repository's root is a package that loads."""
-    build_hint("node", "-e", f"require({str(REPOSITORY)!r})")
+    """Copy the npm package that the repository's root is."""
+    built = REPOSITORY / "bindings-node"
+    copy = FERRIO_NODE / "bindings-node"
+    if not (built / "dist").exists():
+        raise MissingError(NOT_BUILT)
+    shutil.rmtree(FERRIO_NODE, ignore_errors=True)
+    shutil.copytree(built / "dist", copy / "dist")
+    shutil.copy(REPOSITORY / "package.json", FERRIO_NODE)
+    for library in built.glob("*.node"):
+        shutil.copy(library, copy)
+        refuse_debug_build(library)
+    loads("node", "-e", f"require({str(FERRIO_NODE)!r})")
 
 
 def ferrio_python() -> None:
-    """Find the ferrio package of the repository's environment and link it for the benchmark's."""
+    """Copy the ferrio package of the repository's environment."""
     peer_python()
     python = REPOSITORY / ".venv" / "bin" / "python"
-    where = "import ferrio, pathlib; print(pathlib.Path(ferrio.__file__).parent)"
-    package = build_hint(str(python), "-c", where)
-    FERRIO_PYTHON_PATH.mkdir(parents=True, exist_ok=True)
-    link = FERRIO_PYTHON_PATH / "ferrio"
-    link.unlink(missing_ok=True)
-    link.symlink_to(package)
+    package = Path(loads(str(python), "-c", "import ferrio; print(*ferrio.__path__)"))
+    shutil.rmtree(FERRIO_PYTHON, ignore_errors=True)
+    shutil.copytree(package, FERRIO_PYTHON / "ferrio", ignore=shutil.ignore_patterns("__pycache__"))
+    for library in package.glob("*.so"):
+        refuse_debug_build(library)
 
 
-def build_hint(*command: str) -> str:
+def loads(*command: str) -> str:
     """Run a command that works once the repository is built, and return its output."""
     try:
         done = subprocess.run(
             command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=30
         )
     except (FileNotFoundError, subprocess.TimeoutExpired):
-        raise MissingError("not built; run `make build`") from None
+        raise MissingError(NOT_BUILT) from None
     if done.returncode != 0:
-        raise MissingError("not built; run `make build`")
+        raise MissingError(f"{NOT_BUILT} ({done.stderr.strip().splitlines()[-1:]})")
     return done.stdout.strip()
+
+
+def refuse_debug_build(library: Path) -> None:
+    """Refuse a library that is several times as large as a release build, and would be as much slower."""
+    if library.stat().st_size > LARGEST_RELEASE_BUILD:
+        raise MissingError(f"{library.name} is a debug build; run `make build`")
 
 
 def _node(module: str, door: str) -> tuple[str, ...]:
@@ -117,12 +140,12 @@ def _python(module: str, door: str) -> tuple[str, ...]:
     return (str(PYTHON), str(application), "--module", module, "--door", door)
 
 
-_FERRIO_PATH = (("PYTHONPATH", str(FERRIO_PYTHON_PATH)),)
+_FERRIO_PATH = (("PYTHONPATH", str(FERRIO_PYTHON)),)
 
 SERVERS = (
     Server("socket.io", _node("socket.io", "http"), peer_node),
-    Server("ferrio-node", _node(str(REPOSITORY), "port"), ferrio_node, "socket.io"),
-    Server("ferrio-node-http", _node(str(REPOSITORY), "http"), ferrio_node, "socket.io"),
+    Server("ferrio-node", _node(str(FERRIO_NODE), "port"), ferrio_node, "socket.io"),
+    Server("ferrio-node-http", _node(str(FERRIO_NODE), "http"), ferrio_node, "socket.io"),
     Server("python-socketio", _python("socketio", "uvicorn"), peer_python),
     Server("ferrio-python", _python("ferrio", "listen"), ferrio_python, "python-socketio", _FERRIO_PATH),
     Server("ferrio-python-adopt", _python("ferrio", "adopt"), ferrio_python, "python-socketio", _FERRIO_PATH),
