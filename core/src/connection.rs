@@ -242,17 +242,15 @@ impl Connection {
                 Some(poll) if by_client => poll.answer(PollAnswer::noop(self.protocol)),
                 // Official clients take a close before the events that came in the same answer, so those go first.
                 Some(poll) if !io.outbox.is_empty() => {
-                    let answer = self.take_answer(io, &poll, usize::MAX);
-                    poll.answer(answer);
-                    Self::linger(io);
+                    self.answer(io, poll);
+                    io.linger_until = Some(Instant::now() + LINGER);
                 }
                 Some(poll) => {
                     io.outbox.push_control(close_packet());
-                    let answer = self.take_answer(io, &poll, usize::MAX);
-                    poll.answer(answer);
+                    self.answer(io, poll);
                 }
                 None if by_client || reason == CloseReason::TransportError => io.outbox = Outbox::default(),
-                None => Self::linger(io),
+                None => io.linger_until = Some(Instant::now() + LINGER),
             },
         }
         io.join_by = None;
@@ -261,11 +259,18 @@ impl Connection {
         self.waker.wake();
     }
 
-    /// Keeps a closed session for the next poll, which tells the client.
-    fn linger(io: &mut Io) {
-        io.outbox.push_control(noop_packet());
-        io.outbox.push_control(close_packet());
-        io.linger_until = Some(Instant::now() + LINGER);
+    /// Answers a poll of a session that is closed: with what was queued before its end, or else with the end.
+    /// Returns whether that was the end.
+    fn answer_lingering(&self, io: &mut Io, poll: PendingPoll) -> bool {
+        let is_last = io.outbox.is_empty();
+        if is_last {
+            io.outbox.push_control(noop_packet());
+            io.outbox.push_control(close_packet());
+        }
+        let max_packets = if is_last { 2 } else { self.server.config.limits.max_packets_per_poll };
+        let answer = PollAnswer::take(self.protocol, &mut io.outbox, poll.supports_binary, max_packets);
+        poll.answer(answer);
+        is_last
     }
 
     /// Whether the session is closed and still waits for the poll that will tell the client.
@@ -411,16 +416,18 @@ impl Connection {
             && (!io.outbox.is_empty() || io.session.releases_polls())
             && let Some(poll) = io.poll.take()
         {
-            let answer = self.take_answer(io, &poll, self.server.config.limits.max_packets_per_poll);
-            poll.answer(answer);
+            self.answer(io, poll);
         }
     }
 
-    fn take_answer(&self, io: &mut Io, poll: &PendingPoll, max_packets: usize) -> PollAnswer {
+    /// Answers a poll with what waits, or with a noop.
+    fn answer(&self, io: &mut Io, poll: PendingPoll) {
         if io.outbox.is_empty() {
             io.outbox.push_control(noop_packet());
         }
-        PollAnswer::take(self.protocol, &mut io.outbox, poll.supports_binary, max_packets)
+        let max_packets = self.server.config.limits.max_packets_per_poll;
+        let answer = PollAnswer::take(self.protocol, &mut io.outbox, poll.supports_binary, max_packets);
+        poll.answer(answer);
     }
 }
 

@@ -37,11 +37,12 @@ impl Connection {
         if io.session.transport() != TransportKind::Polling {
             return Err(PollRefused);
         }
-        if io.linger_until.take().is_some() {
-            let answer = self.take_answer(&mut io, &poll, usize::MAX);
-            poll.answer(answer);
-            drop(io);
-            self.server.forget_connection(self);
+        if io.linger_until.is_some() {
+            if self.answer_lingering(&mut io, poll) {
+                io.linger_until = None;
+                drop(io);
+                self.server.forget_connection(self);
+            }
             return Ok(());
         }
         if !io.session.is_open() {
