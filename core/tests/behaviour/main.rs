@@ -2,4 +2,5 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod doors;
+mod polling;
 mod support;

@@ -262,7 +262,7 @@ impl Polling {
 
     /// Takes the packets of an answer.
     fn take(&mut self, answer: &Response<Bytes>) {
-        let protocol = if self.query.contains("EIO=3") { Protocol::V3 } else { Protocol::V4 };
+        let protocol = if self.query.contains("EIO=4") { Protocol::V4 } else { Protocol::V3 };
         let is_binary = answer.headers()["content-type"] == "application/octet-stream";
         for packet in decode(protocol, answer.body(), is_binary) {
             let packet = packet.unwrap();
