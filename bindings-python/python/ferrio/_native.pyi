@@ -4,6 +4,18 @@ import asyncio
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any, final
 
+__all__ = [
+    "Departure",
+    "Handshake",
+    "Listener",
+    "Namespace",
+    "Pending",
+    "Server",
+    "Socket",
+    "WebSocket",
+    "check_options",
+]
+
 def check_options(options: dict[str, Any]) -> None: ...
 
 @final

@@ -34,6 +34,9 @@ REASONS = {
     "client namespace disconnect": "client disconnect",
     "server namespace disconnect": "server disconnect",
     "forced server close": "server disconnect",
+    "server shutting down": "server disconnect",
+    "forced close": "transport error",
+    "parse error": "transport error",
 }
 """python-socketio's words for the core's disconnect reasons, where they differ."""
 
