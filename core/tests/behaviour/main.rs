@@ -4,3 +4,4 @@
 mod doors;
 mod polling;
 mod support;
+mod upgrade;

@@ -108,7 +108,7 @@ impl Client {
         let opened = http.get(query).await;
         assert_eq!(opened.status(), 200, "{}", text(&opened));
         let query = format!("{query}&sid={}", member(text(&opened), "sid"));
-        let mut polling = Polling { http, query, received: VecDeque::new() };
+        let mut polling = Polling::new(http, query);
         polling.take(&opened);
         let mut client = Self { open: String::new(), carrier: Carrier::Polling(polling) };
         client.open = client.text().await;
@@ -239,7 +239,19 @@ impl Client {
 }
 
 impl Polling {
-    async fn post(&mut self, body: &[u8]) {
+    pub(crate) fn new(http: Http, query: String) -> Self {
+        Self { http, query, received: VecDeque::new() }
+    }
+
+    /// The packets of one answer.
+    pub(crate) async fn batch(&mut self) -> Vec<Message> {
+        let answer = self.get().await;
+        assert_eq!(answer.status(), 200, "{}", text(&answer));
+        self.take(&answer);
+        self.received.drain(..).collect()
+    }
+
+    pub(crate) async fn post(&mut self, body: &[u8]) {
         let answer = self.http.post(&self.query, body).await;
         assert_eq!((answer.status().as_u16(), text(&answer)), (200, "ok"));
     }

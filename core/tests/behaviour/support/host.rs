@@ -85,10 +85,15 @@ impl Host {
         }
     }
 
+    /// Takes what waits.
+    pub(crate) fn drain(&self, into: &mut Vec<HostEvent>) {
+        self.events.drain(usize::MAX, into);
+    }
+
     /// Sees that nothing waits at the moment.
-    pub(crate) fn assert_silent(&mut self) {
+    pub(crate) fn assert_silent(&self) {
         let mut waiting = Vec::new();
-        self.events.drain(usize::MAX, &mut waiting);
+        self.drain(&mut waiting);
         assert!(waiting.is_empty(), "nothing was due, not {waiting:?}");
     }
 }
