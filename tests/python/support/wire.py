@@ -108,11 +108,20 @@ class PollingSession:
 
     async def start_poll(self) -> asyncio.Future[Answer]:
         """Polls in the background, and returns when the poll is sure to wait at the server."""
-        poll = asyncio.ensure_future(self.poll())
+        reader, writer = await raw_connection(self.wire.server)
+        target = f"/socket.io/?EIO=4&transport=polling&sid={self.sid}"
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        await writer.drain()
         # What was sent before the whole round trip of another session has been read by then.
         await self.wire.open_session()
         await self.wire.open_session()
-        return poll
+
+        async def answer() -> Answer:
+            head, _, body = (await soon(reader.read(), "the answer to the poll")).partition(b"\r\n\r\n")
+            writer.close()
+            return Answer(int(head.split(b" ", 2)[1]), {}, body)
+
+        return asyncio.ensure_future(answer())
 
     async def post(self, body: str | bytes, **headers: str) -> Answer:
         return await self.wire.request(
