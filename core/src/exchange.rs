@@ -50,7 +50,7 @@ impl Server {
     /// # Errors
     /// The response for a request that is refused.
     pub async fn exchange_messages(&self, head: RequestHead) -> Result<MessageSocket, Response<Bytes>> {
-        let connection = request::upgrade(self, head).await?.connection();
+        let connection = request::upgrade(self, head).await?.connection()?;
         let wire_id = connection.attach(Writer::Messages);
         connection.flush();
         Ok(MessageSocket { connection, wire_id, has_ended: AtomicBool::new(false) })
@@ -78,15 +78,16 @@ impl MessageSocket {
     /// [`Outgoing::Close`] unless the client closed first. Cancelling it loses nothing.
     pub async fn next(&self) -> Option<Vec<Outgoing>> {
         poll_fn(|context| {
-            self.connection.waker.register(context.waker());
+            // Asked first: nothing is queued behind a close frame.
+            let close_code = self.connection.wire_close_code(self.wire_id);
             let mut messages = Vec::new();
-            while let Some(frame) = self.connection.take_frame(self.wire_id) {
+            while let Some(frame) = self.connection.take_frame(self.wire_id, context) {
                 messages.push(match frame.kind() {
                     FrameKind::Text => Outgoing::Text(frame.body()),
                     FrameKind::Binary | FrameKind::Control => Outgoing::Binary(frame.body()),
                 });
             }
-            if let Some(code) = self.connection.wire_close_code(self.wire_id)
+            if let Some(code) = close_code
                 && !self.has_ended.swap(true, Ordering::Relaxed)
             {
                 messages.push(Outgoing::Close(code));
@@ -107,8 +108,11 @@ impl MessageSocket {
         self.connection.waker.wake();
     }
 
-    /// The host's server has bounds of its own; this is the option's.
+    /// Whether a message is to be taken. The host's server has bounds of its own; this is the option's.
     fn fits(&self, len: usize) -> bool {
+        if !self.connection.is_current(self.wire_id) {
+            return false;
+        }
         let fits = len <= self.connection.server().config.max_http_buffer_size;
         if !fits {
             self.connection.close_with_code(1009);

@@ -37,6 +37,8 @@ impl RequestError {
     pub(crate) const BAD_REQUEST: Self = Self::new(3, "Bad request");
     const ORIGIN_NOT_ALLOWED: Self = Self::new(3, "Origin not allowed");
     const UNSUPPORTED_PROTOCOL: Self = Self::new(5, "Unsupported protocol version");
+    const SHUTTING_DOWN: Self = Self::unavailable("Server is shutting down");
+    const TOO_MANY_CONNECTIONS: Self = Self::unavailable("Too many connections");
 
     const fn new(code: u8, message: &'static str) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code, message: std::borrow::Cow::Borrowed(message) }
@@ -47,8 +49,12 @@ impl RequestError {
         Self { status: StatusCode::FORBIDDEN, code: 4, message }
     }
 
-    fn unavailable(message: &'static str) -> Self {
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, ..Self::new(3, message) }
+    const fn unavailable(message: &'static str) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: 3,
+            message: std::borrow::Cow::Borrowed(message),
+        }
     }
 }
 
@@ -192,10 +198,10 @@ fn verify(shared: &Shared, head: &RequestHead, via: TransportKind) -> Result<Ver
 /// What has to be true for any new session.
 async fn admit(shared: &Arc<Shared>, head: &RequestHead) -> Result<(), RequestError> {
     if shared.is_draining() {
-        return Err(RequestError::unavailable("Server is shutting down"));
+        return Err(RequestError::SHUTTING_DOWN);
     }
     if shared.n_connections() >= shared.config.limits.max_connections {
-        return Err(RequestError::unavailable("Too many connections"));
+        return Err(RequestError::TOO_MANY_CONNECTIONS);
     }
     if shared.config.ask_allow_request {
         let (answer, decision) = Answer::new();
@@ -213,7 +219,9 @@ async fn open_polling(
 ) -> Result<Response<Bytes>, RequestError> {
     admit(shared, &head).await?;
     let request = head.clone();
-    let connection = shared.open_connection(head, protocol, TransportKind::Polling);
+    let connection = shared
+        .open_connection(head, protocol, TransportKind::Polling)
+        .ok_or(RequestError::TOO_MANY_CONNECTIONS)?;
     // The open packet is in the outbox, so this poll is answered at once.
     let mut response = polling::get(&connection, &request).await;
     if let Some(cookie) = &shared.config.cookie {
@@ -312,15 +320,19 @@ impl Ticket {
 
     /// Serves the WebSocket from here on. The response has been sent; `read_already` came behind the request.
     pub(crate) fn start(self, stream: Stream, read_already: &Bytes) {
-        websocket::start(self.connection(), stream, read_already);
+        // Without a place for it the stream is dropped: the handshake was answered already.
+        if let Ok(connection) = self.connection() {
+            websocket::start(connection, stream, read_already);
+        }
     }
 
-    /// The connection, made now if the WebSocket opens a session.
-    pub(crate) fn connection(self) -> Arc<Connection> {
+    /// The connection, made now if the WebSocket opens a session; an error when there is no place for it any more.
+    pub(crate) fn connection(self) -> Result<Arc<Connection>, Response<Bytes>> {
         match self.purpose {
-            Purpose::Upgrade(connection) => connection,
+            Purpose::Upgrade(connection) => Ok(connection),
             Purpose::Open { shared, head, protocol } => {
-                shared.open_connection(*head, protocol, TransportKind::WebSocket)
+                let connection = shared.open_connection(*head, protocol, TransportKind::WebSocket);
+                connection.ok_or_else(|| upgrade_error(&RequestError::TOO_MANY_CONNECTIONS))
             }
         }
     }

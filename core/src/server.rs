@@ -59,7 +59,7 @@ pub(crate) struct Shared {
     sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
     /// Whether no new session is let in.
     is_draining: AtomicBool,
-    is_closed: Arc<AtomicBool>,
+    is_closed: AtomicBool,
     /// Rung when the server closes, for the tasks that accept connections.
     closing: Notify,
     /// Rung when a connection has ended.
@@ -122,7 +122,7 @@ impl Server {
             matchers: RwLock::default(),
             sockets: RwLock::default(),
             is_draining: AtomicBool::new(false),
-            is_closed: Arc::default(),
+            is_closed: AtomicBool::new(false),
             closing: Notify::new(),
             emptied: Notify::new(),
             started: Once::new(),
@@ -200,8 +200,8 @@ impl Server {
             namespace.adapter.close();
         }
         self.0.matchers.write().clear();
+        self.0.deadlines.close();
         self.0.queue.close();
-        self.0.deadlines.stop();
     }
 
     /// Closes in good order: lets no new session in (a handshake is answered with 503), sends `notice` to every socket, waits until all have left or
@@ -268,13 +268,16 @@ impl Shared {
 
     // Sessions.
 
-    /// Opens a session, its open packet queued.
+    /// Opens a session, its open packet queued; `None` when others have taken the last places meanwhile.
     pub(crate) fn open_connection(
         self: &Arc<Self>,
         head: RequestHead,
         protocol: Protocol,
         transport: TransportKind,
-    ) -> Arc<Connection> {
+    ) -> Option<Arc<Connection>> {
+        let max = self.config.limits.max_connections;
+        let count = |n_connections| (n_connections < max).then_some(n_connections + 1);
+        self.n_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).ok()?;
         self.start();
         let id: Arc<str> = Arc::from(random_id(SESSION_ID_BYTES));
         let handshake = Arc::new(Handshake { head, issued: SystemTime::now() });
@@ -292,7 +295,6 @@ impl Shared {
             TransportKind::Polling => counters.connections_polling.add(1),
             TransportKind::WebSocket => counters.connections_websocket.add(1),
         }
-        self.n_connections.fetch_add(1, Ordering::Relaxed);
         self.connections.lock().insert(id.clone(), connection.clone());
         let upgrades: &[TransportKind] = match transport {
             TransportKind::Polling if self.session_config().allow_upgrades => &[TransportKind::WebSocket],
@@ -312,18 +314,25 @@ impl Shared {
         if protocol == Protocol::V3 {
             join::older_client(&connection);
         }
+        if self.is_closed.load(Ordering::Acquire) {
+            // Closing looks at the sessions after it has set the flag, so one of the two sees the other.
+            connection.close(CloseReason::ServerShutdown);
+        }
         let remote = &connection.handshake().head.remote;
         tracing::debug!(?remote, transport = transport.as_str(), ?protocol, "session opened");
-        connection
+        if self.is_closed.load(Ordering::Acquire) {
+            // The server's close may have come too early to see it.
+            connection.close(CloseReason::ServerShutdown);
+        }
+        Some(connection)
     }
 
-    /// Starts the task that keeps the deadlines. Not before the first session: a server may be made before a fork.
-    fn start(&self) {
+    /// Starts the task that keeps the deadlines. Not before there is one: a server may be made before a fork.
+    pub(crate) fn start(&self) {
         self.started.call_once(|| {
             let deadlines = self.deadlines.clone();
-            let is_closed = self.is_closed.clone();
-            // Ends after the server has closed.
-            runtime().spawn(async move { deadlines.run(|| is_closed.load(Ordering::Acquire)).await });
+            // Ends after the server has closed, and the last polling client was told or given up.
+            runtime().spawn(async move { deadlines.run().await });
         });
     }
 
@@ -391,7 +400,9 @@ impl Shared {
 
     pub(crate) fn remove_empty_namespace(&self, namespace: &Arc<Namespace>) -> bool {
         let mut namespaces = self.namespaces.write();
-        let is_removed = namespace.n_sockets() == 0 && namespaces.remove(namespace.name()).is_some();
+        let is_current =
+            namespaces.get(namespace.name()).is_some_and(|current| Arc::ptr_eq(current, namespace));
+        let is_removed = is_current && namespace.is_empty() && namespaces.remove(namespace.name()).is_some();
         drop(namespaces);
         if is_removed {
             namespace.adapter.close();
