@@ -1,6 +1,6 @@
 /** The way in through an HTTP server of the application: which requests are the engine's, and how the core gets them. */
 
-import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
+import type { Server as HttpServer, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { ServerResponse as Response } from "node:http";
 import { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -74,6 +74,10 @@ export class HttpDoor {
   // ---- Requests
 
   #onRequest(request: EngineRequest, response: ServerResponse): void {
+    if (!this.#engine._isWatched) {
+      this.#exchange(request, response);
+      return;
+    }
     request._query = queryOf(request.url as string);
     (request as EngineRequest & { res: ServerResponse }).res = response;
     this.#engine._run(request, response, (error) => {
@@ -92,11 +96,10 @@ export class HttpDoor {
     this.#engine._keep(tag, request);
     this.#exchanges.set(tag, { request, response });
     const hasBody = request.method !== "GET" && request.method !== "OPTIONS";
-    bridge.flushed.request(headOf(request), tag, hasBody);
+    if (bridge.flushed.request(headOf(request), tag, hasBody)) bridge.wakeLater();
     if (hasBody) this.#pumpBody(bridge, tag, request);
     response.on("close", () => {
-      this.#exchanges.delete(tag);
-      bridge.native.requestDone(tag);
+      if (this.#exchanges.delete(tag)) bridge.native.requestAbort(tag);
     });
   }
 
@@ -104,7 +107,9 @@ export class HttpDoor {
     request.on("data", (chunk: Buffer) => {
       if (bridge.native.requestBody(tag, chunk)) request.pause();
     });
-    request.on("end", () => bridge.native.requestEnd(tag));
+    request.on("end", () => {
+      if (bridge.flushed.requestEnd(tag)) bridge.wakeLater();
+    });
   }
 
   /** The core has taken in what it was given of a body. */
@@ -114,19 +119,30 @@ export class HttpDoor {
   }
 
   /** The core has answered a request. */
-  onResponse(tag: number, status: number, headers: string[], body: Buffer): void {
+  onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void {
     const exchange = this.#exchanges.get(tag);
     if (exchange === undefined) return;
     this.#exchanges.delete(tag);
     const { request, response } = exchange;
+    if (this.#engine._isWatched) {
+      this.#tellHeaders(tag, status, headers, request);
+    }
+    // What is left of a body that the core did not want must not hold up the connection.
+    if (!request.readableEnded) request.resume();
+    response.writeHead(status, headers as unknown as OutgoingHttpHeaders).end(body);
+  }
+
+  /** Lets the engine's listeners change the headers of an answer. */
+  #tellHeaders(tag: number, status: number, headers: string[], request: EngineRequest): void {
+    const isHandshake = request._query?.sid === undefined;
+    if (status !== 200 || !isHandshake) this.#engine._drop(tag);
     const fields = fieldsOf(headers);
-    const isHandshake = request._query.sid === undefined;
     if (isHandshake) this.#engine.emit("initial_headers", fields, request);
     this.#engine.emit("headers", fields, request);
-    if (status !== 200 || !isHandshake) this.#engine._drop(tag);
-    // What is left of a body that the core did not want must not hold up the connection.
-    request.resume();
-    response.writeHead(status, fields).end(body);
+    headers.length = 0;
+    for (const [name, value] of Object.entries(fields)) {
+      for (const one of [value].flat()) headers.push(name, one);
+    }
   }
 
   // ---- Upgrades

@@ -33,7 +33,7 @@ export interface Host {
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void;
-  onResponse(tag: number, status: number, headers: string[], body: Buffer): void;
+  onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void;
   onResumeBody(tag: number): void;
   onStreamData(tag: number, chunk: Buffer): void;
   onStreamEnd(tag: number): void;
@@ -74,13 +74,24 @@ export class Bridge {
 
   constructor(options: string, host: Host) {
     this.#host = host;
-    this.native = new native.NativeServer(options, () => {
-      this.#moreWaits = true;
-      if (!this.#isScheduled) this.#schedule();
-    });
+    this.native = new native.NativeServer(options, () => this.wake());
   }
 
   // ---- In
+
+  /** Something happened that has not been taken yet. */
+  wake(): void {
+    this.#moreWaits = true;
+    if (!this.#isScheduled) this.#schedule();
+  }
+
+  /** The same, but once all that Node has read by now is taken in: requests come many at a time. */
+  wakeLater(): void {
+    this.#moreWaits = true;
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(this.#pump);
+  }
 
   /** A tick of its own, so that what a listener throws is an uncaught exception like any other. */
   #schedule(): void {
@@ -189,9 +200,11 @@ export class Bridge {
         this.#host.onAskNamespace(this, detail, name, auth);
         break;
       }
-      case Kind.Response:
-        this.#host.onResponse(subject, detail, data as string[], this.#nextAttachment());
+      case Kind.Response: {
+        const [text, ...headers] = data as [string | null, ...string[]];
+        this.#host.onResponse(subject, detail, headers, text ?? this.#nextAttachment());
         break;
+      }
       case Kind.ResumeBody:
         this.#host.onResumeBody(subject);
         break;
@@ -319,7 +332,7 @@ export class Bridge {
     this.#texts = "";
     this.#isUrgent = false;
     if (outgoing !== undefined) this.#outgoing = [];
-    this.native.flush(this.#commands, length, texts, outgoing);
+    if (this.native.flush(this.#commands, length, texts, outgoing)) this.wake();
   }
 
   /** The core, after everything that was asked of it before. */

@@ -1,9 +1,14 @@
 //! The one way into JavaScript: a call that wakes it, and batches of what happened.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{self, ThreadId},
+};
 
 use bytes::Bytes;
 use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, Socket};
+use http::Response;
 use napi::{
     Env, JsString, Result, Status,
     bindgen_prelude::{BufferSlice, Function},
@@ -24,17 +29,43 @@ const BATCH: usize = 256;
 /// A batch ends beyond this many bytes of text, so that one turn of JavaScript stays short.
 const MAX_TEXT: usize = 256 << 10;
 
+/// Bodies of at least this many bytes cross as bytes: escaping them would cost more than a `Buffer`.
+const MAX_TEXT_BODY: usize = 16 << 10;
+
 /// Wakes JavaScript, from any thread. It does not keep the process alive.
-pub(crate) struct Waker(ThreadsafeFunction<(), (), (), Status, false, true>);
+pub(crate) struct Waker {
+    function: ThreadsafeFunction<(), (), (), Status, false, true>,
+    /// The thread of JavaScript.
+    home: ThreadId,
+    /// Whether that thread is in a call that will itself tell JavaScript to drain.
+    is_inside: AtomicBool,
+    /// Whether it would have been woken meanwhile.
+    is_due: AtomicBool,
+}
 
 impl Waker {
     pub(crate) fn new(wake: &Function<'_, (), ()>) -> Result<Self> {
-        wake.build_threadsafe_function().callee_handled::<false>().weak::<true>().build().map(Self)
+        let function = wake.build_threadsafe_function().callee_handled::<false>().weak::<true>().build()?;
+        let home = thread::current().id();
+        Ok(Self { function, home, is_inside: AtomicBool::new(false), is_due: AtomicBool::new(false) })
     }
 
     pub(crate) fn wake(&self) {
-        // An environment that is ending has nobody to wake.
-        self.0.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        // Only the home thread sets the flag, so it reads its own writes.
+        if self.is_inside.load(Ordering::Relaxed) && thread::current().id() == self.home {
+            self.is_due.store(true, Ordering::Relaxed);
+        } else {
+            // An environment that is ending has nobody to wake.
+            self.function.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        }
+    }
+
+    /// Acts on the home thread. Returns whether there is something to drain: no wake tells of what happened here.
+    pub(crate) fn inside<T>(&self, act: impl FnOnce() -> T) -> (T, bool) {
+        self.is_inside.store(true, Ordering::Relaxed);
+        let result = act();
+        self.is_inside.store(false, Ordering::Relaxed);
+        (result, self.is_due.swap(false, Ordering::Relaxed))
     }
 }
 
@@ -61,35 +92,39 @@ enum Kind {
 impl NativeServer {
     /// Takes what happened since: a JSON array of whether more waits, whether there are binary values, and then of
     /// records of four values each.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn drain<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
-        let mut state = self.state.borrow_mut();
-        let mut batch = std::mem::take(&mut state.batch);
-        let mut records = Records::new();
-        let mut more_waits = true;
-        while more_waits && records.text.len() < MAX_TEXT {
-            more_waits = self.events.drain(BATCH, &mut batch);
-            for event in batch.drain(..) {
-                records.push_event(&mut state, event);
-            }
-            if records.n >= BATCH {
-                break;
-            }
-        }
-        for outgoing in self.doors.outlet.take() {
-            records.push_outgoing(outgoing);
-        }
-        state.batch = batch;
-        let (text, attachments) = records.finish(more_waits);
-        state.attachments = attachments;
+        let ((text, attachments), _) = self.waker.inside(|| self.take());
+        self.state.borrow_mut().attachments = attachments;
         value::string(env, &text)
     }
 
     /// The binary values that belong to the last batch.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn attachments<'env>(&self, env: &'env Env) -> Result<Vec<BufferSlice<'env>>> {
         let attachments = std::mem::take(&mut self.state.borrow_mut().attachments);
         attachments.into_iter().map(|bytes| value::buffer(env, bytes)).collect()
+    }
+}
+
+impl NativeServer {
+    fn take(&self) -> (String, Vec<Bytes>) {
+        let mut records = Records::new();
+        // First of all: what the requests bring is then part of this batch.
+        for outgoing in self.doors.take() {
+            records.push_outgoing(outgoing);
+        }
+        let mut state = self.state.borrow_mut();
+        let mut batch = std::mem::take(&mut state.batch);
+        let mut more_waits = true;
+        while more_waits && records.n < BATCH && records.text.len() < MAX_TEXT {
+            more_waits = self.events.drain(BATCH, &mut batch);
+            for event in batch.drain(..) {
+                records.push_event(&mut state, event);
+            }
+        }
+        state.batch = batch;
+        records.finish(more_waits)
     }
 }
 
@@ -164,14 +199,11 @@ impl Records {
 
     fn push_outgoing(&mut self, outgoing: Outgoing) {
         match outgoing {
+            // Still under way.
+            Outgoing::Proceed { .. } => {}
             Outgoing::Response { tag, response } => {
-                let (parts, body) = response.into_parts();
-                self.begin(Kind::Response, tag.into(), parts.status.as_u16().into());
-                let fields = parts.headers.iter();
-                let texts =
-                    fields.flat_map(|(name, value)| [name.as_str(), value.to_str().unwrap_or_default()]);
-                value::push_json_list(&mut self.text, texts);
-                self.attachments.push(body);
+                self.begin(Kind::Response, tag.into(), response.status().as_u16().into());
+                self.push_response(response);
             }
             Outgoing::ResumeBody { tag } => {
                 self.begin(Kind::ResumeBody, tag.into(), 0);
@@ -187,6 +219,26 @@ impl Records {
                 self.text.push('0');
             }
         }
+    }
+
+    /// The body and the headers. A short text is a text for Node, too, which writes it together with the headers.
+    fn push_response(&mut self, response: Response<Bytes>) {
+        let (parts, body) = response.into_parts();
+        self.text.push('[');
+        match std::str::from_utf8(&body) {
+            Ok(text) if text.len() < MAX_TEXT_BODY => value::push_json(&mut self.text, text),
+            _ => {
+                self.text.push_str("null");
+                self.attachments.push(body);
+            }
+        }
+        for (name, value) in &parts.headers {
+            self.text.push(',');
+            value::push_json(&mut self.text, name.as_str());
+            self.text.push(',');
+            value::push_json(&mut self.text, value.to_str().unwrap_or_default());
+        }
+        self.text.push(']');
     }
 
     fn push_connect(&mut self, socket: &Socket, auth: &Payload) {

@@ -24,15 +24,16 @@ const UNCOMPRESSED: u64 = 16;
 
 #[napi]
 impl NativeServer {
-    /// Carries out commands in order: `numbers` holds them, their texts stand line by line in `texts`.
-    #[napi]
+    /// Carries out commands in order: `numbers` holds them, their texts stand line by line in `texts`. Returns
+    /// whether there is something to drain.
+    #[napi(catch_unwind)]
     pub fn flush(
         &self,
         numbers: Float64ArraySlice<'_>,
         length: u32,
         texts: JsString<'_>,
         attachments: Option<Vec<Uint8ArraySlice<'_>>>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let texts = texts.into_utf8()?;
         let attachments = attachments.unwrap_or_default();
         let mut commands = Commands {
@@ -41,12 +42,16 @@ impl NativeServer {
             attachments: attachments.iter(),
             writes: Writes::new(),
         };
-        let mut state = self.state.borrow_mut();
-        while let Some(&command) = commands.numbers.next() {
-            commands.carry_out(&mut state, number(command))?;
-        }
-        // The writes go out here, for the whole batch at once.
-        Ok(())
+        let (result, is_due) = self.waker.inside(|| {
+            let mut state = self.state.borrow_mut();
+            while let Some(&command) = commands.numbers.next() {
+                commands.carry_out(&mut state, number(command))?;
+            }
+            // For the whole batch at once.
+            commands.writes.finish();
+            Ok(())
+        });
+        result.map(|()| is_due)
     }
 }
 

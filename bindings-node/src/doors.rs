@@ -1,17 +1,21 @@
 //! HTTP requests and byte streams that Node carries, and connections that it hands over.
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     io,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker as TaskWaker},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker as TaskWaker},
 };
 
 use ahash::HashMap;
 use bytes::Bytes;
 use ferrio::runtime;
-use http::Response;
+use http::{Response, header::ACCEPT_ENCODING};
 use http_body::{Body, Frame};
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
@@ -28,6 +32,8 @@ const HIGH_WATER: usize = 256 << 10;
 
 /// Something for Node's HTTP server.
 pub(crate) enum Outgoing {
+    /// A request is to be worked on again.
+    Proceed { tag: u32 },
     /// The answer to a request.
     Response { tag: u32, response: Response<Bytes> },
     /// What was sent of a body or stream is taken: more may come.
@@ -60,34 +66,100 @@ impl Outlet {
         }
     }
 
-    pub(crate) fn take(&self) -> Vec<Outgoing> {
+    fn take(&self) -> Vec<Outgoing> {
         std::mem::take(&mut *self.waiting.lock())
     }
 }
 
-/// The requests and streams under way.
+/// The requests and streams under way. All but the outlet is touched by the thread of JavaScript alone.
 pub(crate) struct Doors {
-    pub(crate) outlet: Arc<Outlet>,
-    exchanges: Mutex<HashMap<u32, Exchange>>,
-    streams: Mutex<HashMap<u32, Arc<Mutex<Carried>>>>,
+    outlet: Arc<Outlet>,
+    exchanges: RefCell<HashMap<u32, Exchange>>,
+    streams: RefCell<HashMap<u32, Arc<Mutex<Carried>>>>,
 }
 
 /// A request that the core works on.
 struct Exchange {
-    task: AbortHandle,
+    work: Work,
     body: Option<Arc<Mutex<Carried>>>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
+
+/// Who works on a request.
+enum Work {
+    /// The thread of JavaScript: no other thread has to be woken for a request, and most are answered at once.
+    Here(Answering, Arc<Proceed>),
+    /// The I/O threads, where the answer may have to be compressed.
+    There(AbortHandle),
+    /// The answer is on its way.
+    Done,
 }
 
 impl Doors {
     pub(crate) fn new(outlet: Arc<Outlet>) -> Self {
-        Self { outlet, exchanges: Mutex::default(), streams: Mutex::default() }
+        Self { outlet, exchanges: RefCell::default(), streams: RefCell::default() }
+    }
+
+    /// What there is for Node's HTTP server, once every request that can go on has done so.
+    pub(crate) fn take(&self) -> Vec<Outgoing> {
+        let mut outgoing = self.outlet.take();
+        for outgoing in &mut outgoing {
+            if let Outgoing::Proceed { tag } = *outgoing
+                && let Some(response) = self.proceed(tag)
+            {
+                *outgoing = Outgoing::Response { tag, response };
+            }
+            if let Outgoing::Response { tag, .. } = outgoing {
+                self.exchanges.borrow_mut().remove(tag);
+            }
+        }
+        outgoing
+    }
+
+    /// Works on a request as far as it goes now.
+    fn proceed(&self, tag: u32) -> Option<Response<Bytes>> {
+        let mut exchanges = self.exchanges.borrow_mut();
+        let work = &mut exchanges.get_mut(&tag)?.work;
+        let Work::Here(answering, proceed) = work else { return None };
+        proceed.is_due.store(false, Ordering::Release);
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let waker = TaskWaker::from(proceed.clone());
+        let Poll::Ready(response) = answering.as_mut().poll(&mut Context::from_waker(&waker)) else {
+            return None;
+        };
+        *work = Work::Done;
+        Some(response)
+    }
+
+    /// Works on a request, and keeps the answer if that was all.
+    fn advance(&self, tag: u32) {
+        if let Some(response) = self.proceed(tag) {
+            self.outlet.push(Outgoing::Response { tag, response });
+        }
+    }
+}
+
+/// Has a request worked on again.
+struct Proceed {
+    tag: u32,
+    is_due: AtomicBool,
+    outlet: Arc<Outlet>,
+}
+
+impl Wake for Proceed {
+    fn wake(self: Arc<Self>) {
+        if !self.is_due.swap(true, Ordering::AcqRel) {
+            self.outlet.push(Outgoing::Proceed { tag: self.tag });
+        }
     }
 }
 
 #[napi]
 impl NativeServer {
     /// Takes over the connection of a WebSocket request.
-    #[napi]
+    #[napi(catch_unwind)]
     #[cfg(unix)]
     pub fn adopt(
         &self,
@@ -109,79 +181,92 @@ impl NativeServer {
         adopted.map_err(|error| crate::error::system(&error))
     }
 
-    /// Has the core answer a request. The answer comes with a later batch.
-    #[napi]
-    pub fn request(&self, head: String, tag: u32, has_body: bool) -> Result<()> {
+    /// Has the core answer a request; the answer comes with a later batch. Returns whether there is something to
+    /// drain.
+    #[napi(catch_unwind)]
+    pub fn request(&self, head: String, tag: u32, has_body: bool) -> Result<bool> {
         let head = value::read_head(&head, tag)?;
+        let is_compressible = head.headers.contains_key(ACCEPT_ENCODING);
+        let outlet = self.doors.outlet.clone();
         let carried = Arc::new(Mutex::new(Carried { has_ended: !has_body, ..Carried::default() }));
-        let body = CarriedBody { tag, carried: carried.clone(), outlet: self.doors.outlet.clone() };
-        let (server, outlet) = (self.server.clone(), self.doors.outlet.clone());
-        // Ends with the answer, or is aborted when the client goes away.
-        let task = runtime().spawn(async move {
-            let response = server.handle(head, body).await;
-            outlet.push(Outgoing::Response { tag, response });
-        });
-        let body = has_body.then_some(carried);
-        let exchange = Exchange { task: task.abort_handle(), body };
-        self.doors.exchanges.lock().insert(tag, exchange);
-        Ok(())
+        let body = CarriedBody { tag, carried: carried.clone(), outlet: outlet.clone() };
+        let server = self.server.clone();
+        let answering = async move { server.handle(head, body).await };
+        let work = if is_compressible {
+            // Ends with the answer, or is aborted when the client goes away.
+            let task = runtime().spawn(async move {
+                let response = answering.await;
+                outlet.push(Outgoing::Response { tag, response });
+            });
+            Work::There(task.abort_handle())
+        } else {
+            Work::Here(Box::pin(answering), Arc::new(Proceed { tag, is_due: AtomicBool::new(false), outlet }))
+        };
+        let exchange = Exchange { work, body: has_body.then_some(carried) };
+        self.doors.exchanges.borrow_mut().insert(tag, exchange);
+        Ok(self.waker.inside(|| self.doors.advance(tag)).1)
     }
 
     /// A piece of a request's body. Returns whether the sender shall wait until it is resumed.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn request_body(&self, tag: u32, chunk: Uint8ArraySlice<'_>) -> bool {
-        let exchanges = self.doors.exchanges.lock();
+        let exchanges = self.doors.exchanges.borrow();
         let body = exchanges.get(&tag).and_then(|exchange| exchange.body.as_ref());
         body.is_some_and(|body| body.lock().push(&chunk))
     }
 
-    /// A request's body is complete.
-    #[napi]
-    pub fn request_end(&self, tag: u32) {
-        let exchanges = self.doors.exchanges.lock();
-        if let Some(body) = exchanges.get(&tag).and_then(|exchange| exchange.body.as_ref()) {
-            body.lock().end();
-        }
+    /// A request's body is complete. Returns whether there is something to drain.
+    #[napi(catch_unwind)]
+    pub fn request_end(&self, tag: u32) -> bool {
+        let end = || {
+            let body = self.doors.exchanges.borrow().get(&tag).and_then(|exchange| exchange.body.clone());
+            if let Some(body) = body {
+                body.lock().end();
+                self.doors.advance(tag);
+            }
+        };
+        self.waker.inside(end).1
     }
 
-    /// A request has been answered, or its client has gone.
-    #[napi]
-    pub fn request_done(&self, tag: u32) {
-        if let Some(exchange) = self.doors.exchanges.lock().remove(&tag) {
-            exchange.task.abort();
+    /// The client of a request has gone before it was answered.
+    #[napi(catch_unwind)]
+    pub fn request_abort(&self, tag: u32) {
+        let exchange = self.doors.exchanges.borrow_mut().remove(&tag);
+        if let Some(Exchange { work: Work::There(task), .. }) = exchange {
+            task.abort();
         }
     }
 
     /// Has the core serve a WebSocket request on a stream that Node carries.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn stream(&self, head: String, tag: u32, read_already: Uint8ArraySlice<'_>) -> Result<()> {
         let head = value::read_head(&head, tag)?;
         let carried = Arc::new(Mutex::new(Carried::default()));
-        self.doors.streams.lock().insert(tag, carried.clone());
+        self.doors.streams.borrow_mut().insert(tag, carried.clone());
         let stream = CarriedStream { tag, carried, outlet: self.doors.outlet.clone() };
         self.server.exchange_stream(stream, head, Bytes::copy_from_slice(&read_already));
         Ok(())
     }
 
     /// Bytes of a stream. Returns whether the sender shall wait until it is resumed.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn stream_data(&self, tag: u32, chunk: Uint8ArraySlice<'_>) -> bool {
-        let streams = self.doors.streams.lock();
+        let streams = self.doors.streams.borrow_mut();
         streams.get(&tag).is_some_and(|stream| stream.lock().push(&chunk))
     }
 
     /// Node has written what it was given for a stream.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn stream_drained(&self, tag: u32) {
-        if let Some(stream) = self.doors.streams.lock().get(&tag) {
+        if let Some(stream) = self.doors.streams.borrow_mut().get(&tag) {
             stream.lock().drained();
         }
     }
 
     /// A stream is closed.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn stream_end(&self, tag: u32) {
-        if let Some(stream) = self.doors.streams.lock().remove(&tag) {
+        if let Some(stream) = self.doors.streams.borrow_mut().remove(&tag) {
             let mut stream = stream.lock();
             stream.is_closed = true;
             stream.drained();

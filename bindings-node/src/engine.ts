@@ -50,6 +50,13 @@ export class Engine extends EventEmitter {
     return this.#middlewares.length > 0 || this.#server.opts.allowRequest !== undefined;
   }
 
+  /** Whether requests and answers pass by functions of the application. */
+  get _isWatched(): boolean {
+    return (
+      this._keepsRequests || this.listenerCount("headers") > 0 || this.listenerCount("initial_headers") > 0
+    );
+  }
+
   /** Runs the functions of `use` for one request. */
   _run(request: EngineRequest, response: ServerResponse, done: (err?: unknown) => void): void {
     if (this.#middlewares.length === 0) {

@@ -14,14 +14,14 @@ use crate::{
 #[napi]
 impl NativeServer {
     /// The number of a namespace, which is made if need be.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn namespace(&self, name: String) -> u32 {
         let namespace = self.server.namespace(&name);
         u32::try_from(self.state.borrow_mut().namespaces.insert(namespace)).unwrap_or(u32::MAX)
     }
 
     /// Removes a namespace that has no sockets.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn remove_namespace(&self, namespace: u32) {
         if let Some(namespace) = self.state.borrow_mut().namespaces.try_remove(namespace as usize) {
             self.server.remove_namespace(namespace.name());
@@ -29,7 +29,7 @@ impl NativeServer {
     }
 
     /// The numbers of the sockets of a selection.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn fetch(&self, namespace: u32, rooms: Vec<String>, except: Vec<String>) -> Result<Vec<f64>> {
         let selected = self.find_namespace(namespace)?.select(&selection(rooms, except));
         #[expect(clippy::cast_precision_loss, reason = "keys count up from one")]
@@ -38,7 +38,7 @@ impl NativeServer {
     }
 
     /// Every room with its members, as JSON text.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn rooms<'env>(&self, env: &'env Env, namespace: u32) -> Result<JsString<'env>> {
         let mut out = String::from("[");
         for (room, members) in self.find_namespace(namespace)?.rooms() {
@@ -53,14 +53,14 @@ impl NativeServer {
     }
 
     /// The ids of a room's members.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn members(&self, namespace: u32, room: String) -> Result<Vec<String>> {
         let members = self.find_namespace(namespace)?.members(&room);
         Ok(members.iter().map(|socket| socket.id().to_string()).collect())
     }
 
     /// Disconnects the sockets of a selection.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn disconnect_many(
         &self,
         namespace: u32,

@@ -56,8 +56,13 @@ export interface NativeServer {
   drain(): string;
   /** The binary values that belong to the last batch. */
   attachments(): Buffer[];
-  /** Carries out a batch of commands, in order. */
-  flush(commands: Float64Array, length: number, texts: string, attachments: Uint8Array[] | undefined): void;
+  /** Carries out a batch of commands, in order. Returns whether there is something to drain, of which no wake tells. */
+  flush(
+    commands: Float64Array,
+    length: number,
+    texts: string,
+    attachments: Uint8Array[] | undefined,
+  ): boolean;
 
   namespace(name: string): number;
   removeNamespace(namespace: number): void;
@@ -81,12 +86,14 @@ export interface NativeServer {
   answerNamespace(question: number, exists: boolean): void;
 
   adopt(head: string, tag: number, descriptor: number, readAlready: Uint8Array): void;
-  request(head: string, tag: number, hasBody: boolean): void;
+  /** Returns whether there is something to drain, of which no wake tells. */
+  request(head: string, tag: number, hasBody: boolean): boolean;
   /** Whether the sender should wait for `ResumeBody`. */
   requestBody(tag: number, chunk: Uint8Array): boolean;
-  requestEnd(tag: number): void;
-  /** The request has been answered, or its client has gone. */
-  requestDone(tag: number): void;
+  /** Returns whether there is something to drain, of which no wake tells. */
+  requestEnd(tag: number): boolean;
+  /** The client has gone before its request was answered. */
+  requestAbort(tag: number): void;
   stream(head: string, tag: number, readAlready: Uint8Array): void;
   streamData(tag: number, chunk: Uint8Array): boolean;
   streamDrained(tag: number): void;

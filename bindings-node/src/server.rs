@@ -23,6 +23,7 @@ use crate::{
 pub struct NativeServer {
     pub(crate) server: Server,
     pub(crate) events: Events,
+    pub(crate) waker: Arc<Waker>,
     pub(crate) doors: Doors,
     pub(crate) state: RefCell<State>,
 }
@@ -63,23 +64,24 @@ fn parse(text: &str) -> Result<Config> {
 #[napi]
 impl NativeServer {
     /// Checks options without making a server.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn check_options(text: String) -> Result<()> {
         parse(&text).map(drop)
     }
 
     /// Makes a server; `wake` is called when there is something to drain.
-    #[napi(constructor)]
+    #[napi(constructor, catch_unwind)]
     pub fn new(options: String, wake: Function<'_, (), ()>) -> Result<Self> {
         let waker = Arc::new(Waker::new(&wake)?);
-        let outlet = Arc::new(Outlet::new(waker.clone()));
+        let doors = Doors::new(Arc::new(Outlet::new(waker.clone())));
+        let wake = waker.clone();
         let (server, events) =
-            Server::new(parse(&options)?, move || waker.wake()).map_err(|error| bad_option(&error))?;
-        Ok(Self { server, events, doors: Doors::new(outlet), state: RefCell::default() })
+            Server::new(parse(&options)?, move || wake.wake()).map_err(|error| bad_option(&error))?;
+        Ok(Self { server, events, waker, doors, state: RefCell::default() })
     }
 
     /// Lets a client in. Returns whether it was still there.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn accept(&self, admission: u32) -> Result<bool> {
         let admission = self.state.borrow_mut().admissions.try_remove(admission as usize);
         let admission = admission.ok_or_else(|| misuse("unknown admission"))?;
@@ -87,7 +89,7 @@ impl NativeServer {
     }
 
     /// Keeps a client out.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn refuse(&self, admission: u32, message: String, data: Option<String>) -> Result<()> {
         let admission = self.state.borrow_mut().admissions.try_remove(admission as usize);
         let admission = admission.ok_or_else(|| misuse("unknown admission"))?;
@@ -96,7 +98,7 @@ impl NativeServer {
     }
 
     /// Answers whether a request may open a session; with a refusal, what the client is told.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn answer_request(&self, question: u32, refusal: Option<String>) {
         if let Some(answer) = self.state.borrow_mut().requests.try_remove(question as usize) {
             answer.send(refusal.map_or(Ok(()), Err));
@@ -104,7 +106,7 @@ impl NativeServer {
     }
 
     /// Answers which origin may read: `*`, `own`, `=` and an origin, or nothing.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn answer_origin(&self, question: u32, decision: String) {
         let decision = match decision.as_str() {
             "*" => OriginDecision::Any,
@@ -119,7 +121,7 @@ impl NativeServer {
     }
 
     /// Answers whether a namespace exists by now.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn answer_namespace(&self, question: u32, exists: bool) {
         if let Some(answer) = self.state.borrow_mut().asked_namespaces.try_remove(question as usize) {
             answer.send(exists);
@@ -127,7 +129,7 @@ impl NativeServer {
     }
 
     /// Opens a port of the server's own. Returns its number.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn listen(&self, host: Option<String>, port: u16) -> Result<u16> {
         let options = ListenOptions::on(host.as_deref(), port);
         let listener = runtime().block_on(self.server.listen(options)).map_err(|error| system(&error))?;
@@ -135,13 +137,13 @@ impl NativeServer {
     }
 
     /// How many clients are connected.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn clients_count(&self) -> u32 {
         u32::try_from(self.server.n_connections()).unwrap_or(u32::MAX)
     }
 
     /// Closes everything. What happened until then can still be drained.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn close(&self) {
         self.server.close();
     }

@@ -12,14 +12,14 @@ use crate::{
 #[napi]
 impl NativeServer {
     /// The rooms of a socket.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn socket_rooms(&self, socket: f64) -> Vec<String> {
         let rooms = self.with_socket(socket, |socket| socket.rooms());
         rooms.unwrap_or_default().iter().map(ToString::to_string).collect()
     }
 
     /// The handshake of a socket's client as JSON text.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn handshake<'env>(&self, env: &'env Env, socket: f64) -> Result<Option<JsString<'env>>> {
         let text = self.with_socket(socket, |socket| {
             let connection = socket.connection();
@@ -33,13 +33,13 @@ impl NativeServer {
     }
 
     /// The transport of a socket's client at the moment.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn transport(&self, socket: f64) -> Option<&'static str> {
         self.with_socket(socket, |socket| socket.transport().as_str())
     }
 
     /// Puts a client out of the namespace, or ends its whole connection.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn disconnect(&self, socket: f64, close: bool) -> Vec<DepartureRecord> {
         let departures = self.with_socket(socket, |socket| socket.disconnect(close, &mut Writes::new()));
         self.keep_departures(departures.unwrap_or_default())
