@@ -5,7 +5,7 @@
 //! is put on the wire together at its end.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,21 +20,24 @@ use ferrio::{
 };
 use parking_lot::Mutex;
 use pyo3::{
-    exceptions::PyRuntimeError,
+    exceptions::{PyException, PyRuntimeError},
     intern,
     prelude::*,
-    types::{PyDict, PyList, PyString, PyTuple},
+    sync::PyOnceLock,
+    types::{PyDict, PyList, PyString, PyTuple, iterator::PySendResult},
 };
 
 use crate::{
     error,
-    handling::{Handling, Purpose},
+    handling::{self, Handling, Purpose, Reserve, Stepper, Work},
     pending::{Ready, settle},
     request,
     socket::{Deferred, Departure, SocketState},
     value::{self, Json},
     waker::{Pipe, Waker},
 };
+
+pyo3::import_exception!(asyncio, CancelledError);
 
 /// Events of one turn of the loop, and the time they may take: beyond, the application's own timers and requests
 /// come first.
@@ -51,11 +54,16 @@ pub(crate) struct Turn {
     pub(crate) host: Py<PyAny>,
     call_soon: Py<PyAny>,
     /// Makes a task of a coroutine.
-    start_task: Py<PyAny>,
+    pub(crate) start_task: Py<PyAny>,
     /// The server's own `flush` and `drain`, to be called later in a turn or in the next.
     flush: Py<PyAny>,
     drain: Py<PyAny>,
-    copy_context: Py<PyAny>,
+    /// The context variables that every handler starts with.
+    context: Py<PyAny>,
+    /// asyncio's own functions that say which task is at work.
+    current_task: Py<PyAny>,
+    enter_task: Py<PyAny>,
+    leave_task: Py<PyAny>,
     thread: ThreadId,
     pipe: Arc<Pipe>,
 }
@@ -100,7 +108,13 @@ pub(crate) struct Bridge {
     next_token: AtomicU64,
     /// Application sessions of clients that may come back.
     pub(crate) sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
-    /// Tasks that wait, by their coroutines.
+    /// Events that were taken from the core and not handled in their turn.
+    backlog: Mutex<VecDeque<HostEvent>>,
+    /// Whether no task is at work, so that handlers may take their first steps.
+    may_step: AtomicBool,
+    reserve: Mutex<Option<Reserve>>,
+    stepper: PyOnceLock<Py<Stepper>>,
+    /// Tasks that wait, by the addresses of their coroutines: asyncio alone would not keep them.
     kept: Mutex<HashMap<usize, Py<PyAny>>>,
 }
 
@@ -128,6 +142,10 @@ impl Bridge {
             acks: Mutex::default(),
             next_token: AtomicU64::new(0),
             sessions: Mutex::default(),
+            backlog: Mutex::default(),
+            may_step: AtomicBool::new(false),
+            reserve: Mutex::default(),
+            stepper: PyOnceLock::new(),
             kept: Mutex::default(),
         }
     }
@@ -139,16 +157,21 @@ impl Bridge {
         event_loop: &Bound<'_, PyAny>,
         host: Py<PyAny>,
         start_task: Py<PyAny>,
+        context: Py<PyAny>,
         server: &Bound<'_, PyAny>,
     ) -> PyResult<Arc<Pipe>> {
         let pipe = self.waker.open()?;
+        let tasks = py.import("asyncio.tasks")?;
         let call_soon = event_loop.getattr(intern!(py, "call_soon"))?;
         let turn = Turn {
             host,
             start_task,
             flush: server.getattr(intern!(py, "flush"))?.unbind(),
             drain: server.getattr(intern!(py, "drain"))?.unbind(),
-            copy_context: py.import("contextvars")?.getattr("copy_context")?.unbind(),
+            context,
+            current_task: tasks.getattr("current_task")?.unbind(),
+            enter_task: tasks.getattr("_enter_task")?.unbind(),
+            leave_task: tasks.getattr("_leave_task")?.unbind(),
             thread: thread::current().id(),
             pipe: pipe.clone(),
             event_loop: event_loop.clone().unbind(),
@@ -162,8 +185,12 @@ impl Bridge {
     }
 
     /// Leaves the event loop.
-    pub(crate) fn unbind(&self) {
+    pub(crate) fn unbind(&self, py: Python<'_>) {
         self.waker.close();
+        let reserve = self.reserve.lock().take();
+        if let Some(reserve) = reserve {
+            reserve.end(py);
+        }
         let former = self.turn.lock().take();
         let kept = std::mem::take(&mut *self.kept.lock());
         drop((former, kept));
@@ -193,32 +220,64 @@ impl Bridge {
         self.waker.reset(&turn.pipe);
         self.will_flush.store(true, Ordering::Release);
         self.ready.stay_awake();
-        let started = Instant::now();
-        let mut batch = Vec::new();
-        let mut n_taken = 0;
-        let has_more = loop {
-            let has_more = self.events.drain(BATCH, &mut batch);
-            n_taken += batch.len();
-            for event in batch.drain(..) {
-                if let Err(error) = self.dispatch(py, &turn, event) {
-                    error::report(
-                        py,
-                        turn.event_loop.bind(py),
-                        "a Socket.IO event could not be handled",
-                        error,
-                    );
-                }
-            }
-            if !has_more || n_taken >= TURN_EVENTS || started.elapsed() > TURN_TIME {
-                break has_more;
-            }
-        };
-        // After the first steps of the tasks that were started: what they emit goes out with the rest.
-        turn.call_soon.call1(py, (&turn.flush,))?;
-        if has_more {
+        // A shutdown drains from inside of a task.
+        let is_outermost = turn.current_task.call1(py, (&turn.event_loop,))?.is_none(py);
+        let could_step = self.may_step.swap(is_outermost, Ordering::Relaxed);
+        let outcome = self.take_turn(py, &turn);
+        self.may_step.store(could_step, Ordering::Relaxed);
+        if is_outermost {
+            self.flush(py);
+        } else {
+            turn.call_soon.call1(py, (&turn.flush,))?;
+        }
+        if !matches!(outcome, Ok(false)) {
             turn.call_soon.call1(py, (&turn.drain,))?;
         }
-        Ok(has_more)
+        outcome
+    }
+
+    fn take_turn(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<bool> {
+        let started = Instant::now();
+        let mut batch = Vec::new();
+        let mut core_has_more = true;
+        for n_taken in 0.. {
+            let is_over = n_taken >= TURN_EVENTS || started.elapsed() > TURN_TIME;
+            let next = self.backlog.lock().pop_front();
+            let event = match next {
+                Some(event) if is_over => {
+                    self.backlog.lock().push_front(event);
+                    return Ok(true);
+                }
+                Some(event) => event,
+                None if !core_has_more || is_over => break,
+                None => {
+                    core_has_more = self.events.drain(BATCH, &mut batch);
+                    self.backlog.lock().extend(batch.drain(..));
+                    continue;
+                }
+            };
+            if let Err(error) = self.dispatch(py, turn, event)
+                && !error.is_instance_of::<CancelledError>(py)
+            {
+                self.report(py, error)?;
+            }
+        }
+        Ok(core_has_more)
+    }
+
+    /// Reports what a handler raised, as asyncio does for a task that nobody waits for. What ends a task or the
+    /// process comes back.
+    pub(crate) fn report(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        if !error.is_instance_of::<PyException>(py) {
+            return Err(error);
+        }
+        match self.turn() {
+            Ok(turn) => {
+                error::report(py, turn.event_loop.bind(py), "a Socket.IO handler raised an exception", error)
+            }
+            Err(_) => error.write_unraisable(py, None),
+        }
+        Ok(())
     }
 
     /// Puts on the wire what was emitted, and answers the requests that waited for it.
@@ -308,8 +367,6 @@ impl Bridge {
         let auth =
             if auth.is_empty() { py.None().into_bound(py) } else { self.json.parse(py, auth.text())? };
         let admission = if self.manners.always_connect {
-            // Its events wait until the connect handler is done.
-            state.occupy_lane();
             if self.write(py, |writes| admission.accept(writes)).is_err() {
                 return Ok(());
             }
@@ -321,8 +378,10 @@ impl Bridge {
         let environ = state.environ(py, socket)?;
         let arguments = (state.sid.bind(py), namespace, environ, auth, socket.recovered().is_some());
         let coroutine = turn.host.bind(py).call_method1(intern!(py, "_connect"), arguments)?;
+        // The events of a client that is in already wait until its connect handler is done.
         let lane = admission.is_none().then(|| socket.clone());
-        self.start(py, turn, coroutine, Purpose::Admit(admission, socket.clone()), lane)
+        self.start(py, turn, coroutine, Purpose::Admit(admission, socket.clone()), lane)?;
+        Ok(())
     }
 
     /// Starts the handler of an event, or keeps the event until the one before is done.
@@ -347,12 +406,9 @@ impl Bridge {
                 Ok(true) => return,
                 Ok(false) => {}
                 Err(error) => {
-                    error::report(
-                        py,
-                        turn.event_loop.bind(py),
-                        "a Socket.IO event could not be handled",
-                        error,
-                    );
+                    if let Err(error) = self.report(py, error) {
+                        error.write_unraisable(py, None);
+                    }
                 }
             }
         }
@@ -403,8 +459,8 @@ impl Bridge {
         let result = if is_coroutine_function(&handler) {
             handler.call1(arguments)?
         } else {
-            // As in a task of its own: what it sets in context variables is not seen by other handlers.
-            let context = turn.copy_context.call0(py)?;
+            // What it sets in context variables is not seen by other handlers.
+            let context = turn.context.call_method0(py, intern!(py, "copy"))?;
             let run = context.bind(py).getattr(intern!(py, "run"))?;
             let arguments = std::iter::once(handler).chain(arguments.iter()).collect::<Vec<_>>();
             run.call1(PyTuple::new(py, arguments)?)?
@@ -414,12 +470,8 @@ impl Bridge {
             self.use_result(py, purpose, Ok(result))?;
             return Ok(false);
         }
-        let lane = if self.manners.is_serial { Some(socket.clone()) } else { None };
-        if lane.is_some() {
-            state.occupy_lane();
-        }
-        self.start(py, turn, result, purpose, lane)?;
-        Ok(self.manners.is_serial)
+        let lane = self.manners.is_serial.then(|| socket.clone());
+        Ok(self.start(py, turn, result, purpose, lane)? && self.manners.is_serial)
     }
 
     /// The handler for an event, and what it gets before the socket's id.
@@ -443,7 +495,7 @@ impl Bridge {
         found.extract()
     }
 
-    /// Runs a coroutine in a task.
+    /// Runs a coroutine, see `handling`. Returns whether it waits for something.
     fn start(
         self: &Arc<Self>,
         py: Python<'_>,
@@ -451,24 +503,60 @@ impl Bridge {
         coroutine: Bound<'_, PyAny>,
         purpose: Purpose,
         lane: Option<Arc<Socket>>,
-    ) -> PyResult<()> {
-        let handling = Bound::new(py, Handling::new(self, coroutine, purpose, lane))?;
-        turn.start_task.call1(py, (handling,))?;
-        Ok(())
+    ) -> PyResult<bool> {
+        let is_coroutine = coroutine.get_type().hasattr(intern!(py, "send"))?;
+        let coroutine =
+            if is_coroutine { coroutine } else { coroutine.call_method0(intern!(py, "__await__"))? };
+        let context = turn.context.call_method0(py, intern!(py, "copy"))?;
+        let work = Work { coroutine: coroutine.unbind(), context, purpose, lane };
+        if !self.may_step.load(Ordering::Relaxed) {
+            occupy_lane(&work);
+            let handling = Py::new(py, Handling::new(self, work))?;
+            let task = turn.start_task.call1(py, (&handling,))?;
+            if !handling.get().is_done() {
+                self.keep(handling.as_ptr() as usize, task);
+            }
+            return Ok(true);
+        }
+        let reserve = self.reserve(py, turn)?;
+        turn.enter_task.call1(py, (&turn.event_loop, &reserve.task))?;
+        let step = handling::step(self, work.context.bind(py), work.coroutine.bind(py));
+        turn.leave_task.call1(py, (&turn.event_loop, &reserve.task))?;
+        let result = match step {
+            Ok(PySendResult::Next(awaited)) => {
+                occupy_lane(&work);
+                reserve.hand_over(py, work, awaited)?;
+                return Ok(true);
+            }
+            Ok(PySendResult::Return(value)) => Ok(value),
+            Err(error) => Err(error),
+        };
+        *self.reserve.lock() = Some(reserve);
+        self.use_result(py, work.purpose, result)?;
+        Ok(false)
     }
 
-    /// Keeps the running task alive while it waits.
-    pub(crate) fn keep(&self, handling: &Bound<'_, Handling>) -> PyResult<()> {
-        let py = handling.py();
-        let task = py.import(intern!(py, "asyncio"))?.call_method0(intern!(py, "current_task"))?;
-        self.kept.lock().insert(handling.as_ptr() as usize, task.unbind());
-        Ok(())
+    /// A task that idles.
+    fn reserve(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<Reserve> {
+        let reserve = self.reserve.lock().take();
+        match reserve {
+            Some(reserve) if reserve.is_fit(py)? => Ok(reserve),
+            _ => Reserve::new(py, self, turn),
+        }
     }
 
-    pub(crate) fn let_go(&self, handling: &Bound<'_, Handling>) -> PyResult<()> {
-        let task = self.kept.lock().remove(&(handling.as_ptr() as usize));
+    pub(crate) fn stepper<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, Stepper>> {
+        Ok(self.stepper.get_or_try_init(py, || Py::new(py, Stepper::default()))?.bind(py))
+    }
+
+    /// Keeps a task alive while it waits.
+    pub(crate) fn keep(&self, handling: usize, task: Py<PyAny>) {
+        self.kept.lock().insert(handling, task);
+    }
+
+    pub(crate) fn let_go(&self, handling: usize) {
+        let task = self.kept.lock().remove(&handling);
         drop(task);
-        Ok(())
     }
 
     /// Does with a handler's result what it is for.
@@ -542,7 +630,7 @@ impl Bridge {
                 let Some(answer) = answers.first() else { return Ok(()) };
                 let arguments =
                     std::iter::once(callback.into_bound(py)).chain(answer.iter()).collect::<Vec<_>>();
-                let context = turn.copy_context.call0(py)?;
+                let context = turn.context.call_method0(py, intern!(py, "copy"))?;
                 let result =
                     context.bind(py).call_method1(intern!(py, "run"), PyTuple::new(py, arguments)?)?;
                 if is_awaitable(&result)? {
@@ -572,6 +660,13 @@ impl Bridge {
 fn fail(py: Python<'_>, future: &Py<PyAny>, status: AckStatus, answers: Bound<'_, PyList>) -> PyResult<()> {
     let error = error::acks(py, status, answers).into_value(py).into_bound(py).into_any();
     settle(future.bind(py), intern!(py, "set_exception"), error)
+}
+
+/// Lets what follows of the client wait for a handler, if it has to.
+fn occupy_lane(work: &Work) {
+    if let Some(state) = work.lane.as_ref().and_then(|socket| SocketState::of(socket)) {
+        state.occupy_lane();
+    }
 }
 
 /// Whether calling it only makes a coroutine.

@@ -1,17 +1,22 @@
-//! The coroutine that a handler's task runs: the handler itself, then what its result is for.
+//! How a handler's coroutine runs: its first step at once, and in a task of its own if it waits.
+//!
+//! A task costs as much as all the rest of an event, and most handlers never wait. So a task is made ahead, and idles;
+//! a handler takes its first step in that task's name: `asyncio.current_task()`, timeouts and cancellation mean what
+//! they should. If the handler is done with it, the task goes on idling, for the next handler. If it waits, the task
+//! becomes the handler's own and waits in its place, and another is made when one is needed.
 
 use std::sync::Arc;
 
 use ferrio::{Admission, Reply, Socket};
 use parking_lot::Mutex;
 use pyo3::{
-    exceptions::PyStopIteration,
+    exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration},
     ffi, intern,
     prelude::*,
-    types::{PyTuple, iterator::PySendResult},
+    types::{PyString, PyTuple, iterator::PySendResult},
 };
 
-use crate::callback::Bridge;
+use crate::callback::{Bridge, Turn};
 
 /// What a handler's result is for.
 pub(crate) enum Purpose {
@@ -23,65 +28,118 @@ pub(crate) enum Purpose {
     Admit(Option<Admission>, Arc<Socket>),
 }
 
-/// Wraps a handler's coroutine, so that its task needs no callback of its own to use the result.
+/// A handler's coroutine with what belongs to it.
+pub(crate) struct Work {
+    pub(crate) coroutine: Py<PyAny>,
+    /// The context variables it sees and sets.
+    pub(crate) context: Py<PyAny>,
+    pub(crate) purpose: Purpose,
+    /// The socket whose further events wait for this handler.
+    pub(crate) lane: Option<Arc<Socket>>,
+}
+
+/// The coroutine of a task.
 #[pyclass(frozen, module = "ferrio._native")]
 pub(crate) struct Handling {
-    handler: Py<PyAny>,
     bridge: Arc<Bridge>,
     state: Mutex<State>,
 }
 
-struct State {
-    purpose: Option<Purpose>,
-    /// The socket whose further events wait for this handler.
-    lane: Option<Arc<Socket>>,
-    /// Whether asyncio, which knows tasks only weakly, is helped to keep this one.
-    is_kept: bool,
+enum State {
+    /// There is no handler yet; the task waits for this future.
+    Idle(Py<PyAny>),
+    /// The first step was taken; the task has to wait for what the handler waits for.
+    Begun(Work, Py<PyAny>),
+    Running(Work),
+    /// At a step, or done.
+    Taken,
+}
+
+/// A task that idles.
+pub(crate) struct Reserve {
+    handling: Py<Handling>,
+    pub(crate) task: Py<PyAny>,
+    idle: Py<PyAny>,
+}
+
+impl Reserve {
+    /// Makes one on the running loop.
+    pub(crate) fn new(py: Python<'_>, bridge: &Arc<Bridge>, turn: &Turn) -> PyResult<Self> {
+        let idle = turn.event_loop.call_method0(py, intern!(py, "create_future"))?;
+        let state = Mutex::new(State::Idle(idle.clone_ref(py)));
+        let handling = Py::new(py, Handling { bridge: bridge.clone(), state })?;
+        let task = turn.start_task.call1(py, (&handling,))?;
+        // Nothing is lost with it when its loop is closed.
+        quiet(py, &task, true);
+        Ok(Self { handling, task, idle })
+    }
+
+    /// Whether nobody has cancelled it meanwhile.
+    pub(crate) fn is_fit(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(!self.idle.call_method0(py, intern!(py, "done"))?.is_truthy(py)?
+            && matches!(*self.handling.get().state.lock(), State::Idle(_)))
+    }
+
+    /// Gives the task to a handler that waits.
+    pub(crate) fn hand_over(self, py: Python<'_>, work: Work, awaited: Bound<'_, PyAny>) -> PyResult<()> {
+        let handling = self.handling.get();
+        *handling.state.lock() = State::Begun(work, awaited.unbind());
+        handling.bridge.keep(self.handling.as_ptr() as usize, self.task.clone_ref(py));
+        quiet(py, &self.task, false);
+        self.idle.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
+        Ok(())
+    }
+
+    /// Ends it.
+    pub(crate) fn end(&self, py: Python<'_>) {
+        // A loop that is closed has ended it already.
+        let _ = self.task.call_method0(py, intern!(py, "cancel"));
+    }
+}
+
+/// Whether asyncio is to be silent when a task ends with its loop. Tasks of other makes may not know of it.
+fn quiet(py: Python<'_>, task: &Py<PyAny>, is_quiet: bool) {
+    let _ = task.setattr(py, intern!(py, "_log_destroy_pending"), !is_quiet);
 }
 
 impl Handling {
-    pub(crate) fn new(
-        bridge: &Arc<Bridge>,
-        handler: Bound<'_, PyAny>,
-        purpose: Purpose,
-        lane: Option<Arc<Socket>>,
-    ) -> Self {
-        let state = Mutex::new(State { purpose: Some(purpose), lane, is_kept: false });
-        Self { handler: handler.unbind(), bridge: bridge.clone(), state }
+    /// The coroutine of a task that takes the first step itself.
+    pub(crate) fn new(bridge: &Arc<Bridge>, work: Work) -> Self {
+        Self { bridge: bridge.clone(), state: Mutex::new(State::Running(work)) }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        matches!(*self.state.lock(), State::Taken)
+    }
+
+    fn take(&self) -> State {
+        std::mem::replace(&mut *self.state.lock(), State::Taken)
     }
 
     /// Notes the outcome of one step, and acts on the last.
     fn stepped<'py>(
         slf: &Bound<'py, Self>,
+        work: Work,
         step: PyResult<PySendResult<'py>>,
     ) -> PyResult<PySendResult<'py>> {
         let this = slf.get();
         let result = match step {
             Ok(PySendResult::Next(value)) => {
-                let is_first = !std::mem::replace(&mut this.state.lock().is_kept, true);
-                if is_first {
-                    this.bridge.keep(slf)?;
-                }
+                *this.state.lock() = State::Running(work);
                 return Ok(PySendResult::Next(value));
             }
             Ok(PySendResult::Return(value)) => Ok(value),
             Err(error) => Err(error),
         };
-        let (purpose, lane, is_kept) = {
-            let mut state = this.state.lock();
-            (state.purpose.take(), state.lane.take(), state.is_kept)
-        };
-        if is_kept {
-            this.bridge.let_go(slf)?;
-        }
-        let used = match purpose {
-            Some(purpose) => this.bridge.use_result(slf.py(), purpose, result),
-            None => result.map(drop),
-        };
-        if let Some(socket) = lane {
+        this.bridge.let_go(slf.as_ptr() as usize);
+        let used = this.bridge.use_result(slf.py(), work.purpose, result);
+        if let Some(socket) = work.lane {
             this.bridge.next_in_lane(slf.py(), &socket);
         }
-        used.map(|()| PySendResult::Return(slf.py().None().into_bound(slf.py())))
+        if let Err(error) = used {
+            this.bridge.report(slf.py(), error)?;
+        }
+        Ok(PySendResult::Return(slf.py().None().into_bound(slf.py())))
     }
 }
 
@@ -96,36 +154,99 @@ impl Handling {
     }
 
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let step = send(slf.get().handler.bind(slf.py()));
-        match Self::stepped(slf, step)? {
-            PySendResult::Next(value) => Ok(Some(value)),
-            PySendResult::Return(_) => Ok(None),
+        let py = slf.py();
+        let this = slf.get();
+        match this.take() {
+            State::Idle(idle) => {
+                idle.setattr(py, intern!(py, "_asyncio_future_blocking"), true)?;
+                *this.state.lock() = State::Idle(idle.clone_ref(py));
+                Ok(Some(idle.into_bound(py)))
+            }
+            State::Begun(work, awaited) => {
+                *this.state.lock() = State::Running(work);
+                Ok(Some(awaited.into_bound(py)))
+            }
+            State::Running(work) => {
+                let step = step(&this.bridge, work.context.bind(py), work.coroutine.bind(py));
+                match Self::stepped(slf, work, step)? {
+                    PySendResult::Next(value) => Ok(Some(value)),
+                    PySendResult::Return(_) => Ok(None),
+                }
+            }
+            State::Taken => Err(PyRuntimeError::new_err("cannot reuse already awaited coroutine")),
         }
     }
 
-    fn send<'py>(slf: &Bound<'py, Self>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let step = slf.get().handler.bind(slf.py()).call_method1(intern!(slf.py(), "send"), (value,));
-        Self::stepped(slf, as_step(slf.py(), step)).and_then(as_result)
+    fn send<'py>(slf: &Bound<'py, Self>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        // A task sends nothing but None.
+        Self::__next__(slf)?.ok_or_else(|| PyStopIteration::new_err(()))
     }
 
     #[pyo3(signature = (*error))]
     fn throw<'py>(slf: &Bound<'py, Self>, error: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        let step = slf.get().handler.bind(slf.py()).call_method1(intern!(slf.py(), "throw"), error);
-        Self::stepped(slf, as_step(slf.py(), step)).and_then(as_result)
+        let py = slf.py();
+        let (State::Begun(work, _) | State::Running(work)) = slf.get().take() else {
+            return Err(PyErr::from_value(error.get_item(0)?));
+        };
+        let throw = work.coroutine.bind(py).getattr(intern!(py, "throw"))?;
+        let arguments = std::iter::once(throw).chain(error.iter()).collect::<Vec<_>>();
+        let step = work.context.bind(py).call_method1(intern!(py, "run"), PyTuple::new(py, arguments)?);
+        match Self::stepped(slf, work, as_step(py, step))? {
+            PySendResult::Next(value) => Ok(value),
+            PySendResult::Return(value) => Err(PyStopIteration::new_err((value.unbind(),))),
+        }
     }
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().handler.bind(slf.py()).call_method0(intern!(slf.py(), "close"))?;
+        if let State::Begun(work, _) | State::Running(work) = slf.get().take() {
+            work.coroutine.bind(slf.py()).call_method0(intern!(slf.py(), "close"))?;
+        }
         Ok(())
     }
 
     /// Names, frames and code of the handler, for debuggers and error reports.
-    fn __getattr__<'py>(&self, name: &Bound<'py, pyo3::types::PyString>) -> PyResult<Bound<'py, PyAny>> {
-        self.handler.bind(name.py()).getattr(name)
+    fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let coroutine = match &*self.state.lock() {
+            State::Begun(work, _) | State::Running(work) => Some(work.coroutine.clone_ref(name.py())),
+            State::Idle(_) | State::Taken => None,
+        };
+        let coroutine = coroutine.ok_or_else(|| PyAttributeError::new_err(name.to_string()))?;
+        coroutine.into_bound(name.py()).getattr(name)
     }
 }
 
-/// One step of a coroutine.
+/// Takes a coroutine's next step, in its own context.
+pub(crate) fn step<'py>(
+    bridge: &Bridge,
+    context: &Bound<'py, PyAny>,
+    coroutine: &Bound<'py, PyAny>,
+) -> PyResult<PySendResult<'py>> {
+    let py = context.py();
+    let stepper = bridge.stepper(py)?;
+    let value = context.call_method1(intern!(py, "run"), (stepper, coroutine))?;
+    let has_returned = std::mem::take(&mut *stepper.get().has_returned.lock());
+    Ok(if has_returned { PySendResult::Return(value) } else { PySendResult::Next(value) })
+}
+
+/// Takes a step without an exception to tell the last one.
+#[pyclass(frozen, module = "ferrio._native")]
+#[derive(Default)]
+pub(crate) struct Stepper {
+    has_returned: Mutex<bool>,
+}
+
+#[pymethods]
+impl Stepper {
+    fn __call__<'py>(&self, coroutine: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (value, has_returned) = match send(coroutine)? {
+            PySendResult::Next(value) => (value, false),
+            PySendResult::Return(value) => (value, true),
+        };
+        *self.has_returned.lock() = has_returned;
+        Ok(value)
+    }
+}
+
 fn send<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<PySendResult<'py>> {
     let py = coroutine.py();
     let mut result = std::ptr::null_mut();
@@ -148,12 +269,5 @@ fn as_step<'py>(py: Python<'py>, step: PyResult<Bound<'py, PyAny>>) -> PyResult<
             Ok(PySendResult::Return(error.value(py).getattr(intern!(py, "value"))?))
         }
         Err(error) => Err(error),
-    }
-}
-
-fn as_result(step: PySendResult<'_>) -> PyResult<Bound<'_, PyAny>> {
-    match step {
-        PySendResult::Next(value) => Ok(value),
-        PySendResult::Return(value) => Err(PyStopIteration::new_err((value.unbind(),))),
     }
 }

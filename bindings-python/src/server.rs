@@ -59,14 +59,15 @@ impl Server {
         event_loop: &Bound<'_, PyAny>,
         host: Py<PyAny>,
         start_task: Py<PyAny>,
+        context: Py<PyAny>,
     ) -> PyResult<i32> {
-        let pipe = slf.get().bridge.bind(slf.py(), event_loop, host, start_task, slf.as_any())?;
+        let pipe = slf.get().bridge.bind(slf.py(), event_loop, host, start_task, context, slf.as_any())?;
         Ok(pipe.reader.as_raw_fd())
     }
 
     /// Leaves its event loop.
-    fn unbind(&self) {
-        self.bridge.unbind();
+    fn unbind(&self, py: Python<'_>) {
+        self.bridge.unbind(py);
     }
 
     /// Handles what has come, and returns whether more waits. For the event loop's thread.

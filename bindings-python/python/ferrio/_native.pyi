@@ -1,6 +1,7 @@
 """The native part: the Rust core, seen from asyncio."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any, final
 
@@ -33,6 +34,7 @@ class Server:
         event_loop: asyncio.AbstractEventLoop,
         host: object,
         start_task: Callable[[Coroutine[Any, Any, Any]], Any],
+        context: contextvars.Context,
     ) -> int: ...
     def unbind(self) -> None: ...
     def drain(self) -> bool: ...

@@ -7,7 +7,6 @@ import contextlib
 import contextvars
 import functools
 import os
-import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -27,11 +26,12 @@ class Bridge:
     """Lets one event loop at a time handle what comes from a server of the core.
 
     The loop watches a descriptor that the core makes readable; where a loop cannot watch descriptors, a thread does and
-    wakes the loop.
+    wakes the loop. Every handler starts with the context variables of the place where the server was made.
     """
 
-    def __init__(self, native: _native.Server, host: AsyncServer) -> None:
+    def __init__(self, native: _native.Server, host: AsyncServer, context: contextvars.Context) -> None:
         self.native = native
+        self._context = context
         self._host = host
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
@@ -71,10 +71,9 @@ class Bridge:
         if self._loop is not None and self._loop.is_running():
             raise RuntimeError("the server runs on another event loop")
         self.detach()
-        self._descriptor = self.native.bind(loop, self._host, _task_starter(loop))
+        self._descriptor = self.native.bind(loop, self._host, _task_starter(loop), self._context)
         self._loop = loop
-        # Without this, handlers would inherit the context variables of whatever used the server first.
-        contextvars.Context().run(self._watch, loop, self._descriptor)
+        self._watch(loop, self._descriptor)
 
     def _watch(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         try:
@@ -91,9 +90,7 @@ class Bridge:
 
 
 def _task_starter(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """What makes a task of a coroutine: with the loop's own factory if it has one, else at once."""
+    """What makes a task of a coroutine, with the loop's own factory if it has one."""
     if loop.get_task_factory() is not None:
         return loop.create_task
-    if sys.version_info >= (3, 12):
-        return functools.partial(asyncio.Task, loop=loop, eager_start=True)
     return functools.partial(asyncio.Task, loop=loop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextvars
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -98,6 +99,7 @@ class AsyncServer:
         self._options = options.core_options(kwargs, asks_namespace=self.namespaces == "*")
         _native.check_options(self._options)
         self.manager = Manager(self)
+        self._context = contextvars.copy_context()
         self._bridge: Bridge | None = None
         self._opened: dict[str, _native.Namespace] = {}
         self._listeners: list[Listener] = []
@@ -496,7 +498,7 @@ class AsyncServer:
             native = _native.Server(
                 self._options, self.handlers, self._json, self.async_handlers, self.always_connect
             )
-            self._bridge = Bridge(native, self)
+            self._bridge = Bridge(native, self, self._context)
             names: Iterable[str] = () if self.namespaces == "*" else self.namespaces
             for name in {*names, *self.handlers, *self.namespace_handlers, *self._middleware}:
                 self._open(name)
