@@ -78,7 +78,8 @@ def ratio(results: Results, name: str, other: str, workload: Workload) -> float 
 
 def verdict(results: Results, server: Server, workload: Workload) -> str:
     """Write a ratio, its bound, and whether it is kept."""
-    bound = TARGETS.get((server.peer or "", workload.name), NO_WORSE)
+    target = TARGETS.get((server.peer or "", workload.name), NO_WORSE)
+    bound = target if server.has_targets else NO_WORSE
     value = ratio(results, server.name, server.peer or "", workload)
     if value is None:
         return NOTHING
