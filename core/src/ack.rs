@@ -89,6 +89,17 @@ struct Gathered {
     is_over: bool,
 }
 
+impl Gathered {
+    /// Counts one that is no longer due, and returns whether it was the last.
+    fn count_one(&mut self) -> bool {
+        match &mut self.n_due {
+            None => self.n_early += 1,
+            Some(n_due) => *n_due = n_due.saturating_sub(1),
+        }
+        self.n_due == Some(0)
+    }
+}
+
 impl Collector {
     pub(crate) fn new(server: Arc<Shared>, token: u64) -> Arc<Self> {
         Arc::new(Self { server, token, state: Mutex::default() })
@@ -117,11 +128,25 @@ impl Collector {
             return;
         }
         state.answers.push(payload);
-        match &mut state.n_due {
-            None => state.n_early += 1,
-            Some(n_due) => *n_due = n_due.saturating_sub(1),
+        if state.count_one() {
+            self.finish(state, AckStatus::Complete);
         }
-        if state.n_due == Some(0) {
+    }
+
+    /// Whether the wait ends at a certain time.
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.state.lock().deadline.is_some()
+    }
+
+    /// Whether the outcome has been reported.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state.lock().is_over
+    }
+
+    /// Takes note of a socket that has left without an answer.
+    pub(crate) fn gone(&self) {
+        let mut state = self.state.lock();
+        if state.count_one() {
             self.finish(state, AckStatus::Complete);
         }
     }

@@ -35,12 +35,7 @@ impl Admission {
     /// When the client has gone. It then never was in the namespace, and no disconnect follows.
     pub fn accept(mut self, writes: &mut Writes) -> Result<(), Gone> {
         let Some((socket, restored)) = self.state.take() else { return Err(Gone) };
-        let former = restored.as_ref().map(|restored| restored.session.key);
-        if socket.admit(restored, writes) {
-            return Ok(());
-        }
-        socket.namespace().forget_sessions(former);
-        Err(Gone)
+        if socket.admit(restored, writes) { Ok(()) } else { Err(Gone) }
     }
 
     /// Keeps the client out, with a message and, if given, more data as JSON text.

@@ -63,6 +63,7 @@ struct Io {
     poll: Option<PendingPoll>,
     /// The WebSocket, with what is sent before it is the session's transport.
     wire: Option<(Wire, Outbox)>,
+    next_wire_id: u32,
     /// The one entry among the server's deadlines.
     deadline: Option<DeadlineKey>,
     /// Until when a namespace has to be joined.
@@ -101,6 +102,7 @@ impl Connection {
                 outbox: Outbox::default(),
                 poll: None,
                 wire: None,
+                next_wire_id: 0,
                 deadline: None,
                 join_by,
                 attachments_by: None,
@@ -185,8 +187,11 @@ impl Connection {
             match action {
                 Action::Send { on, packet } => {
                     let frame = Frame::text(8, |out| out.push_str(packet.as_text()));
-                    io.outbox_of(on).push_control(frame);
+                    io.outbox_of(on).push_once(frame);
                     self.write(&mut io);
+                    if io.outbox.bytes() > 2 * self.server.config.outbox.max_bytes {
+                        io.session.close(CloseReason::SlowReader);
+                    }
                 }
                 Action::ReleasePoll => self.write(&mut io),
                 Action::Upgraded => self.upgraded(&mut io),
@@ -271,6 +276,12 @@ impl Connection {
         let answer = PollAnswer::take(self.protocol, &mut io.outbox, poll.supports_binary, max_packets);
         poll.answer(answer);
         is_last
+    }
+
+    /// Whether the session is closed and its transport still has something to say.
+    pub(crate) fn is_ending(&self) -> bool {
+        let io = self.io.lock();
+        io.linger_until.is_some() || io.drop_wire_at.is_some()
     }
 
     /// Whether the session is closed and still waits for the poll that will tell the client.
@@ -463,7 +474,8 @@ impl Io {
     }
 
     fn attach(&mut self, writer: Writer) -> u32 {
-        let id = self.wire.as_ref().map_or(0, |(former, _)| former.id.wrapping_add(1));
+        let id = self.next_wire_id;
+        self.next_wire_id = id.wrapping_add(1);
         let wire = Wire { id, writer, is_blocked: false, is_closing: false };
         self.wire = Some((wire, Outbox::default()));
         self.drop_wire_at = None;

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -37,6 +37,7 @@ pub(crate) struct Deadlines {
     next_id: AtomicU64,
     /// Rung when an entry became the first, and when the server closed.
     changed: Notify,
+    is_closed: AtomicBool,
 }
 
 impl Deadlines {
@@ -58,12 +59,13 @@ impl Deadlines {
         drop(cancelled);
     }
 
-    /// Carries out what is due, for ever; ends when `is_over` says so after a [`stop`](Self::stop).
-    pub(crate) async fn run(&self, is_over: impl Fn() -> bool) {
-        while !is_over() {
+    /// Carries out what is due. Ends when nothing is left after [`close`](Self::close).
+    pub(crate) async fn run(&self) {
+        loop {
             let changed = self.changed.notified();
             let first = self.entries.lock().first_key_value().map(|((at, _), _)| *at);
             match first {
+                None if self.is_closed.load(Ordering::Acquire) => return,
                 None => changed.await,
                 Some(at) => {
                     tokio::select! {
@@ -73,12 +75,27 @@ impl Deadlines {
                 }
             }
         }
-        let left = std::mem::take(&mut *self.entries.lock());
-        drop(left);
     }
 
-    /// Makes [`run`](Self::run) look whether it is over.
-    pub(crate) fn stop(&self) {
+    /// Drops what no longer matters after the server's close. Acks that are due are reported as missing now;
+    /// connections that still have to say goodbye keep their time.
+    pub(crate) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        let entries = std::mem::take(&mut *self.entries.lock());
+        for ((at, id), due) in entries {
+            match due {
+                Due::Connection(connection) => {
+                    let is_saying_goodbye =
+                        connection.upgrade().is_some_and(|connection| connection.is_ending());
+                    if is_saying_goodbye {
+                        self.entries.lock().insert((at, id), Due::Connection(connection));
+                    }
+                }
+                Due::Ack(socket, id) => socket.ack_timed_out(id),
+                Due::Acks(collector) => collector.timed_out(),
+                Due::Recovery(_) => {}
+            }
+        }
         self.changed.notify_one();
     }
 

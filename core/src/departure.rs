@@ -11,11 +11,13 @@ use crate::{reason::DisconnectReason, socket::Socket};
 pub struct Departure {
     socket: Arc<Socket>,
     reason: DisconnectReason,
+    /// Whether the client cannot come back.
+    is_final: bool,
 }
 
 impl Departure {
-    pub(crate) fn new(socket: Arc<Socket>, reason: DisconnectReason) -> Self {
-        Self { socket, reason }
+    pub(crate) fn new(socket: Arc<Socket>, reason: DisconnectReason, is_final: bool) -> Self {
+        Self { socket, reason, is_final }
     }
 
     /// The socket that has left.
@@ -34,12 +36,20 @@ impl Departure {
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        self.socket.namespace().forget(&self.socket);
+        let namespace = self.socket.namespace();
+        namespace.forget(&self.socket);
+        if self.is_final && namespace.keeps_events {
+            // Only now, so that the host hears of the disconnect first.
+            namespace.forget_sessions([self.socket.key()]);
+        }
     }
 }
 
 impl fmt::Debug for Departure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Departure").field("socket", self.socket.id()).field("reason", &self.reason).finish()
+        f.debug_struct("Departure")
+            .field("socket", self.socket.id())
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     namespace::Namespace,
     outbox::Class,
     payload::Payload,
+    rooms::Rooms,
     selection::{Flags, Selection},
     socket::Socket,
     writes::Writes,
@@ -33,21 +34,7 @@ pub(crate) fn to_selection(
     writes: &mut Writes,
 ) {
     let mut rooms = namespace.rooms.lock();
-    let event = match &mut rooms.log {
-        None => Outgoing::new(namespace, payload, None),
-        Some(log) => {
-            let position = log.advance();
-            if !flags.volatile {
-                log.keep(payload, selection, Instant::now());
-            }
-            let with_offset = log.with_offset(payload, position);
-            Outgoing {
-                position,
-                plain: Some(payload.clone()),
-                ..Outgoing::new(namespace, &with_offset, None)
-            }
-        }
-    };
+    let event = Outgoing::positioned(namespace, &mut rooms, selection, payload, flags);
     // Queued under the lock, so that all receivers get a namespace's broadcasts in one order.
     rooms.select(selection, |socket| event.queue_for(socket, flags, writes));
     drop(rooms);
@@ -66,6 +53,7 @@ pub(crate) fn to_selection_with_ack(
     writes: &mut Writes,
 ) {
     let server = &namespace.server;
+    server.start();
     let id = ack::next_id(namespace);
     let event = Outgoing::new(namespace, payload, Some(id));
     let collector = Collector::new(server.clone(), ack.token);
@@ -91,13 +79,17 @@ pub(crate) fn to_selection_with_ack(
 
 /// Sends an event to one socket.
 pub(crate) fn to_socket(socket: &Arc<Socket>, payload: &Payload, flags: Flags, writes: &mut Writes) {
-    if socket.namespace().keeps_events {
-        // The event needs a position, and it has to be found again by the socket's id.
-        let selection = Selection::all().to(socket.id().clone());
-        to_selection(socket.namespace(), &selection, payload, Flags { local: true, ..flags }, writes);
-        return;
+    let namespace = socket.namespace();
+    if !namespace.keeps_events {
+        return Outgoing::new(namespace, payload, None).queue_for(socket, flags, writes);
     }
-    Outgoing::new(socket.namespace(), payload, None).queue_for(socket, flags, writes);
+    let mut rooms = namespace.rooms.lock();
+    let selection = Selection::all().to(socket.id().clone());
+    let event = Outgoing::positioned(namespace, &mut rooms, &selection, payload, flags);
+    // A client that comes back gets it from the log, with the rest of what it missed, when it is let in.
+    if rooms.contains(socket.key()) || socket.recovered().is_none() {
+        event.queue_for(socket, flags, writes);
+    }
 }
 
 /// Sends an event to one socket, and reports its ack to the host.
@@ -109,6 +101,7 @@ pub(crate) fn to_socket_with_ack(
     writes: &mut Writes,
 ) {
     let server = &socket.namespace().server;
+    server.start();
     let id = ack::next_id(socket.namespace());
     let due = || Due::Ack(socket.clone(), id);
     let deadline = ack.timeout.map(|timeout| server.deadlines.add(Instant::now() + timeout, due()));
@@ -149,6 +142,23 @@ impl Outgoing {
             id,
             position: 0,
         }
+    }
+
+    /// An event with its position, if the namespace keeps events; kept, unless it is volatile.
+    fn positioned(
+        namespace: &Arc<Namespace>,
+        rooms: &mut Rooms,
+        selection: &Selection,
+        payload: &Payload,
+        flags: Flags,
+    ) -> Self {
+        let Some(log) = &mut rooms.log else { return Self::new(namespace, payload, None) };
+        let position = log.advance();
+        if !flags.volatile {
+            log.keep(payload, selection, Instant::now());
+        }
+        let with_offset = log.with_offset(payload, position);
+        Self { position, plain: Some(payload.clone()), ..Self::new(namespace, &with_offset, None) }
     }
 
     fn queue_for(&self, socket: &Arc<Socket>, flags: Flags, writes: &mut Writes) {

@@ -80,6 +80,7 @@ fn ask_for_namespace(connection: &Arc<Connection>, inbound: &mut Inbound, name: 
 
 /// Asks the host whether the client may join.
 fn ask_host(connection: &Arc<Connection>, inbound: &mut Inbound, namespace: Arc<Namespace>, auth: Payload) {
+    namespace.expect();
     let restored = restore(&namespace, &auth);
     let id = match &restored {
         Some(restored) => restored.session.id.clone(),

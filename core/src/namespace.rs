@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -16,7 +19,7 @@ use crate::{
     payload::Payload,
     queue::HostEvent,
     reason::DisconnectReason,
-    recovery::{Log, Restored},
+    recovery::{Log, Restored, Session},
     rooms::{RoomChange, RoomEvent, Rooms},
     selection::{Flags, Selection},
     server::Shared,
@@ -33,6 +36,8 @@ pub struct Namespace {
     pub(crate) ack_ids: AtomicU64,
     /// Whether events get positions and are kept for clients that come back.
     pub(crate) keeps_events: bool,
+    /// Clients that want to join, and have not been let in or refused.
+    n_pending: AtomicUsize,
     /// Whether it was made because a client asked for it.
     is_dynamic: bool,
 }
@@ -47,6 +52,7 @@ impl Namespace {
             rooms: Mutex::new(Rooms::new(log)),
             server,
             ack_ids: AtomicU64::new(0),
+            n_pending: AtomicUsize::new(0),
             is_dynamic,
         }
     }
@@ -69,6 +75,21 @@ impl Namespace {
     /// How many sockets this node has.
     pub fn n_sockets(&self) -> usize {
         self.rooms.lock().len()
+    }
+
+    /// Whether nobody is in it, nor wants to be.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.n_pending.load(Ordering::Acquire) == 0 && self.n_sockets() == 0
+    }
+
+    /// Notes that a client wants to join.
+    pub(crate) fn expect(&self) {
+        self.n_pending.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes that a client was let in, refused, or has gone.
+    pub(crate) fn settle(&self) {
+        self.n_pending.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// A socket of this node by its id.
@@ -196,10 +217,9 @@ impl Namespace {
     pub(crate) fn forget(self: &Arc<Self>, socket: &Arc<Socket>) {
         let mut rooms = self.rooms.lock();
         rooms.remove(socket.key(), &mut |change, room, id| self.report(change, room, id));
-        let is_empty = rooms.len() == 0;
         drop(rooms);
         self.server.unregister(socket.key());
-        if is_empty && self.is_dynamic && self.server.config.cleanup_empty_child_namespaces {
+        if self.is_dynamic && self.server.config.cleanup_empty_child_namespaces {
             self.server.remove_empty_namespace(self);
         }
     }
@@ -217,27 +237,26 @@ impl Namespace {
         }
     }
 
-    /// Keeps a socket's session when its client may come back.
-    pub(crate) fn keep_session(self: &Arc<Self>, socket: &Arc<Socket>, reason: DisconnectReason) {
-        if !self.keeps_events {
-            return;
+    /// Keeps a socket's session when its client may come back, and returns whether it does.
+    pub(crate) fn keep_session(self: &Arc<Self>, socket: &Arc<Socket>, reason: DisconnectReason) -> bool {
+        if !reason.is_recoverable() {
+            return false;
         }
         let now = Instant::now();
         let mut rooms = self.rooms.lock();
         let joined = rooms.rooms_of(socket.key());
-        let Some(log) = &mut rooms.log else { return };
-        let session = socket.session(joined, log.position()).filter(|_| reason.is_recoverable());
-        let forgotten = match session {
-            None => vec![socket.key()],
-            Some(session) => log.keep_session(session, now),
-        };
-        drop(rooms);
-        self.forget_sessions(forgotten);
-        if let Some(recovery) = &self.server.config.recovery
-            && reason.is_recoverable()
-        {
-            let due = now + recovery.max_disconnection_duration;
-            self.server.deadlines.add(due, Due::Recovery(Arc::downgrade(self)));
+        let Some(log) = &mut rooms.log else { return false };
+        let Some(session) = socket.session(joined, log.position()) else { return false };
+        self.keep(log, session, now);
+        true
+    }
+
+    /// Keeps a session, and sees to it that somebody looks when its time is up.
+    pub(crate) fn keep(self: &Arc<Self>, log: &mut Log, session: Session, now: Instant) {
+        let (evicted, expires_first) = log.keep_session(session, now);
+        self.forget_sessions(evicted);
+        if let Some(until) = expires_first {
+            self.server.deadlines.add(until, Due::Recovery(Arc::downgrade(self)));
         }
     }
 
@@ -253,10 +272,14 @@ impl Namespace {
         }
     }
 
-    /// Drops the sessions whose time is up.
-    pub(crate) fn expire_sessions(&self, now: Instant) {
+    /// Drops the sessions whose time is up, and looks again when the next one's will be.
+    pub(crate) fn expire_sessions(self: &Arc<Self>, now: Instant) {
         let expired = self.rooms.lock().log.as_mut().map(|log| log.expire(now));
-        self.forget_sessions(expired.unwrap_or_default());
+        let (expired, next) = expired.unwrap_or_default();
+        self.forget_sessions(expired);
+        if let Some(next) = next {
+            self.server.deadlines.add(next, Due::Recovery(Arc::downgrade(self)));
+        }
     }
 
     /// Tells the host that sessions will not come back.

@@ -18,6 +18,8 @@ struct Queued {
     frame: Frame,
     /// How many frames after this one belong to the same packet.
     n_followers: usize,
+    /// Whether it is the first of its packet.
+    is_head: bool,
     class: Class,
     compress: bool,
 }
@@ -47,21 +49,43 @@ impl Outbox {
     /// Appends a packet with its attachments, which stay together.
     pub(crate) fn push(&mut self, packet: &Encoded, class: Class, compress: bool) {
         let n_attachments = packet.attachments.len();
-        self.push_frame(Queued { frame: packet.head.clone(), n_followers: n_attachments, class, compress });
+        let n_followers = n_attachments;
+        self.push_frame(Queued { frame: packet.head.clone(), n_followers, is_head: true, class, compress });
         for (idx, frame) in packet.attachments.iter().enumerate() {
             let n_followers = n_attachments - idx - 1;
-            self.push_frame(Queued { frame: frame.clone(), n_followers, class, compress });
+            self.push_frame(Queued { frame: frame.clone(), n_followers, is_head: false, class, compress });
         }
     }
 
     /// Appends one frame.
     pub(crate) fn push_control(&mut self, frame: Frame) {
-        self.push_frame(Queued { frame, n_followers: 0, class: Class::Control, compress: true });
+        self.push_frame(Queued {
+            frame,
+            n_followers: 0,
+            is_head: true,
+            class: Class::Control,
+            compress: true,
+        });
     }
 
     fn push_frame(&mut self, queued: Queued) {
         self.bytes += queued.frame.len();
         self.queue.push_back(queued);
+    }
+
+    /// Appends a frame unless the last one is the same and has not begun to leave: a peer that floods with pings and
+    /// does not read gets one pong.
+    pub(crate) fn push_once(&mut self, frame: Frame) {
+        let is_under_way = self.written > 0 && self.queue.len() == 1;
+        let is_repeated = self.queue.back().is_some_and(|last| last.frame.wire() == frame.wire());
+        if !is_repeated || is_under_way {
+            self.push_control(frame);
+        }
+    }
+
+    /// Whether a frame has left in part.
+    pub(crate) fn is_mid_frame(&self) -> bool {
+        self.written > 0
     }
 
     /// Appends what waits in another outbox.
@@ -75,8 +99,11 @@ impl Outbox {
     /// Drops the oldest events until at most `max_bytes` wait, and returns how many packets that were.
     pub(crate) fn drop_oldest(&mut self, max_bytes: usize) -> u64 {
         let mut n_dropped = 0;
+        // The rest of a packet whose beginning has left must follow it.
+        let n_begun = self.queue.iter().take_while(|queued| !queued.is_head).count();
+        let is_head_begun = self.written > 0 && n_begun == 0;
         let mut idx =
-            if self.written > 0 { self.queue.front().map_or(0, |first| first.n_followers + 1) } else { 0 };
+            if is_head_begun { self.queue.front().map_or(0, |first| first.n_followers + 1) } else { n_begun };
         while self.bytes() > max_bytes && idx < self.queue.len() {
             let n_frames = self.queue[idx].n_followers + 1;
             if self.queue[idx].class == Class::Control {
@@ -182,6 +209,26 @@ mod tests {
         assert_eq!(outbox.drop_oldest(16), 1);
         outbox.advance(6);
         assert_eq!(rest(&mut outbox), ["2", "42[3]"]);
+    }
+
+    #[test]
+    fn the_attachments_of_a_packet_that_has_begun_to_leave_stay() {
+        let mut outbox = Outbox::default();
+        let mut packet = event("451-[1]");
+        packet.attachments.push(Frame::binary(ferrio_protocol::engine::Protocol::V4, b"abc"));
+        outbox.push(&packet, Class::Event, true);
+        outbox.push(&event("42[2]"), Class::Event, true);
+        outbox.advance(packet.head.len());
+        assert_eq!(outbox.drop_oldest(6), 1);
+        assert_eq!(outbox.bytes(), 5);
+    }
+
+    #[test]
+    fn a_flood_of_pings_gets_one_pong() {
+        let pong = || Frame::text(1, |out| out.push('3'));
+        let mut outbox = Outbox::default();
+        (0..1000).for_each(|_| outbox.push_once(pong()));
+        assert_eq!(rest(&mut outbox), ["3"]);
     }
 
     #[test]

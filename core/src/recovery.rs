@@ -118,8 +118,14 @@ impl Log {
         Payload::new(text, payload.attachments().to_vec())
     }
 
-    /// Keeps a disconnected session. Returns the sessions that have to make room for it.
-    pub(crate) fn keep_session(&mut self, session: Session, now: Instant) -> Vec<SocketKey> {
+    /// Keeps a disconnected session. Returns the sockets of sessions that have to make room for it and, if it is the
+    /// only one, when its time will be up.
+    pub(crate) fn keep_session(
+        &mut self,
+        session: Session,
+        now: Instant,
+    ) -> (Vec<SocketKey>, Option<Instant>) {
+        let is_first = self.by_age.is_empty();
         if self.by_age.len() > 2 * self.sessions.len() + 64 {
             self.by_age
                 .retain(|(at, private_id)| self.sessions.get(private_id).is_some_and(|kept| kept.0 == *at));
@@ -130,7 +136,7 @@ impl Log {
         while self.sessions.len() > self.config.max_sessions {
             forgotten.extend(self.forget_oldest());
         }
-        forgotten
+        (forgotten, is_first.then(|| now + self.config.max_disconnection_duration))
     }
 
     /// Notes rooms that a socket joined while its departure was on its way to the host.
@@ -140,17 +146,18 @@ impl Log {
         }
     }
 
-    /// Drops the sessions whose time is up, and returns their sockets.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<SocketKey> {
+    /// Drops the sessions whose time is up. Returns their sockets, and when the next one's will be.
+    pub(crate) fn expire(&mut self, now: Instant) -> (Vec<SocketKey>, Option<Instant>) {
         self.prune(now);
         let mut forgotten = Vec::new();
         while let Some((since, _)) = self.by_age.front() {
-            if *since + self.config.max_disconnection_duration > now {
-                break;
+            let until = *since + self.config.max_disconnection_duration;
+            if until > now {
+                return (forgotten, Some(until));
             }
             forgotten.extend(self.forget_oldest());
         }
-        forgotten
+        (forgotten, None)
     }
 
     fn forget_oldest(&mut self) -> Option<SocketKey> {

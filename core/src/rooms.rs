@@ -194,6 +194,11 @@ impl Rooms {
         self.members.values().map(|member| &member.socket)
     }
 
+    /// Whether a socket is a member.
+    pub(crate) fn contains(&self, key: SocketKey) -> bool {
+        self.members.contains_key(&key)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }

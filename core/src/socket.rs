@@ -7,6 +7,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -29,6 +30,9 @@ use crate::{
     writes::Writes,
 };
 use ferrio_protocol::engine::TransportKind;
+
+/// From this many waiters on, those that are over are looked for now and then.
+const MANY_WAITERS: usize = 16;
 
 /// Names a socket for the life of the process; never used twice. It fits a JavaScript number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -243,11 +247,20 @@ impl Socket {
     /// Lets the client in: the events it missed, its CONNECT packet, what was sent to it meanwhile; then others can
     /// reach it. Returns whether the client was still there.
     pub(crate) fn admit(self: &Arc<Self>, restored: Option<Restored>, writes: &mut Writes) -> bool {
-        if !self.connection.joined(self) {
-            return false;
-        }
         let namespace = &self.namespace;
+        let is_there = self.connection.joined(self);
         let mut rooms = namespace.rooms.lock();
+        let mut stage = self.stage.lock();
+        let waiting = match &mut *stage {
+            Stage::Pending(waiting) if is_there => std::mem::take(waiting),
+            _ => {
+                // It may come back once more.
+                if let (Some(log), Some(restored)) = (&mut rooms.log, restored) {
+                    namespace.keep(log, restored.session, Instant::now());
+                }
+                return false;
+            }
+        };
         if let (Some(log), Some(restored)) = (&rooms.log, &restored) {
             let missed = log.missed(restored).map(|(position, payload)| {
                 self.addressed(position);
@@ -256,20 +269,16 @@ impl Socket {
             emit::replay(self, missed, writes);
             namespace.server.counters.recovered.add(1);
         }
-        let connect = self.connect_packet();
-        self.connection.push(&connect, Class::Control, Flags::default(), writes);
-        let mut stage = self.stage.lock();
-        let Stage::Pending(waiting) = std::mem::replace(&mut *stage, Stage::Connected) else {
-            *stage = Stage::Left;
-            namespace.server.counters.sockets.sub(1);
-            return false;
-        };
+        self.connection.push(&self.connect_packet(), Class::Control, Flags::default(), writes);
         for (packet, flags) in &waiting.events {
             self.connection.push(packet, Class::Event, *flags, writes);
         }
+        *stage = Stage::Connected;
+        namespace.server.counters.sockets.add(1);
         drop(stage);
         let restored_rooms = restored.into_iter().flat_map(|restored| restored.session.rooms);
         namespace.enter(&mut rooms, self, restored_rooms.chain(waiting.rooms));
+        namespace.settle();
         tracing::debug!(namespace = %namespace.name(), socket = %self.id, "client joined a namespace");
         true
     }
@@ -288,15 +297,24 @@ impl Socket {
     /// Marks the socket as gone. Returns whether it had been let in.
     pub(crate) fn left(&self) -> bool {
         let was = std::mem::replace(&mut *self.stage.lock(), Stage::Left);
+        self.give_up_waiting();
+        if matches!(was, Stage::Pending(_)) {
+            self.namespace.settle();
+        }
+        matches!(was, Stage::Connected)
+    }
+
+    /// Ends the wait for acks that have no time limit. The others are reported as missing when their time is up, as in
+    /// socket.io.
+    fn give_up_waiting(&self) {
         let waiters = std::mem::take(&mut *self.waiters.lock());
         for (id, waiter) in waiters {
             match waiter {
-                // With a time limit the answer may be reported as missing when the time is up, as in socket.io.
                 Waiter::One { token, deadline: None } => self.report(token, Vec::new(), AckStatus::Gone),
+                Waiter::Many(collector) if !collector.has_deadline() => collector.gone(),
                 with_deadline => self.waiters.lock().push((id, with_deadline)),
             }
         }
-        matches!(was, Stage::Connected)
     }
 
     /// What is kept of the socket for its return.
@@ -326,7 +344,16 @@ impl Socket {
     }
 
     pub(crate) fn wait_for(&self, id: u64, waiter: Waiter) {
-        self.waiters.lock().push((id, waiter));
+        let mut waiters = self.waiters.lock();
+        if waiters.len() >= MANY_WAITERS && waiters.len().is_power_of_two() {
+            // A client that never answers must not gather the broadcasts it was asked in.
+            waiters.retain(|(_, waiter)| !matches!(waiter, Waiter::Many(collector) if collector.is_over()));
+        }
+        waiters.push((id, waiter));
+        drop(waiters);
+        if matches!(*self.stage.lock(), Stage::Left) {
+            self.give_up_waiting();
+        }
     }
 
     /// Takes an ack of the client.
@@ -365,9 +392,9 @@ impl Socket {
     /// The reason and rooms of a socket that goes, for the host; kept for recovery when the reason allows it.
     pub(crate) fn depart(self: &Arc<Self>, reason: DisconnectReason) -> Departure {
         tracing::debug!(namespace = %self.namespace.name(), socket = %self.id, %reason, "client left a namespace");
-        self.namespace.keep_session(self, reason);
+        let is_kept = self.namespace.keep_session(self, reason);
         self.namespace.server.counters.sockets.sub(1);
-        Departure::new(self.clone(), reason)
+        Departure::new(self.clone(), reason, !is_kept)
     }
 }
 

@@ -169,8 +169,6 @@ impl Driver {
     }
 
     fn poll_wire(&mut self, context: &mut Context<'_>) -> Poll<Step> {
-        // Registered first: what is queued after the look at the outbox wakes the task.
-        self.connection.waker.register(context.waker());
         self.connection.poll_wire(self.wire_id, context).map(|end| match end {
             WireEnd::Closed => Step::Closed,
             WireEnd::Gone => Step::Lost { is_error: false },
@@ -181,6 +179,10 @@ impl Driver {
     /// Gives what was read to the session.
     fn take(&mut self, bytes: &mut [u8]) -> Step {
         let Self { connection, frames, wire_id, .. } = self;
+        if !connection.is_current(*wire_id) {
+            // What a client sends after this side has closed is read and thrown away.
+            return Step::Continue;
+        }
         let now = Instant::now();
         let mut has_closed = false;
         let fed = frames.feed(bytes, &mut |incoming| {

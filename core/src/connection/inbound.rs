@@ -59,7 +59,6 @@ impl Connection {
             _ => return false,
         }
         drop(inbound);
-        self.server.counters.sockets.add(1);
         self.expect_join(false);
         true
     }

@@ -71,7 +71,10 @@ impl Connection {
     /// Attaches the WebSocket of a session that begins with it.
     pub(crate) fn attach(&self, writer: Writer) -> u32 {
         let mut io = self.io.lock();
-        io.attach(writer)
+        let id = io.attach(writer);
+        // The task of a former WebSocket, if there is one, has to notice that it is no longer the connection's.
+        self.waker.wake();
+        id
     }
 
     /// Writes what waits for a WebSocket, on behalf of the task that drives it.
@@ -80,6 +83,8 @@ impl Connection {
     pub(crate) fn poll_wire(&self, wire_id: u32, context: &mut Context<'_>) -> Poll<WireEnd> {
         let mut io = self.io.lock();
         let Some((wire, outbox)) = io.wire_of(wire_id) else { return Poll::Ready(WireEnd::Gone) };
+        // Under the lock, and only for the WebSocket that is the connection's: what is queued later wakes this task.
+        self.waker.register(context.waker());
         if wire.is_blocked {
             match ready!(wire.writer.poll_flush(outbox, context)) {
                 Ok(()) => wire.is_blocked = false,
@@ -100,22 +105,29 @@ impl Connection {
         }
     }
 
-    /// Takes the WebSocket away when its task has ended, and returns its writer.
+    /// Takes the WebSocket away when its task has ended, and returns its writer unless it stopped within a frame.
     pub(crate) fn detach(self: &Arc<Self>, wire_id: u32, is_error: bool) -> Option<Writer> {
         let mut io = self.io.lock();
-        io.wire_of(wire_id)?;
+        let is_mid_frame = io.wire_of(wire_id)?.1.is_mid_frame();
         let (wire, _) = io.wire.take()?;
+        io.drop_wire_at = None;
         if !wire.is_closing {
             io.session.transport_lost(TransportKind::WebSocket, is_error);
         }
         self.settle(io);
-        Some(wire.writer)
+        (!is_mid_frame).then_some(wire.writer)
     }
 
-    /// Takes the next frame for a host that carries the WebSocket itself.
-    pub(crate) fn take_frame(&self, wire_id: u32) -> Option<Frame> {
+    /// Whether a WebSocket is still the connection's, and not being closed.
+    pub(crate) fn is_current(&self, wire_id: u32) -> bool {
+        self.io.lock().wire_of(wire_id).is_some_and(|(wire, _)| !wire.is_closing)
+    }
+
+    /// Takes the next frame for a host that carries the WebSocket itself, or arranges for it to be woken.
+    pub(crate) fn take_frame(&self, wire_id: u32, context: &Context<'_>) -> Option<Frame> {
         let mut io = self.io.lock();
         let (wire, outbox) = io.wire_of(wire_id)?;
+        self.waker.register(context.waker());
         let frame = outbox.pop();
         wire.is_blocked = !outbox.is_empty();
         frame.map(|(frame, _)| frame)
