@@ -124,7 +124,8 @@ impl NativeServer {
             }
         }
         state.batch = batch;
-        records.finish(more_waits)
+        // Requests that went on may have brought about more.
+        records.finish(more_waits || self.doors.has_more())
     }
 }
 

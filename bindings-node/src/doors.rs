@@ -117,6 +117,11 @@ impl Doors {
         outgoing
     }
 
+    /// Whether there is more to take.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.outlet.waiting.lock().is_empty()
+    }
+
     /// Works on a request as far as it goes now.
     fn proceed(&self, tag: u32) -> Option<Response<Bytes>> {
         let mut exchanges = self.exchanges.borrow_mut();
