@@ -138,7 +138,7 @@ async def test_refusal(serve, connect_js):
     guarded = await connect_js(server, wait=False, namespace="/guarded", shared=main, **OLD)
     assert (await guarded.refused())["data"] == "not today"
     unknown = await connect_js(server, wait=False, namespace="/unknown", shared=main, **OLD)
-    assert (await unknown.refused())["data"] == "Invalid namespace"
+    assert (await unknown.refused())["data"] == {"message": "Invalid namespace"}
     assert await main.call("echo", "main") == ("main",)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -119,6 +120,8 @@ class PollingSession:
         async def answer() -> Answer:
             head, _, body = (await soon(reader.read(), "the answer to the poll")).partition(b"\r\n\r\n")
             writer.close()
+            if b"transfer-encoding: chunked" in head.lower():
+                body = b"".join(dechunked(body))
             return Answer(int(head.split(b" ", 2)[1]), {}, body)
 
         return asyncio.ensure_future(answer())
@@ -202,6 +205,14 @@ class RawWebSocket:
 
     async def close(self) -> None:
         await self._websocket.close()
+
+
+def dechunked(body: bytes) -> Iterator[bytes]:
+    """The pieces of a body in chunked transfer encoding."""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        yield body[: int(size, 16)]
+        body = body[int(size, 16) + 2 :]
 
 
 def connect_packet(namespace: str = "/", auth: Any = None) -> str:
