@@ -1,11 +1,13 @@
 //! The same scenarios through every door: a behaviour that depends on the door is a bug.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use ferrio::{AckRequest, AckStatus, Flags, Payload, Selection, Writes};
+use ferrio::{AckRequest, AckStatus, Config, Flags, Payload, Selection, Writes};
 
 use crate::support::{
     client::{Carrier, Client, Door, Message},
-    start_default,
+    start, start_default,
 };
 
 const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
@@ -204,12 +206,22 @@ async fn the_server_closes_a_connection() {
 #[tokio::test]
 async fn a_client_that_vanishes_is_missed() {
     for door in Door::ALL {
-        let mut test = start_default().await;
+        let mut test = start(Config {
+            ping_interval: Duration::from_secs(3),
+            ping_timeout: Duration::from_secs(1),
+            ..Config::default()
+        })
+        .await;
         let (client, _) = test.join(door).await;
         vanish(client).await;
+        let expected: &[&str] = match door {
+            Door::Handle => &["transport error"],
+            // The connection may end before anybody has looked at its request; then the ping is missed.
+            Door::Port => &["transport error", "ping timeout"],
+            _ => &["transport close"],
+        };
         let reason = test.host.reason().await;
-        let expected = if door.is_polling() { "transport error" } else { "transport close" };
-        assert_eq!(reason, expected, "{door:?}");
+        assert!(expected.contains(&reason), "{door:?}: {reason}");
         test.emptied().await;
     }
 }

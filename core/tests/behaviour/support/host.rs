@@ -17,11 +17,6 @@ impl Host {
         Self { events }
     }
 
-    /// Gives the queue away, for a test with a host of its own.
-    pub(crate) fn into_events(self) -> Events {
-        self.events
-    }
-
     pub(crate) async fn next(&mut self) -> HostEvent {
         in_time(self.events.next()).await.expect("the server is open")
     }
