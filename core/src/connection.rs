@@ -78,8 +78,6 @@ struct Io {
     flush_is_due: bool,
     /// Whether a POST is being read.
     is_posting: bool,
-    /// The status with which a WebSocket is closed.
-    close_code: Option<u16>,
 }
 
 impl Connection {
@@ -110,7 +108,6 @@ impl Connection {
                 drop_wire_at: None,
                 flush_is_due: false,
                 is_posting: false,
-                close_code: None,
             }),
             inbound: Mutex::new(Inbound {
                 entries: SmallVec::new(),
@@ -165,7 +162,9 @@ impl Connection {
     pub(crate) fn close_with_code(self: &Arc<Self>, code: u16) {
         self.server.counters.peer_errors.add(1);
         let mut io = self.io.lock();
-        io.close_code = Some(code);
+        if let Some((wire, _)) = &mut io.wire {
+            wire.close_code = Some(code);
+        }
         io.session.transport_lost(TransportKind::WebSocket, true);
         self.settle(io);
     }
@@ -198,7 +197,7 @@ impl Connection {
                 Action::UpgradeFailed => {
                     self.server.counters.upgrades_failed.add(1);
                     tracing::debug!(remote = ?self.handshake.head.remote, "upgrade failed");
-                    io.close_wire(None);
+                    io.close_wire();
                     self.waker.wake();
                 }
                 Action::Closed(reason) => {
@@ -240,8 +239,7 @@ impl Connection {
                 if matches!(reason, CloseReason::SlowReader | CloseReason::TransportError) {
                     io.outbox.clear();
                 }
-                let code = io.close_code;
-                io.close_wire(code);
+                io.close_wire();
             }
             TransportKind::Polling => match io.poll.take() {
                 Some(poll) if by_client => poll.answer(PollAnswer::noop(self.protocol)),
@@ -295,7 +293,12 @@ impl Connection {
     ///
     /// An entry that has become too early stays: moving it for each packet would cost more than one idle wake-up.
     fn keep_deadline(self: &Arc<Self>, io: &mut Io) {
-        let Some(next) = io.next_deadline() else { return };
+        let Some(next) = io.next_deadline() else {
+            if let Some(unneeded) = io.deadline.take() {
+                self.server.deadlines.cancel(unneeded);
+            }
+            return;
+        };
         if io.deadline.is_some_and(|(at, _)| at <= next) {
             return;
         }
@@ -305,10 +308,13 @@ impl Connection {
         io.deadline = Some(self.server.deadlines.add(next, Due::Connection(Arc::downgrade(self))));
     }
 
-    /// Does what is due.
-    pub(crate) fn deadline_reached(self: &Arc<Self>, now: Instant) {
+    /// Does what is due; `entry` is the one that fired.
+    pub(crate) fn deadline_reached(self: &Arc<Self>, entry: DeadlineKey, now: Instant) {
         let mut io = self.io.lock();
-        io.deadline = None;
+        // Another thread may have put an earlier one in its place meanwhile, which stays.
+        if io.deadline == Some(entry) {
+            io.deadline = None;
+        }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(io.linger_until) {
             io.linger_until = None;
@@ -338,12 +344,9 @@ impl Connection {
         }
     }
 
-    /// Notes that a namespace was joined, or that the last was left.
-    pub(crate) fn expect_join(self: &Arc<Self>, is_due: bool) {
-        let mut io = self.io.lock();
-        io.join_by =
-            (is_due && io.session.is_open()).then(|| Instant::now() + self.server.config.connect_timeout);
-        self.settle(io);
+    /// Notes that a namespace was joined.
+    pub(crate) fn has_joined(&self) {
+        self.io.lock().join_by = None;
     }
 
     // Sending.
@@ -476,24 +479,24 @@ impl Io {
     fn attach(&mut self, writer: Writer) -> u32 {
         let id = self.next_wire_id;
         self.next_wire_id = id.wrapping_add(1);
-        let wire = Wire { id, writer, is_blocked: false, is_closing: false };
+        let wire = Wire { id, writer, is_blocked: false, is_closing: false, close_code: None };
         self.wire = Some((wire, Outbox::default()));
         self.drop_wire_at = None;
         let is_wanted = self.session.transport() == TransportKind::WebSocket || self.session.is_upgrading();
         if !self.session.is_open() || !is_wanted {
             // The session ended, or gave up waiting, while the handshake was under way.
-            self.close_wire(None);
+            self.close_wire();
         }
         id
     }
 
     /// Queues the WebSocket's close frame.
-    fn close_wire(&mut self, code: Option<u16>) {
+    fn close_wire(&mut self) {
         let Some((wire, outbox)) = self.wire_mut() else { return };
         if std::mem::replace(&mut wire.is_closing, true) {
             return;
         }
-        outbox.push_control(Frame::close(code));
+        outbox.push_control(Frame::close(wire.close_code));
         // Whoever drives the WebSocket writes it, and then knows that this was the last.
         wire.is_blocked = true;
         self.drop_wire_at = Some(Instant::now() + CLOSE_LIMIT);

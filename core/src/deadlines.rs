@@ -102,15 +102,15 @@ impl Deadlines {
     fn fire(&self, now: Instant) {
         loop {
             let mut entries = self.entries.lock();
-            let due = match entries.first_entry() {
-                Some(entry) if entry.key().0 <= now => entry.remove(),
+            let (key, due) = match entries.first_entry() {
+                Some(entry) if entry.key().0 <= now => entry.remove_entry(),
                 _ => return,
             };
             drop(entries);
             match due {
                 Due::Connection(connection) => {
                     if let Some(connection) = connection.upgrade() {
-                        connection.deadline_reached(now);
+                        connection.deadline_reached(key, now);
                     }
                 }
                 Due::Ack(socket, id) => socket.ack_timed_out(id),

@@ -57,7 +57,7 @@ pub(crate) fn to_selection_with_ack(
     let id = ack::next_id(namespace);
     let event = Outgoing::new(namespace, payload, Some(id));
     let collector = Collector::new(server.clone(), ack.token);
-    let deadline = ack.timeout.map(|timeout| Instant::now() + timeout);
+    let deadline = ack.deadline();
     if let Some(deadline) = deadline {
         collector.set_deadline(server.deadlines.add(deadline, Due::Acks(collector.clone())));
     }
@@ -104,7 +104,7 @@ pub(crate) fn to_socket_with_ack(
     server.start();
     let id = ack::next_id(socket.namespace());
     let due = || Due::Ack(socket.clone(), id);
-    let deadline = ack.timeout.map(|timeout| server.deadlines.add(Instant::now() + timeout, due()));
+    let deadline = ack.deadline().map(|at| server.deadlines.add(at, due()));
     socket.wait_for(id, Waiter::One { token: ack.token, deadline });
     Outgoing::new(socket.namespace(), payload, Some(id)).queue_for(socket, flags, writes);
 }
@@ -116,6 +116,13 @@ pub struct AckRequest {
     pub token: u64,
     /// How long to wait. `None`: until the socket leaves.
     pub timeout: Option<Duration>,
+}
+
+impl AckRequest {
+    /// Until when to wait. A time beyond all clocks is none.
+    fn deadline(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.timeout?)
+    }
 }
 
 /// An event on its way, encoded once for all receivers.
@@ -163,7 +170,7 @@ impl Outgoing {
 
     fn queue_for(&self, socket: &Arc<Socket>, flags: Flags, writes: &mut Writes) {
         let needs_older = socket.connection().protocol() == Protocol::V3
-            && (self.plain.is_some() || !self.encoded.attachments.is_empty());
+            && (self.plain.is_some() || self.encoded.has_binary());
         let packet = if needs_older { self.older() } else { &self.encoded };
         if self.position > 0 {
             socket.addressed(self.position);

@@ -50,7 +50,7 @@ impl Server {
     /// # Errors
     /// The response for a request that is refused.
     pub async fn exchange_messages(&self, head: RequestHead) -> Result<MessageSocket, Response<Bytes>> {
-        let connection = request::upgrade(self, head).await?.connection()?;
+        let connection = request::upgrade(self, head).await?.connection().ok_or_else(request::too_many)?;
         let wire_id = connection.attach(Writer::Messages);
         connection.flush();
         Ok(MessageSocket { connection, wire_id, has_ended: AtomicBool::new(false) })

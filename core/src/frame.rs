@@ -124,6 +124,11 @@ impl Encoded {
         self.head.len() + self.attachments.iter().map(Frame::len).sum::<usize>()
     }
 
+    /// Whether any of its frames is binary: those differ between the revisions.
+    pub(crate) fn has_binary(&self) -> bool {
+        self.head.kind == FrameKind::Binary || !self.attachments.is_empty()
+    }
+
     /// How many engine packets it is.
     pub(crate) fn n_frames(&self) -> usize {
         1 + self.attachments.len()

@@ -33,15 +33,25 @@ pub(crate) enum Class {
     Control,
 }
 
+/// What it takes to keep a frame, besides its bytes: a place in the queue, the buffer's own accounts. Without it many
+/// tiny frames would be kept for nothing.
+const FRAME_OVERHEAD: usize = 96;
+
 /// A quiet connection keeps no more than this many places.
 const KEPT_CAPACITY: usize = 8;
+
+impl Queued {
+    fn weight(&self) -> usize {
+        self.frame.len() + FRAME_OVERHEAD
+    }
+}
 
 impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Bytes that wait, of frames with their headers.
+    /// Bytes that wait: frames with their headers, and what it takes to keep each.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes - self.written
     }
@@ -69,7 +79,7 @@ impl Outbox {
     }
 
     fn push_frame(&mut self, queued: Queued) {
-        self.bytes += queued.frame.len();
+        self.bytes += queued.weight();
         self.queue.push_back(queued);
     }
 
@@ -111,7 +121,7 @@ impl Outbox {
                 continue;
             }
             let removed = self.queue.drain(idx..idx + n_frames);
-            self.bytes -= removed.map(|queued| queued.frame.len()).sum::<usize>();
+            self.bytes -= removed.map(|queued| queued.weight()).sum::<usize>();
             n_dropped += 1;
         }
         n_dropped
@@ -120,7 +130,7 @@ impl Outbox {
     /// Forgets everything but a frame that is half written.
     pub(crate) fn clear(&mut self) {
         let kept = usize::from(self.written > 0);
-        self.bytes -= self.queue.drain(kept..).map(|queued| queued.frame.len()).sum::<usize>();
+        self.bytes -= self.queue.drain(kept..).map(|queued| queued.weight()).sum::<usize>();
     }
 
     /// Fills `slices` with what comes next, for one vectored write.
@@ -142,7 +152,7 @@ impl Outbox {
         {
             let len = first.frame.len();
             self.written -= len;
-            self.bytes -= len;
+            self.bytes -= first.weight();
             self.queue.pop_front();
         }
         self.shrink();
@@ -156,7 +166,7 @@ impl Outbox {
                 self.shrink();
                 return None;
             };
-            self.bytes -= queued.frame.len();
+            self.bytes -= queued.weight();
             if queued.frame.kind() != FrameKind::Control {
                 return Some((queued.frame, queued.compress));
             }
@@ -187,9 +197,9 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(&event("42[1]"), Class::Event, true);
         outbox.push(&event("42[2]"), Class::Event, true);
-        assert_eq!(outbox.bytes(), 14);
+        assert_eq!(outbox.bytes(), 14 + 2 * FRAME_OVERHEAD);
         outbox.advance(3);
-        assert_eq!(outbox.bytes(), 11);
+        assert_eq!(outbox.bytes(), 11 + 2 * FRAME_OVERHEAD);
         let mut slices = [IoSlice::new(&[]); 4];
         assert_eq!(outbox.slices(&mut slices), 2);
         assert_eq!(&*slices[0], b"2[1]".as_slice());
@@ -206,7 +216,7 @@ mod tests {
         outbox.push(&event("42[2]"), Class::Event, true);
         outbox.push(&event("42[3]"), Class::Event, true);
         outbox.advance(1);
-        assert_eq!(outbox.drop_oldest(16), 1);
+        assert_eq!(outbox.drop_oldest(16 + 3 * FRAME_OVERHEAD), 1);
         outbox.advance(6);
         assert_eq!(rest(&mut outbox), ["2", "42[3]"]);
     }
@@ -219,8 +229,8 @@ mod tests {
         outbox.push(&packet, Class::Event, true);
         outbox.push(&event("42[2]"), Class::Event, true);
         outbox.advance(packet.head.len());
-        assert_eq!(outbox.drop_oldest(6), 1);
-        assert_eq!(outbox.bytes(), 5);
+        assert_eq!(outbox.drop_oldest(6 + FRAME_OVERHEAD), 1);
+        assert_eq!(outbox.bytes(), 5 + FRAME_OVERHEAD);
     }
 
     #[test]
@@ -238,7 +248,7 @@ mod tests {
         packet.attachments.push(Frame::binary(ferrio_protocol::engine::Protocol::V4, b"abc"));
         outbox.push(&packet, Class::Event, true);
         outbox.push(&event("42[2]"), Class::Event, true);
-        assert_eq!(outbox.drop_oldest(10), 1);
+        assert_eq!(outbox.drop_oldest(10 + FRAME_OVERHEAD), 1);
         assert_eq!(rest(&mut outbox), ["42[2]"]);
     }
 }

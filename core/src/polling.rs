@@ -162,6 +162,8 @@ where
         return refused(connection);
     }
     let Some(_turn) = Turn::take(connection) else { return refused(connection) };
+    // Read no more than the host can take.
+    connection.server().queue.relieved().await;
     let max = connection.server().config.max_http_buffer_size;
     let body = match collect(body, max).await {
         Ok(body) => body,

@@ -30,9 +30,15 @@ impl DisconnectReason {
         }
     }
 
-    /// Whether the client may come back and recover its session: it did not mean to leave, nor was it sent away.
+    /// Whether the client may come back and recover its session: it did not mean to leave, was not sent away, and sent
+    /// nothing that cannot be read.
     pub fn is_recoverable(self) -> bool {
-        !matches!(self, Self::ClientNamespaceDisconnect | Self::ServerNamespaceDisconnect)
+        !matches!(
+            self,
+            Self::ClientNamespaceDisconnect
+                | Self::ServerNamespaceDisconnect
+                | Self::Connection(CloseReason::ParseError)
+        )
     }
 }
 

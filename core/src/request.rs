@@ -91,12 +91,13 @@ impl Server {
         let shared = self.shared();
         let Some(cors) = &shared.config.cors else { return route(shared, head, body).await };
         let decision = ask_origin(shared, cors, &head).await;
-        if let Some(response) = cors.preflight(&head, decision.as_ref()) {
+        let is_allowed = cors.allows(&head, decision.as_ref());
+        if let Some(response) = cors.preflight(&head, decision.as_ref()).filter(|_| is_allowed) {
             return response;
         }
         let mut headers = HeaderMap::new();
         cors.apply(&head, decision.as_ref(), &mut headers);
-        let mut response = if cors.allows(&head, decision.as_ref()) {
+        let mut response = if is_allowed {
             route(shared, head, body).await
         } else {
             shared.counters.requests_refused.add(1);
@@ -237,11 +238,18 @@ async fn open_polling(
 pub(crate) struct Ticket {
     purpose: Purpose,
     accept: String,
+    /// The first subprotocol that the client offers: it fails when none is chosen.
+    subprotocol: Option<HeaderValue>,
 }
 
 enum Purpose {
     Open { shared: Arc<Shared>, head: Box<RequestHead>, protocol: Protocol },
     Upgrade(Arc<Connection>),
+}
+
+/// The answer to a WebSocket request for which there is no place any more.
+pub(crate) fn too_many() -> Response<Bytes> {
+    upgrade_error(&RequestError::TOO_MANY_CONNECTIONS)
 }
 
 /// Checks a WebSocket request, and answers it with an error or a ticket.
@@ -259,6 +267,7 @@ pub(crate) async fn upgrade(server: &Server, head: RequestHead) -> Result<Ticket
 
 async fn ticket(shared: &Arc<Shared>, head: RequestHead) -> Result<Ticket, RequestError> {
     let accept = accept_key(&head)?;
+    let subprotocol = first_subprotocol(&head);
     if let Some(cors) = shared.config.cors.as_ref().filter(|cors| cors.enforce) {
         let decision = ask_origin(shared, cors, &head).await;
         if !cors.allows(&head, decision.as_ref()) {
@@ -280,16 +289,13 @@ async fn ticket(shared: &Arc<Shared>, head: RequestHead) -> Result<Ticket, Reque
             Purpose::Upgrade(connection)
         }
     };
-    Ok(Ticket { purpose, accept })
+    Ok(Ticket { purpose, accept, subprotocol })
 }
 
 /// The key that accepts a WebSocket request, when it is one.
 /// See [RFC 6455, section 4.2.1](https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1).
 fn accept_key(head: &RequestHead) -> Result<String, RequestError> {
-    let is = |name, token: &str| {
-        head.header(name)
-            .is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
-    };
+    let is = |name, token: &str| tokens(head, name).any(|value| value.eq_ignore_ascii_case(token));
     let key = head.headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     // Sixteen bytes in base64.
     let has_key = key.len() == 24 && key.ends_with(b"==");
@@ -304,6 +310,17 @@ fn accept_key(head: &RequestHead) -> Result<String, RequestError> {
     Ok(derive_accept_key(key))
 }
 
+/// The values of a header that is a list, on however many lines.
+fn tokens(head: &RequestHead, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let lines = head.headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
+}
+
+fn first_subprotocol(head: &RequestHead) -> Option<HeaderValue> {
+    let first = tokens(head, header::SEC_WEBSOCKET_PROTOCOL).find(|token| !token.is_empty())?;
+    HeaderValue::from_str(first).ok()
+}
+
 impl Ticket {
     /// The response that completes the handshake.
     pub(crate) fn response(&self) -> Response<Bytes> {
@@ -315,24 +332,26 @@ impl Ticket {
         if let Ok(accept) = HeaderValue::from_str(&self.accept) {
             headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
         }
+        if let Some(subprotocol) = &self.subprotocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol.clone());
+        }
         response
     }
 
     /// Serves the WebSocket from here on. The response has been sent; `read_already` came behind the request.
     pub(crate) fn start(self, stream: Stream, read_already: &Bytes) {
         // Without a place for it the stream is dropped: the handshake was answered already.
-        if let Ok(connection) = self.connection() {
+        if let Some(connection) = self.connection() {
             websocket::start(connection, stream, read_already);
         }
     }
 
-    /// The connection, made now if the WebSocket opens a session; an error when there is no place for it any more.
-    pub(crate) fn connection(self) -> Result<Arc<Connection>, Response<Bytes>> {
+    /// The connection, made now if the WebSocket opens a session; `None` when there is no place for it any more.
+    pub(crate) fn connection(self) -> Option<Arc<Connection>> {
         match self.purpose {
-            Purpose::Upgrade(connection) => Ok(connection),
+            Purpose::Upgrade(connection) => Some(connection),
             Purpose::Open { shared, head, protocol } => {
-                let connection = shared.open_connection(*head, protocol, TransportKind::WebSocket);
-                connection.ok_or_else(|| upgrade_error(&RequestError::TOO_MANY_CONNECTIONS))
+                shared.open_connection(*head, protocol, TransportKind::WebSocket)
             }
         }
     }

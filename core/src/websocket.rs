@@ -155,11 +155,15 @@ impl Driver {
         if let Poll::Ready(step) = self.poll_wire(context) {
             return Poll::Ready(step);
         }
+        if self.connection.server().queue.is_congested() {
+            return Poll::Ready(Step::Congested);
+        }
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
             let n_read = match ready!(self.reader.poll_read(context, &mut read)) {
                 Ok(()) => read.filled().len(),
-                Err(_) => return Poll::Ready(Step::Lost { is_error: true }),
+                // A reset is how most clients vanish; in socket.io that is a `transport close`, too.
+                Err(_) => 0,
             };
             if n_read == 0 {
                 return Poll::Ready(Step::Lost { is_error: false });
@@ -203,7 +207,6 @@ impl Driver {
                 Step::Continue
             }
             Ok(_) if has_closed => Step::Lost { is_error: false },
-            Ok(_) if connection.server().queue.is_congested() => Step::Congested,
             Ok(_) => Step::Continue,
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct Wire {
     pub(crate) is_blocked: bool,
     /// Whether a close frame is the last thing to write.
     pub(crate) is_closing: bool,
+    /// The status with which it is closed, when there is one to tell.
+    pub(crate) close_code: Option<u16>,
 }
 
 /// Where a WebSocket's bytes go.

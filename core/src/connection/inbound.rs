@@ -59,7 +59,7 @@ impl Connection {
             _ => return false,
         }
         drop(inbound);
-        self.expect_join(false);
+        self.has_joined();
         true
     }
 

@@ -138,7 +138,8 @@ impl Connection {
         let mut io = self.io.lock();
         match io.wire_of(wire_id) {
             Some((wire, _)) if !wire.is_closing => None,
-            _ => Some(io.close_code.unwrap_or(1000)),
+            Some((wire, _)) => Some(wire.close_code.unwrap_or(1000)),
+            None => Some(1000),
         }
     }
 }
