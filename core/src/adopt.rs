@@ -1,13 +1,14 @@
 //! Connections that the host's HTTP server accepted: adopted whole, or carried by it.
 
-use std::{fmt::Write as _, io, os::fd::OwnedFd};
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+use std::{fmt::Write as _, io};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpStream, UnixStream},
-};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+#[cfg(unix)]
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::{handshake::RequestHead, request, runtime::runtime, server::Server, websocket::Stream};
 
@@ -20,6 +21,7 @@ impl Server {
     ///
     /// # Errors
     /// When the descriptor is not a connected TCP or Unix domain socket.
+    #[cfg(unix)]
     pub fn adopt(&self, descriptor: OwnedFd, head: RequestHead, read_already: Bytes) -> io::Result<()> {
         let socket = socket2::Socket::from(descriptor);
         socket.set_nonblocking(true)?;
@@ -70,6 +72,7 @@ impl Stream {
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.write_all(bytes).await,
+            #[cfg(unix)]
             Self::Unix(stream) => stream.write_all(bytes).await,
             Self::Other(stream) => {
                 stream.write_all(bytes).await?;
@@ -81,6 +84,7 @@ impl Stream {
     async fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.shutdown().await,
+            #[cfg(unix)]
             Self::Unix(stream) => stream.shutdown().await,
             Self::Other(stream) => stream.shutdown().await,
         }

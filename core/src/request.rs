@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use ferrio_protocol::engine::{Protocol, TransportKind};
+use ferrio_protocol::engine::{Protocol, TransportKind, UpgradeRefused};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -242,6 +242,14 @@ pub(crate) struct Ticket {
     subprotocol: Option<HeaderValue>,
 }
 
+/// The connection a WebSocket came for.
+pub(crate) enum Place {
+    /// It carries the connection, or probes whether it can.
+    Own(Arc<Connection>),
+    /// Another WebSocket does.
+    Taken(Arc<Connection>),
+}
+
 enum Purpose {
     Open { shared: Arc<Shared>, head: Box<RequestHead>, protocol: Protocol },
     Upgrade(Arc<Connection>),
@@ -284,9 +292,16 @@ async fn ticket(shared: &Arc<Shared>, head: RequestHead) -> Result<Ticket, Reque
             let requested = connection.input(|session| session.upgrade_requested(Instant::now()));
             if requested.is_err() {
                 shared.counters.upgrades_failed.add(1);
-                return Err(RequestError::BAD_REQUEST);
             }
-            Purpose::Upgrade(connection)
+            match requested {
+                Ok(()) => Purpose::Upgrade(connection),
+                Err(UpgradeRefused::AlreadyUpgrading | UpgradeRefused::AlreadyUpgraded) => {
+                    Purpose::TurnAway(connection)
+                }
+                Err(UpgradeRefused::NotAllowed | UpgradeRefused::Closed) => {
+                    return Err(RequestError::BAD_REQUEST);
+                }
+            }
         }
     };
     Ok(Ticket { purpose, accept, subprotocol })
@@ -340,18 +355,21 @@ impl Ticket {
 
     /// Serves the WebSocket from here on. The response has been sent; `read_already` came behind the request.
     pub(crate) fn start(self, stream: Stream, read_already: &Bytes) {
-        // Without a place for it the stream is dropped: the handshake was answered already.
-        if let Some(connection) = self.connection() {
-            websocket::start(connection, stream, read_already);
+        match self.place() {
+            Some(Place::Own(connection)) => websocket::start(connection, stream, read_already),
+            Some(Place::Taken(_)) => websocket::turn_away(stream),
+            // The stream is dropped: the handshake was answered already.
+            None => {}
         }
     }
 
-    /// The connection, made now if the WebSocket opens a session; `None` when there is no place for it any more.
-    pub(crate) fn connection(self) -> Option<Arc<Connection>> {
+    /// Where the WebSocket belongs, made now if it opens a session; `None` when there is no room for it any more.
+    pub(crate) fn place(self) -> Option<Place> {
         match self.purpose {
-            Purpose::Upgrade(connection) => Some(connection),
+            Purpose::Upgrade(connection) => Some(Place::Own(connection)),
+            Purpose::TurnAway(connection) => Some(Place::Taken(connection)),
             Purpose::Open { shared, head, protocol } => {
-                shared.open_connection(*head, protocol, TransportKind::WebSocket)
+                shared.open_connection(*head, protocol, TransportKind::WebSocket).map(Place::Own)
             }
         }
     }

@@ -18,9 +18,11 @@ use std::{
 
 use bytes::Bytes;
 use ferrio_protocol::engine::TransportKind;
+#[cfg(unix)]
+use tokio::net::{UnixStream, unix};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream, tcp, unix},
+    net::{TcpStream, tcp},
 };
 
 use tracing::Instrument as _;
@@ -46,6 +48,7 @@ thread_local! {
 /// A connected byte stream, from whichever door it came.
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    #[cfg(unix)]
     Unix(UnixStream),
     /// TLS, or bytes that the host carries.
     Other(Box<dyn Duplex>),
@@ -57,6 +60,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 enum Reader {
     Tcp(tcp::OwnedReadHalf),
+    #[cfg(unix)]
     Unix(unix::OwnedReadHalf),
     Other(tokio::io::ReadHalf<Box<dyn Duplex>>),
 }
@@ -68,6 +72,7 @@ impl Stream {
                 let (reader, writer) = stream.into_split();
                 (Reader::Tcp(reader), Writer::Tcp(writer))
             }
+            #[cfg(unix)]
             Self::Unix(stream) => {
                 let (reader, writer) = stream.into_split();
                 (Reader::Unix(reader), Writer::Unix(writer))
@@ -84,6 +89,7 @@ impl Reader {
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(half) => Pin::new(half).poll_read(context, buffer),
+            #[cfg(unix)]
             Self::Unix(half) => Pin::new(half).poll_read(context, buffer),
             Self::Other(half) => Pin::new(half).poll_read(context, buffer),
         }

@@ -7,9 +7,11 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+#[cfg(unix)]
+use tokio::net::unix;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
-    net::{tcp, unix},
+    net::tcp,
 };
 
 use crate::outbox::Outbox;
@@ -32,6 +34,7 @@ pub(crate) enum Writer {
     /// A TCP socket, written to by any thread without waking the task that drives it.
     Tcp(tcp::OwnedWriteHalf),
     /// A Unix domain socket, likewise.
+    #[cfg(unix)]
     Unix(unix::OwnedWriteHalf),
     /// A stream that must be written by its task: TLS, or bytes that the host carries.
     Stream(Pin<Box<dyn AsyncWrite + Send>>),
@@ -59,6 +62,7 @@ impl Writer {
             let n_slices = outbox.slices(&mut slices);
             let written = match self {
                 Self::Tcp(half) => half.try_write_vectored(&slices[..n_slices]),
+                #[cfg(unix)]
                 Self::Unix(half) => half.try_write_vectored(&slices[..n_slices]),
                 Self::Stream(_) | Self::Messages => return Flushed::Blocked,
             };
@@ -83,6 +87,7 @@ impl Writer {
             let slices = &slices[..n_slices];
             let written = match self {
                 Self::Tcp(half) => ready!(Pin::new(half).poll_write_vectored(context, slices)),
+                #[cfg(unix)]
                 Self::Unix(half) => ready!(Pin::new(half).poll_write_vectored(context, slices)),
                 Self::Stream(stream) => ready!(stream.as_mut().poll_write_vectored(context, slices)),
                 Self::Messages => return Poll::Pending,
@@ -95,7 +100,7 @@ impl Writer {
         match self {
             // What TLS has encrypted still has to leave.
             Self::Stream(stream) => stream.as_mut().poll_flush(context),
-            Self::Tcp(_) | Self::Unix(_) | Self::Messages => Poll::Ready(Ok(())),
+            _ => Poll::Ready(Ok(())),
         }
     }
 
@@ -103,6 +108,7 @@ impl Writer {
     pub(crate) async fn shutdown(&mut self) -> io::Result<()> {
         match self {
             Self::Tcp(half) => half.shutdown().await,
+            #[cfg(unix)]
             Self::Unix(half) => half.shutdown().await,
             Self::Stream(stream) => stream.shutdown().await,
             Self::Messages => Ok(()),
