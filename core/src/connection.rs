@@ -252,7 +252,12 @@ impl Connection {
                     io.outbox.push_control(close_packet());
                     self.answer(io, poll);
                 }
-                None if by_client || reason == CloseReason::TransportError => io.outbox = Outbox::default(),
+                // Nobody waits for a last word who left, or was silent for too long.
+                None if by_client
+                    || matches!(reason, CloseReason::TransportError | CloseReason::PingTimeout) =>
+                {
+                    io.outbox = Outbox::default();
+                }
                 None => io.linger_until = Some(Instant::now() + LINGER),
             },
         }
@@ -476,9 +481,14 @@ impl Io {
         }
     }
 
-    fn attach(&mut self, writer: Writer) -> u32 {
+    fn new_wire_id(&mut self) -> u32 {
         let id = self.next_wire_id;
         self.next_wire_id = id.wrapping_add(1);
+        id
+    }
+
+    fn attach(&mut self, writer: Writer) -> u32 {
+        let id = self.new_wire_id();
         let wire = Wire { id, writer, is_blocked: false, is_closing: false, close_code: None };
         self.wire = Some((wire, Outbox::default()));
         self.drop_wire_at = None;

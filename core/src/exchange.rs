@@ -16,7 +16,12 @@ use ferrio_protocol::engine::TransportKind;
 use http::Response;
 
 use crate::{
-    connection::Connection, frame::FrameKind, handshake::RequestHead, receive, request, server::Server,
+    connection::Connection,
+    frame::FrameKind,
+    handshake::RequestHead,
+    receive,
+    request::{self, Place},
+    server::Server,
     wire::Writer,
 };
 
@@ -50,9 +55,19 @@ impl Server {
     /// # Errors
     /// The response for a request that is refused.
     pub async fn exchange_messages(&self, head: RequestHead) -> Result<MessageSocket, Response<Bytes>> {
-        let connection = request::upgrade(self, head).await?.connection().ok_or_else(request::too_many)?;
-        let wire_id = connection.attach(Writer::Messages);
-        connection.flush();
+        let place = request::upgrade(self, head).await?.place().ok_or_else(request::too_many)?;
+        let (connection, wire_id) = match place {
+            Place::Own(connection) => {
+                let wire_id = connection.attach(Writer::Messages);
+                connection.flush();
+                (connection, wire_id)
+            }
+            // It is over before it begins.
+            Place::Taken(connection) => {
+                let wire_id = connection.foreign_wire_id();
+                (connection, wire_id)
+            }
+        };
         Ok(MessageSocket { connection, wire_id, has_ended: AtomicBool::new(false) })
     }
 }

@@ -251,8 +251,14 @@ pub(crate) enum Place {
 }
 
 enum Purpose {
-    Open { shared: Arc<Shared>, head: Box<RequestHead>, protocol: Protocol },
+    Open {
+        shared: Arc<Shared>,
+        head: Box<RequestHead>,
+        protocol: Protocol,
+    },
     Upgrade(Arc<Connection>),
+    /// Another WebSocket is there. As in engine.io, this one is accepted and then closed.
+    TurnAway(Arc<Connection>),
 }
 
 /// The answer to a WebSocket request for which there is no place any more.

@@ -29,6 +29,8 @@ use tracing::Instrument as _;
 
 use crate::{
     connection::{Connection, WireEnd},
+    frame::Frame,
+    outbox::Outbox,
     receive,
     runtime::runtime,
     websocket::frames::{FrameReader, Incoming},
@@ -114,6 +116,16 @@ pub(crate) fn start(connection: Arc<Connection>, stream: Stream, read_already: &
         driver.run(step).await;
     };
     runtime().spawn(drive.instrument(span));
+}
+
+/// Closes a WebSocket, whose handshake is done, for which its session has no use. The task ends when the client has
+/// closed, too, or soon.
+pub(crate) fn turn_away(stream: Stream) {
+    let (mut reader, mut writer) = stream.split();
+    runtime().spawn(async move {
+        say_goodbye(&mut writer).await;
+        drain(&mut reader).await;
+    });
 }
 
 struct Driver {
@@ -232,11 +244,7 @@ impl Driver {
         if let Some(mut writer) = self.connection.detach(self.wire_id, is_error)
             && !is_error
         {
-            let mut goodbye = crate::outbox::Outbox::default();
-            goodbye.push_control(crate::frame::Frame::close(None));
-            let flushed = poll_fn(|context| writer.poll_flush(&mut goodbye, context));
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, flushed).await;
-            let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
+            say_goodbye(&mut writer).await;
         }
     }
 
@@ -245,17 +253,31 @@ impl Driver {
     async fn closed(mut self) {
         let Some(mut writer) = self.connection.detach(self.wire_id, false) else { return };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
-        let drained = poll_fn(|context| {
-            BUFFER.with_borrow_mut(|buffer| {
-                loop {
-                    let mut read = ReadBuf::new(buffer);
-                    match ready!(self.reader.poll_read(context, &mut read)) {
-                        Ok(()) if !read.filled().is_empty() => {}
-                        _ => return Poll::Ready(()),
-                    }
-                }
-            })
-        });
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, drained).await;
+        drain(&mut self.reader).await;
     }
+}
+
+/// Writes a close frame behind everything else, and ends the writing side.
+async fn say_goodbye(writer: &mut Writer) {
+    let mut goodbye = Outbox::default();
+    goodbye.push_control(Frame::close(None));
+    let flushed = poll_fn(|context| writer.poll_flush(&mut goodbye, context));
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, flushed).await;
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
+}
+
+/// Reads and throws away what the client still sends, for a moment.
+async fn drain(reader: &mut Reader) {
+    let drained = poll_fn(|context| {
+        BUFFER.with_borrow_mut(|buffer| {
+            loop {
+                let mut read = ReadBuf::new(buffer);
+                match ready!(reader.poll_read(context, &mut read)) {
+                    Ok(()) if !read.filled().is_empty() => {}
+                    _ => return Poll::Ready(()),
+                }
+            }
+        })
+    });
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, drained).await;
 }

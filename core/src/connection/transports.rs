@@ -77,6 +77,11 @@ impl Connection {
         id
     }
 
+    /// An id for a WebSocket that never is the connection's.
+    pub(crate) fn foreign_wire_id(&self) -> u32 {
+        self.io.lock().new_wire_id()
+    }
+
     /// Writes what waits for a WebSocket, on behalf of the task that drives it.
     ///
     /// Pending while there is more to come; otherwise the WebSocket is over.

@@ -519,5 +519,5 @@ async fn silent_polling_clients_time_out() {
     assert_eq!(text(&client.polling().get().await), "2");
     assert_eq!(test.host.reason().await, "ping timeout");
     eventually(|| test.server.n_connections() == 0).await;
-    assert_eq!(text(&client.polling().get().await), "6\x1e1");
+    assert_refused(&client.polling().get().await, 400, UNKNOWN_SID);
 }

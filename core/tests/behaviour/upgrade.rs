@@ -10,13 +10,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrio::{Config, Flags, HostEvent, Payload, Socket, Writes};
+use ferrio::{Config, Flags, HostEvent, Outgoing, Payload, Socket, Writes};
+use http::Method;
 
 use crate::support::{
     SOON, TestServer,
     client::{Carrier, Client, Door, Message, Polling, websocket},
     eventually,
-    http::{assert_refused, text},
+    http::{UPGRADE, assert_refused, head, text},
     in_time, start, start_default,
     websocket::WebSocket,
 };
@@ -276,19 +277,23 @@ async fn a_probe_that_is_lost_fails_the_upgrade_only() {
 }
 
 #[tokio::test]
-async fn a_second_probe_is_refused_and_the_first_goes_on() {
+async fn a_second_probe_is_closed_and_the_first_goes_on() {
     let mut test = start_default().await;
     let (client, socket) = test.join(Door::Handle).await;
     let query = client.upgrade_query();
     let mut first = websocket(&test, Door::Stream, &query).await.expect("it is accepted");
     first.writer.text("2probe").await;
     assert_eq!(first.reader.receive().await, Message::Text("3probe".to_owned()));
-    let second = websocket(&test, Door::Listen, &query).await.err().expect("it is refused");
-    assert_refused(&second, 400, "Bad request");
+    let mut second = websocket(&test, Door::Listen, &query).await.expect("it is accepted");
+    assert!(matches!(second.reader.receive().await, Message::Closed(_)));
     first.writer.text("5").await;
     eventually(|| socket.transport().as_str() == "websocket").await;
-    let third = websocket(&test, Door::Adopt, &query).await.err().expect("it is refused");
-    assert_refused(&third, 400, "Bad request");
+    let mut third = websocket(&test, Door::Adopt, &query).await.expect("it is accepted");
+    assert!(matches!(third.reader.receive().await, Message::Closed(_)));
+    let fourth = test.server.exchange_messages(head(&Method::GET, &query, &UPGRADE)).await.unwrap();
+    assert_eq!(fourth.next().await, Some(vec![Outgoing::Close(1000)]));
+    assert_eq!(fourth.next().await, None);
+    drop(fourth);
     first.writer.text(r#"42["well"]"#).await;
     assert_eq!(test.host.event().await.1.text(), r#"["well"]"#);
 }
