@@ -16,7 +16,7 @@ use pyo3::{
     types::{PyString, PyTuple, iterator::PySendResult},
 };
 
-use crate::callback::{Bridge, Turn};
+use crate::bridge::{Bridge, Turn};
 
 /// What a handler's result is for.
 pub(crate) enum Purpose {
@@ -247,6 +247,7 @@ impl Stepper {
     }
 }
 
+#[expect(unsafe_code, reason = "pyo3 offers this call for generators only")]
 fn send<'py>(coroutine: &Bound<'py, PyAny>) -> PyResult<PySendResult<'py>> {
     let py = coroutine.py();
     let mut result = std::ptr::null_mut();

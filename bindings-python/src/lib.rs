@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - `server`: a server and its doors; `namespace`, `socket`: what it consists of;
-//! - `callback`: the bridge, the only place that calls the application;
+//! - `bridge`: the server on an event loop; `callback`: the only place that calls the application;
 //! - `handling`: the coroutine around each handler; `pending`: the core's futures, polled by the event loop;
 //! - `body`: a request's body in pieces; `waker`: how other threads wake the event loop;
 //! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
@@ -10,7 +10,10 @@
 //! Invariants: I/O threads never hold the interpreter; the event loop's thread lets go of it while it writes or polls
 //! the core; no lock of this crate is held while Python code runs.
 
+#![deny(unsafe_code)]
+
 mod body;
+mod bridge;
 mod callback;
 mod error;
 mod handling;

@@ -6,7 +6,7 @@ use ferrio::{Flags, Namespace as CoreNamespace, Selection};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{
-    callback::{AckTarget, Bridge},
+    bridge::{AckTarget, Bridge},
     socket::{self, Socket},
     value,
 };
@@ -74,7 +74,6 @@ impl Namespace {
 
     #[pyo3(signature = (event, data, rooms = None, skip = None, skip_rooms = None, volatile = false, compress = true, local = false))]
     #[expect(clippy::too_many_arguments, reason = "they are the keywords of one Python call")]
-    #[expect(clippy::fn_params_excessive_bools, reason = "they are the keywords of one Python call")]
     fn emit(
         &self,
         event: &Bound<'_, PyString>,

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use pyo3::{intern, prelude::*};
 
-use crate::{body::Pieces, callback::Bridge, waker::Waker};
+use crate::{body::Pieces, bridge::Bridge, waker::Waker};
 
 /// What a future of the core comes to, made into a Python value where the interpreter is held.
 pub(crate) type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;

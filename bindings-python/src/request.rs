@@ -51,14 +51,12 @@ fn address(client: Option<(String, u16)>) -> Option<SocketAddr> {
 fn uri(scope: &Bound<'_, PyDict>) -> PyResult<Uri> {
     let py = scope.py();
     let raw = scope.get_item(intern!(py, "raw_path"))?.filter(|raw| !raw.is_none());
-    let mut target = match raw {
-        Some(raw) => raw.extract::<Vec<u8>>()?,
-        None => {
-            let path = scope.get_item(intern!(py, "path"))?;
-            let quoted =
-                py.import(intern!(py, "urllib.parse"))?.call_method1(intern!(py, "quote"), (path,))?;
-            quoted.extract::<String>()?.into_bytes()
-        }
+    let mut target = if let Some(raw) = raw {
+        raw.extract::<Vec<u8>>()?
+    } else {
+        let path = scope.get_item(intern!(py, "path"))?;
+        let quoted = py.import(intern!(py, "urllib.parse"))?.call_method1(intern!(py, "quote"), (path,))?;
+        quoted.extract::<String>()?.into_bytes()
     };
     if let Some(query) = scope.get_item(intern!(py, "query_string"))?.filter(|query| !query.is_none()) {
         let query = query.extract::<Vec<u8>>()?;

@@ -15,7 +15,7 @@ use pyo3::{
 
 use crate::{
     body::Pieces,
-    callback::{Bridge, Manners},
+    bridge::{Bridge, Manners},
     error,
     namespace::Namespace,
     options,
@@ -197,6 +197,7 @@ impl Server {
     }
 }
 
+#[expect(unsafe_code, reason = "Python knows descriptors as numbers")]
 fn adopt(server: &CoreServer, descriptor: i32, head: RequestHead) -> std::io::Result<()> {
     // SAFETY: the caller, uvicorn's transport, keeps its descriptor open during this call, which duplicates it.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };

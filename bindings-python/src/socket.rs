@@ -11,7 +11,7 @@ use pyo3::{
 };
 
 use crate::{
-    callback::{AckTarget, Bridge},
+    bridge::{AckTarget, Bridge},
     request::Handshake,
     value,
 };
@@ -219,7 +219,7 @@ pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
 /// A socket that has left, while its rooms and session are still known.
 #[pyclass(frozen, module = "ferrio._native")]
 pub(crate) struct Departure {
-    departure: Mutex<Option<ferrio::Departure>>,
+    pending: Mutex<Option<ferrio::Departure>>,
     socket: Arc<CoreSocket>,
     reason: DisconnectReason,
     bridge: Arc<Bridge>,
@@ -230,7 +230,7 @@ impl Departure {
         Self {
             socket: departure.socket().clone(),
             reason: departure.reason(),
-            departure: Mutex::new(Some(departure)),
+            pending: Mutex::new(Some(departure)),
             bridge: bridge.clone(),
         }
     }
@@ -256,7 +256,7 @@ impl Departure {
 
     /// Forgets the socket.
     fn finish(&self, py: Python<'_>) {
-        let departure = self.departure.lock().take();
+        let departure = self.pending.lock().take();
         drop(departure);
         let session = SocketState::attach(py, &self.socket).session.lock().take();
         if let Some(session) = session

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 import contextvars
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ferrio import _native, asgi, calling, options
+from ferrio import _native, asgi, options
 from ferrio.bridge import Bridge
 from ferrio.calling import Handler
-from ferrio.exceptions import ConnectionRefusedError, TimeoutError
+from ferrio.exceptions import TimeoutError
+from ferrio.handlers import Handlers
 from ferrio.manager import Manager
-from ferrio.namespace import AsyncNamespace
 from ferrio.socket import Socket
 
 if TYPE_CHECKING:
@@ -28,21 +27,8 @@ Rooms: TypeAlias = "Room | Sequence[Room] | set[Room] | None"
 H = TypeVar("H", bound=Handler)
 T = TypeVar("T")
 
-OWN_EVENTS = frozenset({"connect", "disconnect"})
-"""Events of the server itself, which catch-all handlers do not get."""
 
-REASONS = {
-    "client namespace disconnect": "client disconnect",
-    "server namespace disconnect": "server disconnect",
-    "forced server close": "server disconnect",
-    "server shutting down": "server disconnect",
-    "forced close": "transport error",
-    "parse error": "transport error",
-}
-"""python-socketio's words for the core's disconnect reasons, where they differ."""
-
-
-class AsyncServer:
+class AsyncServer(Handlers):
     """A Socket.IO server for asyncio.
 
     ```python
@@ -84,18 +70,15 @@ class AsyncServer:
             raise ValueError(
                 "option `client_manager` must be None: there is no manager for several processes yet"
             )
-        self.handlers: dict[str, dict[str, Handler]] = {}
-        self.namespace_handlers: dict[str, AsyncNamespace] = {}
+        recovery = kwargs.get("connection_state_recovery")
+        skips_middleware = isinstance(recovery, dict) and recovery.get("skip_middlewares", False)
+        super().__init__(kwargs.get("cors_allowed_origins"), skips_middleware)
         self.namespaces: str | list[str] = "*" if namespaces == "*" else list(namespaces or ["/"])
         self.async_handlers = async_handlers
         self.always_connect = kwargs.get("always_connect", False)
         self.async_mode = kwargs.get("async_mode") or "asgi"
         self.logger = _logger(logger)
-        self._middleware: dict[str, list[Handler]] = {}
         self._json = options.json_module(json)
-        self._origin_rule = kwargs.get("cors_allowed_origins")
-        recovery = kwargs.get("connection_state_recovery")
-        self._skips_middleware = isinstance(recovery, dict) and recovery.get("skip_middlewares", False)
         self._options = options.core_options(kwargs, asks_namespace=self.namespaces == "*")
         _native.check_options(self._options)
         self.manager = Manager(self)
@@ -103,69 +86,9 @@ class AsyncServer:
         self._bridge: Bridge | None = None
         self._opened: dict[str, _native.Namespace] = {}
         self._listeners: list[Listener] = []
-        self._farewells: set[asyncio.Task[Any]] = set()
 
     def is_asyncio_based(self) -> bool:
         return True
-
-    # Handlers.
-
-    @overload
-    def on(self, event: str, handler: None = None, namespace: str | None = None) -> Callable[[H], H]: ...
-    @overload
-    def on(self, event: str, handler: Handler, namespace: str | None = None) -> None: ...
-    def on(
-        self, event: str, handler: Handler | None = None, namespace: str | None = None
-    ) -> Callable[[H], H] | None:
-        """Registers the handler of an event, as a decorator when none is given.
-
-        The event `'*'` stands for every event without a handler of its own, the namespace `'*'` for every namespace;
-        such handlers get the event's and the namespace's name first.
-        """
-        namespace = namespace or "/"
-
-        def register(handler: H) -> H:
-            self.handlers.setdefault(namespace, {})[event] = handler
-            self._open(namespace)
-            return handler
-
-        if handler is None:
-            return register
-        register(handler)
-        return None
-
-    @overload
-    def event(self, handler: H, /) -> H: ...
-    @overload
-    def event(self, *, namespace: str | None = None) -> Callable[[H], H]: ...
-    def event(self, handler: Any = None, *, namespace: str | None = None) -> Any:
-        """Registers a function as the handler of the event that it is named after."""
-        if callable(handler):
-            return self.on(handler.__name__)(handler)
-
-        def register(handler: H) -> H:
-            return self.on(handler.__name__, namespace=namespace)(handler)
-
-        return register
-
-    def register_namespace(self, namespace_handler: AsyncNamespace) -> None:
-        """Registers an object whose methods are the handlers of a namespace."""
-        if not isinstance(namespace_handler, AsyncNamespace):
-            raise ValueError(f"not a namespace: {namespace_handler!r}")
-        namespace_handler._set_server(self)
-        self.namespace_handlers[namespace_handler.namespace] = namespace_handler
-        self._open(namespace_handler.namespace)
-
-    def use(self, middleware: H, namespace: str | None = None) -> H:
-        """Registers a middleware, which decides about every client before the connect handler does.
-
-        It is called with `sid`, `environ` and `auth`, sync or async, in order of registration, and refuses the client
-        by returning `False` or raising `ConnectionRefusedError`.
-        """
-        namespace = namespace or "/"
-        self._middleware.setdefault(namespace, []).append(middleware)
-        self._open(namespace)
-        return middleware
 
     # Emits.
 
@@ -419,77 +342,6 @@ class AsyncServer:
         """Sleeps."""
         await asyncio.sleep(seconds)
 
-    # What the core asks, by the native part.
-
-    def _find_handler(self, event: str, namespace: str) -> tuple[Handler, tuple[str, ...]] | None:
-        """The handler of an event and what it gets first."""
-        is_own = event in OWN_EVENTS
-        for name, of_namespace in ((namespace, ()), ("*", (namespace,))):
-            handlers = self.handlers.get(name)
-            if handlers is None:
-                continue
-            if event in handlers:
-                return handlers[event], of_namespace
-            if not is_own and "*" in handlers:
-                return handlers["*"], (event, *of_namespace)
-        for name, of_namespace in ((namespace, ()), ("*", (namespace,))):
-            if name in self.namespace_handlers:
-                return self.namespace_handlers[name].trigger_event, (event, *of_namespace)
-        return None
-
-    def _decides(self, namespace: str) -> bool:
-        """Whether anybody is to be asked about a new client."""
-        return namespace in self._middleware or self._find_handler("connect", namespace) is not None
-
-    async def _connect(
-        self, sid: str, namespace: str, environ: dict[str, Any], auth: Any, recovered: bool
-    ) -> tuple[str, Any] | None:
-        """Asks middleware and handler about a new client: `None`, or message and data of the refusal."""
-        auth = auth or None
-        try:
-            if not (recovered and self._skips_middleware):
-                for middleware in self._middleware.get(namespace, ()):
-                    if await calling.call(middleware, sid, environ, auth) is False:
-                        raise ConnectionRefusedError()
-            found = self._find_handler("connect", namespace)
-            if found is not None:
-                handler, first = found
-                if await calling.call(handler, *first, sid, environ, auth, optional=1) is False:
-                    raise ConnectionRefusedError()
-        except ConnectionRefusedError as refusal:
-            return refusal.error_args["message"], refusal.error_args.get("data")
-        except builtins.ConnectionRefusedError:
-            return "Connection refused by server", None
-        except Exception as error:
-            _report("the connect handler failed, and the client was refused", error)
-            return "Connection rejected by server", None
-        return None
-
-    def _disconnected(self, departure: _native.Departure) -> Coroutine[Any, Any, None] | None:
-        """Tells the disconnect handler; `None` when there is none and all is done."""
-        found = self._find_handler("disconnect", departure.namespace)
-        if found is None:
-            departure.finish()
-            return None
-        handler, first = found
-        reason = REASONS.get(departure.reason, departure.reason)
-
-        async def farewell() -> None:
-            task = cast("asyncio.Task[Any]", asyncio.current_task())
-            self._farewells.add(task)
-            try:
-                await calling.call(handler, *first, departure.sid, reason, optional=1)
-            finally:
-                self._farewells.discard(task)
-                departure.finish()
-
-        return farewell()
-
-    def _allow_origin(self, origin: str, environ: dict[str, Any]) -> bool:
-        """Asks the application's rule about an origin."""
-        rule = cast(Callable[..., bool], self._origin_rule)
-        return bool(rule(origin, environ) if calling.takes(rule, 2) else rule(origin))
-
     # The core.
 
     def _running(self) -> _native.Server:
@@ -579,7 +431,3 @@ def _logger(logger: bool | logging.Logger) -> logging.Logger:
     if logger and own.level == logging.NOTSET:
         own.setLevel(logging.INFO)
     return own
-
-
-def _report(message: str, error: BaseException) -> None:
-    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})

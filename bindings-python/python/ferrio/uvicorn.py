@@ -11,9 +11,11 @@ middleware, and when uvicorn encrypts it.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
 
 from ferrio.asgi import ASGIApp
@@ -89,8 +91,7 @@ class WebSocketProtocol(asyncio.Protocol):
         server = find_server(self._config.loaded_app, self._config.root_path + path, self._config.root_path)
         if server is None:
             return False
-        client = self._transport.get_extra_info("peername")
-        address = (str(client[0]), int(client[1])) if isinstance(client, tuple) else None
+        address = self._client(request)
         # Nothing may be read any more from here on, and the loop must not wait for this descriptor.
         self._transport.pause_reading()
         server._running().adopt(connection.fileno(), request, address)
@@ -98,6 +99,25 @@ class WebSocketProtocol(asyncio.Protocol):
         # The core has a descriptor of its own: this closes ours and nothing else.
         self._transport.abort()
         return True
+
+    def _client(self, request: bytes) -> tuple[str, int] | None:
+        """Who the client is; a proxy that uvicorn trusts may name another than itself."""
+        peer = self._transport.get_extra_info("peername")
+        client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+        if not self._config.proxy_headers or b"\r\nx-forwarded-" not in request.lower():
+            return client
+        lines = request.split(b"\r\n")[1:]
+        pairs = [line.split(b":", 1) for line in lines if line]
+        headers = [(name.lower(), value.strip()) for name, value in pairs]
+        scope: Any = {"type": "websocket", "scheme": "ws", "client": client, "headers": headers}
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            """Stands for what the middleware would pass the scope on to."""
+
+        middleware: Any = ProxyHeadersMiddleware(application, trusted_hosts=self._config.forwarded_allow_ips)
+        with contextlib.suppress(StopIteration):
+            middleware(scope, None, None).send(None)
+        return cast("tuple[str, int] | None", scope["client"])
 
     def _serve_as_usual(self, request: bytes) -> None:
         make: Any = AutoWebSocketsProtocol

@@ -1,0 +1,355 @@
+//! The bridge between a server of the core and the event loop that runs its handlers.
+//!
+//! One bridge serves one server, on one event loop at a time. The loop is woken once for a batch; [`Bridge::drain`]
+//! takes what has come, a bounded part in one turn, and has a handler started for each. What handlers emit during a
+//! turn is put on the wire together at its end.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, ThreadId},
+    time::{Duration, Instant},
+};
+
+use ferrio::{AckRequest, Events, HostEvent, Server, Socket, SocketKey, Writes};
+use parking_lot::Mutex;
+use pyo3::{
+    exceptions::{PyException, PyRuntimeError},
+    intern,
+    prelude::*,
+    sync::PyOnceLock,
+    types::PyDict,
+};
+
+use crate::{
+    error,
+    handling::{Reserve, Stepper},
+    pending::Ready,
+    value::Json,
+    waker::{Pipe, Waker},
+};
+
+pyo3::import_exception!(asyncio, CancelledError);
+
+/// Events of one turn of the loop, and the time they may take: beyond, the application's own timers and requests
+/// come first.
+const TURN_EVENTS: usize = 256;
+const TURN_TIME: Duration = Duration::from_millis(4);
+
+/// How many are taken from the core at once, between two looks at the clock.
+const BATCH: usize = 32;
+
+/// The event loop at work, and what the bridge calls on it.
+pub(crate) struct Turn {
+    pub(crate) event_loop: Py<PyAny>,
+    /// The `AsyncServer`, which knows the handlers that are not plain functions.
+    pub(crate) host: Py<PyAny>,
+    call_soon: Py<PyAny>,
+    /// Makes a task of a coroutine.
+    pub(crate) start_task: Py<PyAny>,
+    /// The server's own `flush` and `drain`, to be called later in a turn or in the next.
+    flush: Py<PyAny>,
+    drain: Py<PyAny>,
+    /// The context variables that every handler starts with.
+    pub(crate) context: Py<PyAny>,
+    /// asyncio's own functions that say which task is at work.
+    current_task: Py<PyAny>,
+    pub(crate) enter_task: Py<PyAny>,
+    pub(crate) leave_task: Py<PyAny>,
+    thread: ThreadId,
+    pipe: Arc<Pipe>,
+}
+
+/// Who waits for an ack.
+pub(crate) enum AckTarget {
+    /// A callback, which gets the arguments.
+    Callback(Py<PyAny>),
+    /// A future for one answer.
+    One(Py<PyAny>),
+    /// A future for the answers of many.
+    Many(Py<PyAny>),
+}
+
+/// How a server treats its clients' events.
+#[derive(Clone, Copy)]
+pub(crate) struct Manners {
+    /// Whether the events of a client wait for each other.
+    pub(crate) is_serial: bool,
+    /// Whether clients are let in before their connect handler is asked.
+    pub(crate) always_connect: bool,
+    /// Whether clients may come back to what they left.
+    pub(crate) recovers: bool,
+}
+
+/// What connects a server of the core with the application.
+pub(crate) struct Bridge {
+    pub(crate) server: Server,
+    events: Events,
+    pub(crate) json: Json,
+    /// Handlers by namespace and event: the server's own dictionary, looked at before anything else.
+    pub(crate) handlers: Py<PyDict>,
+    pub(crate) manners: Manners,
+    waker: Arc<Waker>,
+    turn: Mutex<Option<Arc<Turn>>>,
+    pub(crate) ready: Arc<Ready>,
+    writes: Mutex<Writes>,
+    will_flush: AtomicBool,
+    /// Clients whose connect handler has not decided yet: they are in no room, but their handler may use them.
+    pub(crate) pending: Mutex<HashMap<Arc<str>, Arc<Socket>>>,
+    acks: Mutex<HashMap<u64, AckTarget>>,
+    next_token: AtomicU64,
+    /// Application sessions of clients that may come back.
+    pub(crate) sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
+    /// Events that were taken from the core and not handled in their turn.
+    backlog: Mutex<VecDeque<HostEvent>>,
+    /// Whether no task is at work, so that handlers may take their first steps.
+    may_step: AtomicBool,
+    reserve: Mutex<Option<Reserve>>,
+    stepper: PyOnceLock<Py<Stepper>>,
+    /// Tasks that wait, by the addresses of their coroutines: asyncio alone would not keep them.
+    kept: Mutex<HashMap<usize, Py<PyAny>>>,
+}
+impl Bridge {
+    pub(crate) fn new(
+        server: Server,
+        events: Events,
+        waker: Arc<Waker>,
+        json: Json,
+        handlers: Py<PyDict>,
+        manners: Manners,
+    ) -> Self {
+        Self {
+            server,
+            events,
+            json,
+            handlers,
+            manners,
+            ready: Arc::new(Ready::new(waker.clone())),
+            waker,
+            turn: Mutex::default(),
+            writes: Mutex::default(),
+            will_flush: AtomicBool::new(false),
+            pending: Mutex::default(),
+            acks: Mutex::default(),
+            next_token: AtomicU64::new(0),
+            sessions: Mutex::default(),
+            backlog: Mutex::default(),
+            may_step: AtomicBool::new(false),
+            reserve: Mutex::default(),
+            stepper: PyOnceLock::new(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Serves the server on another event loop from now on. Returns the descriptor that it has to watch.
+    pub(crate) fn bind(
+        &self,
+        py: Python<'_>,
+        event_loop: &Bound<'_, PyAny>,
+        host: Py<PyAny>,
+        start_task: Py<PyAny>,
+        context: Py<PyAny>,
+        server: &Bound<'_, PyAny>,
+    ) -> PyResult<Arc<Pipe>> {
+        let pipe = self.waker.open()?;
+        let tasks = py.import("asyncio.tasks")?;
+        let call_soon = event_loop.getattr(intern!(py, "call_soon"))?;
+        let turn = Turn {
+            host,
+            start_task,
+            flush: server.getattr(intern!(py, "flush"))?.unbind(),
+            drain: server.getattr(intern!(py, "drain"))?.unbind(),
+            context,
+            current_task: tasks.getattr("current_task")?.unbind(),
+            enter_task: tasks.getattr("_enter_task")?.unbind(),
+            leave_task: tasks.getattr("_leave_task")?.unbind(),
+            thread: thread::current().id(),
+            pipe: pipe.clone(),
+            event_loop: event_loop.clone().unbind(),
+            call_soon: call_soon.clone().unbind(),
+        };
+        call_soon.call1((turn.drain.bind(py),))?;
+        self.will_flush.store(false, Ordering::Release);
+        let former = self.turn.lock().replace(Arc::new(turn));
+        drop(former);
+        Ok(pipe)
+    }
+
+    /// Leaves the event loop.
+    pub(crate) fn unbind(&self, py: Python<'_>) {
+        self.waker.close();
+        let reserve = self.reserve.lock().take();
+        if let Some(reserve) = reserve {
+            reserve.end(py);
+        }
+        let former = self.turn.lock().take();
+        let kept = std::mem::take(&mut *self.kept.lock());
+        drop((former, kept));
+    }
+
+    pub(crate) fn turn(&self) -> PyResult<Arc<Turn>> {
+        let turn = self.turn.lock().clone();
+        turn.ok_or_else(|| PyRuntimeError::new_err("the server is not running on an event loop"))
+    }
+
+    /// For the garbage collector: what the loop's part refers to.
+    pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.handlers)?;
+        let Some(turn) = self.turn.try_lock() else { return Ok(()) };
+        let Some(turn) = &*turn else { return Ok(()) };
+        for object in
+            [&turn.event_loop, &turn.host, &turn.call_soon, &turn.start_task, &turn.flush, &turn.drain]
+        {
+            visit.call(object)?;
+        }
+        Ok(())
+    }
+
+    /// Takes what has come and starts the handlers for it. Returns whether more waits for the next turn.
+    pub(crate) fn drain(self: &Arc<Self>, py: Python<'_>) -> PyResult<bool> {
+        let Ok(turn) = self.turn() else { return Ok(false) };
+        self.waker.reset(&turn.pipe);
+        self.will_flush.store(true, Ordering::Release);
+        self.ready.stay_awake();
+        // A shutdown drains from inside of a task.
+        let is_outermost = turn.current_task.call1(py, (&turn.event_loop,))?.is_none(py);
+        let could_step = self.may_step.swap(is_outermost, Ordering::Relaxed);
+        let outcome = self.take_turn(py, &turn);
+        self.may_step.store(could_step, Ordering::Relaxed);
+        if is_outermost {
+            self.flush(py);
+        } else {
+            turn.call_soon.call1(py, (&turn.flush,))?;
+        }
+        if !matches!(outcome, Ok(false)) {
+            turn.call_soon.call1(py, (&turn.drain,))?;
+        }
+        outcome
+    }
+
+    fn take_turn(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<bool> {
+        let started = Instant::now();
+        let mut batch = Vec::new();
+        let mut core_has_more = true;
+        for n_taken in 0.. {
+            let is_over = n_taken >= TURN_EVENTS || started.elapsed() > TURN_TIME;
+            let next = self.backlog.lock().pop_front();
+            let event = match next {
+                Some(event) if is_over => {
+                    self.backlog.lock().push_front(event);
+                    return Ok(true);
+                }
+                Some(event) => event,
+                None if !core_has_more || is_over => break,
+                None => {
+                    core_has_more = self.events.drain(BATCH, &mut batch);
+                    self.backlog.lock().extend(batch.drain(..));
+                    continue;
+                }
+            };
+            if let Err(error) = self.dispatch(py, turn, event)
+                && !error.is_instance_of::<CancelledError>(py)
+            {
+                self.report(py, error)?;
+            }
+        }
+        Ok(core_has_more)
+    }
+
+    /// Reports what a handler raised, as asyncio does for a task that nobody waits for. What ends a task or the
+    /// process comes back.
+    pub(crate) fn report(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
+        if !error.is_instance_of::<PyException>(py) {
+            return Err(error);
+        }
+        match self.turn() {
+            Ok(turn) => {
+                error::report(py, turn.event_loop.bind(py), "a Socket.IO handler raised an exception", error);
+            }
+            Err(_) => error.write_unraisable(py, None),
+        }
+        Ok(())
+    }
+
+    /// Puts on the wire what was emitted, and answers the requests that waited for it.
+    pub(crate) fn flush(&self, py: Python<'_>) {
+        self.will_flush.store(false, Ordering::Release);
+        let mut writes = std::mem::take(&mut *self.writes.lock());
+        py.detach(|| writes.finish());
+        self.ready.poll(py);
+    }
+
+    /// Lends the batch of this turn to something that sends, and sees to it that it is flushed.
+    pub(crate) fn write<R>(&self, py: Python<'_>, send: impl FnOnce(&mut Writes) -> R) -> R {
+        let turn = self.turn.lock().clone().filter(|turn| turn.thread == thread::current().id());
+        if let Some(turn) = turn {
+            let will_flush = self.will_flush.swap(true, Ordering::AcqRel);
+            if will_flush || turn.call_soon.call1(py, (&turn.flush,)).is_ok() {
+                if !will_flush {
+                    self.ready.stay_awake();
+                }
+                return send(&mut self.writes.lock());
+            }
+            // A loop that is closed takes no more calls.
+            self.will_flush.store(false, Ordering::Release);
+        }
+        let mut writes = Writes::new();
+        let result = send(&mut writes);
+        py.detach(move || drop(writes));
+        result
+    }
+
+    /// A task that idles.
+    pub(crate) fn reserve(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<Reserve> {
+        let reserve = self.reserve.lock().take();
+        match reserve {
+            Some(reserve) if reserve.is_fit(py)? => Ok(reserve),
+            _ => Reserve::new(py, self, turn),
+        }
+    }
+
+    pub(crate) fn put_back(&self, reserve: Reserve) {
+        let former = self.reserve.lock().replace(reserve);
+        drop(former);
+    }
+
+    /// Whether a handler may take its first step at once.
+    pub(crate) fn may_step(&self) -> bool {
+        self.may_step.load(Ordering::Relaxed)
+    }
+
+    /// What takes the steps of coroutines.
+    pub(crate) fn stepper<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, Stepper>> {
+        Ok(self.stepper.get_or_try_init(py, || Py::new(py, Stepper::default()))?.bind(py))
+    }
+
+    /// Keeps a task alive while it waits.
+    pub(crate) fn keep(&self, handling: usize, task: Py<PyAny>) {
+        self.kept.lock().insert(handling, task);
+    }
+
+    pub(crate) fn let_go(&self, handling: usize) {
+        let task = self.kept.lock().remove(&handling);
+        drop(task);
+    }
+
+    /// Whether a client's connect handler has not decided yet.
+    pub(crate) fn is_pending(&self, socket: &Socket) -> bool {
+        self.pending.lock().contains_key(socket.id())
+    }
+
+    /// Notes who waits for an ack.
+    pub(crate) fn expect_ack(&self, target: AckTarget, timeout: Option<Duration>) -> AckRequest {
+        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
+        self.acks.lock().insert(token, target);
+        AckRequest { token, timeout }
+    }
+
+    /// Who waits for an ack, once.
+    pub(crate) fn take_ack(&self, token: u64) -> Option<AckTarget> {
+        self.acks.lock().remove(&token)
+    }
+}
