@@ -129,7 +129,9 @@ export class HttpDoor {
     }
     // What is left of a body that the core did not want must not hold up the connection.
     if (!request.readableEnded) request.resume();
-    response.writeHead(status, headers as unknown as OutgoingHttpHeaders).end(body);
+    // HTTP/2 has no lists of headers.
+    const fields = request.httpVersionMajor === 1 ? headers : fieldsOf(headers);
+    response.writeHead(status, fields as OutgoingHttpHeaders).end(body);
   }
 
   /** Lets the engine's listeners change the headers of an answer. */
@@ -224,12 +226,11 @@ interface Handle {
   readStop(): void;
 }
 
-/** The descriptor of a plain TCP connection. There is none under TLS, in HTTP/2 streams and on Windows. */
+/** The descriptor of a plain connection. There is none under TLS, in HTTP/2 streams and on Windows. */
 function plainHandle(socket: Duplex): Handle | undefined {
   if (!(socket instanceof NetSocket) || (socket as { encrypted?: boolean }).encrypted) return undefined;
   const handle = (socket as NetSocket & { _handle?: Handle })._handle;
-  // A local socket has a descriptor too, but no address.
-  return handle && handle.fd >= 0 && socket.remoteAddress !== undefined ? handle : undefined;
+  return handle !== undefined && handle.fd >= 0 ? handle : undefined;
 }
 
 /** The head of a request as lines: header values have no line feeds. */
