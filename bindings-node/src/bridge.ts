@@ -51,6 +51,7 @@ export class Bridge {
   readonly #host: Host;
   readonly #acks = new Map<number, AckListener>();
   #nextToken = 1;
+  #onPortClosed: (() => void) | undefined = undefined;
 
   #records: unknown[] = [];
   #position = 0;
@@ -214,6 +215,9 @@ export class Bridge {
       case Kind.StreamEnd:
         this.#host.onStreamEnd(subject);
         break;
+      case Kind.PortClosed:
+        this.#onPortClosed?.();
+        break;
     }
   }
 
@@ -234,6 +238,12 @@ export class Bridge {
     const attachment = this.#attachments[this.#attachmentIdx] as Buffer;
     this.#attachmentIdx += 1;
     return attachment;
+  }
+
+  /** Closes the core's own port; the listener is called when others can have it. */
+  closePort(listener: () => void): void {
+    this.#onPortClosed = listener;
+    this.flushed.closePort();
   }
 
   // ---- Out

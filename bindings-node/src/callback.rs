@@ -86,6 +86,7 @@ enum Kind {
     ResumeBody = 11,
     StreamData = 12,
     StreamEnd = 13,
+    PortClosed = 14,
 }
 
 #[napi]
@@ -217,6 +218,10 @@ impl Records {
             }
             Outgoing::StreamEnd { tag } => {
                 self.begin(Kind::StreamEnd, tag.into(), 0);
+                self.text.push('0');
+            }
+            Outgoing::PortClosed => {
+                self.begin(Kind::PortClosed, 0, 0);
                 self.text.push('0');
             }
         }

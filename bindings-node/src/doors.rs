@@ -14,10 +14,10 @@ use std::{
 
 use ahash::HashMap;
 use bytes::Bytes;
-use ferrio::runtime;
+use ferrio::{ListenOptions, Listener, runtime};
 use http::{Response, header::ACCEPT_ENCODING};
 use http_body::{Body, Frame};
-use napi::{Result, bindgen_prelude::Uint8ArraySlice};
+use napi::{Error, Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::{
@@ -25,7 +25,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::{callback::Waker, server::NativeServer, value};
+use crate::{callback::Waker, error::bind_failure, server::NativeServer, value};
 
 /// Bytes that may wait in one direction before the sender has to.
 const HIGH_WATER: usize = 256 << 10;
@@ -42,6 +42,8 @@ pub(crate) enum Outgoing {
     StreamData { tag: u32, data: Bytes },
     /// A stream is to be ended.
     StreamEnd { tag: u32 },
+    /// The core's own port is free again.
+    PortClosed,
 }
 
 /// What waits for Node's HTTP server. It is bounded by what Node has open: an answer for a request, and
@@ -76,6 +78,7 @@ pub(crate) struct Doors {
     outlet: Arc<Outlet>,
     exchanges: RefCell<HashMap<u32, Exchange>>,
     streams: RefCell<HashMap<u32, Arc<Mutex<Carried>>>>,
+    ports: RefCell<Vec<Listener>>,
 }
 
 /// A request that the core works on.
@@ -98,7 +101,7 @@ enum Work {
 
 impl Doors {
     pub(crate) fn new(outlet: Arc<Outlet>) -> Self {
-        Self { outlet, exchanges: RefCell::default(), streams: RefCell::default() }
+        Self { outlet, exchanges: RefCell::default(), streams: RefCell::default(), ports: RefCell::default() }
     }
 
     /// What there is for Node's HTTP server, once every request that can go on has done so.
@@ -163,6 +166,32 @@ impl Wake for Proceed {
 
 #[napi]
 impl NativeServer {
+    /// Opens a port of the core's own. Returns its number.
+    #[napi(catch_unwind)]
+    pub fn listen(&self, host: Option<String>, port: u16) -> std::result::Result<u16, Error<String>> {
+        let options = ListenOptions::on(host.as_deref(), port);
+        let listener =
+            runtime().block_on(self.server.listen(options)).map_err(|error| bind_failure(&error))?;
+        let port = listener.local_addr().port();
+        self.doors.ports.borrow_mut().push(listener);
+        Ok(port)
+    }
+
+    /// Closes the ports of the core's own. A record tells when others can have them.
+    #[napi(catch_unwind)]
+    pub fn close_port(&self) {
+        let listeners = std::mem::take(&mut *self.doors.ports.borrow_mut());
+        let outlet = self.doors.outlet.clone();
+        // Ends as soon as the tasks that accept connections have ended.
+        runtime().spawn(async move {
+            for listener in listeners {
+                listener.close();
+                listener.closed().await;
+            }
+            outlet.push(Outgoing::PortClosed);
+        });
+    }
+
     /// Takes over the connection of a WebSocket request.
     #[napi(catch_unwind)]
     #[cfg(unix)]

@@ -18,6 +18,7 @@ export const enum Kind {
   ResumeBody = 11,
   StreamData = 12,
   StreamEnd = 13,
+  PortClosed = 14,
 }
 
 /** What is asked of the core, as the first number of a command in a flushed batch. */
@@ -98,7 +99,10 @@ export interface NativeServer {
   streamData(tag: number, chunk: Uint8Array): boolean;
   streamDrained(tag: number): void;
   streamEnd(tag: number): void;
+  /** Opens a port of the core's own and returns its number. */
   listen(host: string | undefined, port: number): number;
+  /** Closes it; `PortClosed` tells when others can have it. */
+  closePort(): void;
 
   clientsCount(): number;
   close(): void;

@@ -137,6 +137,12 @@ export interface ServerOptions {
   };
   limits: Limits;
   outbox: OutboxLimits;
+  /**
+   * Whether `new Server(port)` listens with the core's own HTTP server, which is much faster for long-polling and new
+   * connections. Nothing but Socket.IO is served on the port then: no client files, no listeners of `httpServer`, and
+   * no functions of `engine.use()`. Default `false`.
+   */
+  ownPort: boolean;
   /** Whether the files of the browser's client are served. Default `true`. */
   serveClient: boolean;
   /** Whether the path ends with a slash. Default `true`. */

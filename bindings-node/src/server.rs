@@ -4,8 +4,8 @@ use std::{cell::RefCell, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Answer, Config, Departure, Events, HostEvent, ListenOptions, Namespace, OriginDecision,
-    Server, Socket, Writes, runtime,
+    Admission, Answer, Config, Departure, Events, HostEvent, Namespace, OriginDecision, Server, Socket,
+    Writes,
 };
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
@@ -14,7 +14,7 @@ use slab::Slab;
 use crate::{
     callback::Waker,
     doors::{Doors, Outlet},
-    error::{bad_option, misuse, system},
+    error::{bad_option, misuse},
     options,
 };
 
@@ -126,14 +126,6 @@ impl NativeServer {
         if let Some(answer) = self.state.borrow_mut().asked_namespaces.try_remove(question as usize) {
             answer.send(exists);
         }
-    }
-
-    /// Opens a port of the server's own. Returns its number.
-    #[napi(catch_unwind)]
-    pub fn listen(&self, host: Option<String>, port: u16) -> Result<u16> {
-        let options = ListenOptions::on(host.as_deref(), port);
-        let listener = runtime().block_on(self.server.listen(options)).map_err(|error| system(&error))?;
-        Ok(listener.local_addr().port())
     }
 
     /// How many clients are connected.

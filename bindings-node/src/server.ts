@@ -20,6 +20,7 @@ import {
 } from "./namespace";
 import { type Departure, native } from "./native";
 import { decideOrigin, optionsForCore, type ServerOptions } from "./options";
+import { OwnPort } from "./own-port";
 import { ParentNamespace } from "./parent-namespace";
 import { type DisconnectReason, Socket } from "./socket";
 import {
@@ -170,10 +171,17 @@ export class Server<
     Object.assign(options, this.opts);
     Object.assign(this.opts, options);
     this.#path = (options.path || this.#path).replace(/\/$/, "");
-    this.#start(options);
+    const bridge = this.#start(options);
+    if (isPort && options.ownPort) {
+      const port = new OwnPort(bridge);
+      this.httpServer = port;
+      port.on("close", () => this.#stop(bridge));
+      port.open(Number(server));
+      return this;
+    }
     const http = isPort ? makeHttpServer() : (server as HttpServer);
     this.#door.open(http);
-    http.on("close", () => this.#stop());
+    http.on("close", () => this.#stop(this._bridge));
     http.on("listening", () => this.#start(options));
     this.httpServer = http;
     if (isPort) http.listen(Number(server));
@@ -185,10 +193,11 @@ export class Server<
     return this.attach(server, options);
   }
 
-  #start(options: Partial<ServerOptions>): void {
-    if (this._bridge !== undefined) return;
+  #start(options: Partial<ServerOptions>): Bridge {
+    if (this._bridge !== undefined) return this._bridge;
     this._bridge = new Bridge(this.#coreOptions(options), this.#host);
     for (const namespace of this._nsps.values()) this.#register(namespace);
+    return this._bridge;
   }
 
   /** Disconnects all clients and closes the HTTP server. The callback gets an error if that did not listen. */
@@ -198,7 +207,7 @@ export class Server<
         this.#leave(this._bridge, socket as Socket, undefined, "server shutting down");
       }
     }
-    this.#stop();
+    this.#stop(this._bridge);
     const http = this.httpServer;
     if (http === undefined) {
       callback?.();
@@ -212,9 +221,8 @@ export class Server<
     });
   }
 
-  #stop(): void {
-    const bridge = this._bridge;
-    if (bridge === undefined) return;
+  #stop(bridge: Bridge | undefined): void {
+    if (bridge === undefined || bridge !== this._bridge) return;
     bridge.flushed.close();
     this._bridge = undefined;
     this.#clients.clear();
