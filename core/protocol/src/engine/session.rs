@@ -233,9 +233,11 @@ impl Session {
             return;
         }
         match self.heartbeat {
-            Heartbeat::Quiet(_) => {
+            Heartbeat::Quiet(due) => {
                 self.send(self.transport, ControlPacket::Ping);
-                let deadline = later(now, self.config.ping_timeout);
+                // A timer that is a little late must not put off the timeout, too. The client still gets half the time.
+                let timeout = self.config.ping_timeout;
+                let deadline = later(due, timeout).max(later(now, timeout / 2));
                 self.heartbeat = Heartbeat::AwaitingPong { deadline, is_put_off: false };
             }
             Heartbeat::AwaitingPong { .. } | Heartbeat::AwaitingPing(_) => {

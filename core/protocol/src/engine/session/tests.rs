@@ -84,6 +84,17 @@ fn the_server_pings_and_a_silent_client_times_out() {
 }
 
 #[test]
+fn a_timer_that_is_late_does_not_put_the_ping_timeout_off() {
+    for (late, closes_after) in [(1, 25 + 20), (15, 25 + 15 + 10)] {
+        let mut client = Client::new(Protocol::V4, WebSocket);
+        let begin = client.now;
+        client.session.handle_timeout(begin + Duration::from_secs(25 + late));
+        assert_eq!(client.actions(), [sends(WebSocket, ControlPacket::Ping)]);
+        assert_eq!(client.session.poll_timeout(), Some(begin + Duration::from_secs(closes_after)));
+    }
+}
+
+#[test]
 fn a_pong_moves_the_next_ping_by_the_whole_interval() {
     let mut client = Client::new(Protocol::V4, WebSocket);
     assert_eq!(client.wait(35), [sends(WebSocket, ControlPacket::Ping)]);
