@@ -41,6 +41,15 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a session that the server closed waits for its last poll, as in engine.io.
 const LINGER: Duration = Duration::from_secs(30);
 
+/// How long nothing follows a CONNECT packet on a WebSocket. Simple clients, the public protocol suite among them, wait
+/// for the one message and only then listen for the next, which they miss when both come in one read. An idle client
+/// has read the first after a fraction of this.
+const AFTER_CONNECT: Duration = Duration::from_millis(2);
+
+/// How long a poll waits that came during an upgrade: the packet that ends the upgrade, which its client sent first, may
+/// still be on its way. engine.io looks every 100 ms.
+const LATE_POLL: Duration = Duration::from_millis(50);
+
 pub(crate) use inbound::{Entry, Inbound};
 pub(crate) use transports::WireEnd;
 
@@ -72,6 +81,12 @@ struct Io {
     attachments_by: Option<Instant>,
     /// Until when a closed polling session waits for its last poll.
     linger_until: Option<Instant>,
+    /// Until when a poll that came during an upgrade is kept.
+    late_poll_until: Option<Instant>,
+    /// Until when a WebSocket says nothing, having said CONNECT.
+    quiet_until: Option<Instant>,
+    /// After how many more frames that begins, where a host takes them one by one.
+    n_until_quiet: usize,
     /// Until when a closed WebSocket may take to write what it still has.
     drop_wire_at: Option<Instant>,
     /// Whether the connection is in some [`Writes`] already.
@@ -105,6 +120,9 @@ impl Connection {
                 join_by,
                 attachments_by: None,
                 linger_until: None,
+                late_poll_until: None,
+                quiet_until: None,
+                n_until_quiet: 0,
                 drop_wire_at: None,
                 flush_is_due: false,
                 is_posting: false,
@@ -222,7 +240,11 @@ impl Connection {
             io.outbox = std::mem::take(of_probe);
             io.outbox.append(&mut waiting);
         }
-        if let Some(poll) = io.poll.take() {
+        // One that came after the new transport is refused, as it would be now.
+        let is_late = io.late_poll_until.take().is_some();
+        if let Some(poll) = io.poll.take()
+            && !is_late
+        {
             poll.answer(PollAnswer::noop(self.protocol));
         }
         tracing::debug!(remote = ?self.handshake.head.remote, "upgraded to WebSocket");
@@ -327,6 +349,9 @@ impl Connection {
             self.server.forget_connection(self);
             return;
         }
+        if is_due(io.late_poll_until) || is_due(io.quiet_until) {
+            self.write(&mut io);
+        }
         if is_due(io.drop_wire_at) {
             // Its peer does not read: dropped, it is reset.
             io.drop_wire_at = None;
@@ -378,6 +403,17 @@ impl Connection {
         }
     }
 
+    /// Queues the packet that lets a client in, and lets nothing follow it at once.
+    pub(crate) fn push_connect(self: &Arc<Self>, packet: &Encoded, writes: &mut Writes) {
+        self.push(packet, Class::Control, Flags::default(), writes);
+        let mut io = self.io.lock();
+        self.write(&mut io);
+        if io.session.transport() == TransportKind::WebSocket {
+            io.n_until_quiet = io.outbox.n_frames();
+            io.begin_quiet();
+        }
+    }
+
     /// Applies the slow-reader policy when the outbox is full. Returns whether the packet may be queued.
     fn make_room(self: &Arc<Self>, io: &mut Io, len: usize, class: Class) -> bool {
         let limits = &self.server.config.outbox;
@@ -385,6 +421,7 @@ impl Connection {
             return true;
         }
         // A burst of one turn may have filled it although the client reads well: first see what the kernel takes.
+        io.quiet_until = None;
         self.write(io);
         if io.outbox.bytes() + len <= limits.max_bytes || io.outbox.is_empty() {
             return true;
@@ -423,6 +460,9 @@ impl Connection {
     }
 
     fn write(self: &Arc<Self>, io: &mut Io) {
+        if io.is_quiet() {
+            return self.keep_deadline(io);
+        }
         if let Some((wire, outbox)) = io.wire_mut() {
             if wire.writer.try_flush(outbox) != Flushed::All {
                 wire.is_blocked = true;
@@ -432,9 +472,10 @@ impl Connection {
             }
         }
         if io.session.transport() == TransportKind::Polling
-            && (!io.outbox.is_empty() || io.session.releases_polls())
+            && (!io.outbox.is_empty() || (io.session.releases_polls() && !io.keeps_late_poll()))
             && let Some(poll) = io.poll.take()
         {
+            io.late_poll_until = None;
             self.answer(io, poll);
         }
     }
@@ -452,10 +493,41 @@ impl Connection {
 
 impl Io {
     fn next_deadline(&self) -> Option<Instant> {
-        [self.session.poll_timeout(), self.join_by, self.attachments_by, self.linger_until, self.drop_wire_at]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.session.poll_timeout(),
+            self.join_by,
+            self.attachments_by,
+            self.linger_until,
+            self.late_poll_until,
+            self.quiet_until.filter(|_| !self.outbox.is_empty()),
+            self.drop_wire_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Begins the silence after a CONNECT packet, if that has left.
+    fn begin_quiet(&mut self) {
+        if self.n_until_quiet == 0 {
+            self.quiet_until = Some(Instant::now() + AFTER_CONNECT);
+        }
+    }
+
+    /// Whether what waits for the WebSocket has to wait a moment more.
+    fn is_quiet(&mut self) -> bool {
+        if self.quiet_until.is_some_and(|until| until <= Instant::now()) {
+            self.quiet_until = None;
+        }
+        self.quiet_until.is_some()
+    }
+
+    /// Whether a poll that came during an upgrade has to wait a moment more.
+    fn keeps_late_poll(&mut self) -> bool {
+        if self.late_poll_until.is_some_and(|until| until <= Instant::now()) {
+            self.late_poll_until = None;
+        }
+        self.late_poll_until.is_some()
     }
 
     /// Whether a packet would leave at once, which is what a volatile event needs.
@@ -509,6 +581,7 @@ impl Io {
         outbox.push_control(Frame::close(wire.close_code));
         // Whoever drives the WebSocket writes it, and then knows that this was the last.
         wire.is_blocked = true;
+        self.quiet_until = None;
         self.drop_wire_at = Some(Instant::now() + CLOSE_LIMIT);
     }
 }

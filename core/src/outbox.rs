@@ -51,6 +51,10 @@ impl Outbox {
         self.queue.is_empty()
     }
 
+    pub(crate) fn n_frames(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Bytes that wait: frames with their headers, and what it takes to keep each.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes - self.written

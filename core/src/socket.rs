@@ -269,7 +269,7 @@ impl Socket {
             emit::replay(self, missed, writes);
             namespace.server.counters.recovered.add(1);
         }
-        self.connection.push(&self.connect_packet(), Class::Control, Flags::default(), writes);
+        self.connection.push_connect(&self.connect_packet(), writes);
         for (packet, flags) in &waiting.events {
             self.connection.push(packet, Class::Event, *flags, writes);
         }

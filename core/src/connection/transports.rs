@@ -3,12 +3,13 @@
 use std::{
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use ferrio_protocol::engine::TransportKind;
 
 use crate::{
-    connection::{Connection, Io},
+    connection::{Connection, Io, LATE_POLL},
     frame::Frame,
     outbox::Outbox,
     polling::PendingPoll,
@@ -33,6 +34,8 @@ pub(crate) enum WireEnd {
 impl Connection {
     /// Takes a poll: answers it at once when something waits, or keeps it. `Err` when it may not be.
     pub(crate) fn poll(self: &Arc<Self>, poll: PendingPoll) -> Result<(), PollRefused> {
+        // The timer may be late.
+        self.input(|session| session.handle_timeout(Instant::now()));
         let mut io = self.io.lock();
         if io.session.transport() != TransportKind::Polling {
             return Err(PollRefused);
@@ -55,7 +58,9 @@ impl Connection {
             return Err(PollRefused);
         }
         io.poll = Some(poll);
+        io.late_poll_until = io.session.is_upgrading().then(|| Instant::now() + LATE_POLL);
         self.write(&mut io);
+        self.keep_deadline(&mut io);
         Ok(())
     }
 
@@ -87,10 +92,11 @@ impl Connection {
     /// Pending while there is more to come; otherwise the WebSocket is over.
     pub(crate) fn poll_wire(&self, wire_id: u32, context: &mut Context<'_>) -> Poll<WireEnd> {
         let mut io = self.io.lock();
+        let is_quiet = io.is_quiet();
         let Some((wire, outbox)) = io.wire_of(wire_id) else { return Poll::Ready(WireEnd::Gone) };
         // Under the lock, and only for the WebSocket that is the connection's: what is queued later wakes this task.
         self.waker.register(context.waker());
-        if wire.is_blocked {
+        if wire.is_blocked && !is_quiet {
             match ready!(wire.writer.poll_flush(outbox, context)) {
                 Ok(()) => wire.is_blocked = false,
                 Err(_) => return Poll::Ready(WireEnd::Broken),
@@ -129,12 +135,21 @@ impl Connection {
     }
 
     /// Takes the next frame for a host that carries the WebSocket itself, or arranges for it to be woken.
-    pub(crate) fn take_frame(&self, wire_id: u32, context: &Context<'_>) -> Option<Frame> {
+    pub(crate) fn take_frame(self: &Arc<Self>, wire_id: u32, context: &Context<'_>) -> Option<Frame> {
         let mut io = self.io.lock();
+        let is_quiet = io.is_quiet();
         let (wire, outbox) = io.wire_of(wire_id)?;
         self.waker.register(context.waker());
+        if is_quiet {
+            return None;
+        }
         let frame = outbox.pop();
         wire.is_blocked = !outbox.is_empty();
+        if frame.is_some() && io.n_until_quiet > 0 {
+            io.n_until_quiet -= 1;
+            io.begin_quiet();
+            self.keep_deadline(&mut io);
+        }
         frame.map(|(frame, _)| frame)
     }
 

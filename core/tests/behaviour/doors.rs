@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ferrio::{AckRequest, AckStatus, Config, Flags, Payload, Selection, Writes};
+use ferrio::{AckRequest, AckStatus, Config, Flags, Outgoing, Payload, Selection, Writes};
+use http::Method;
 
 use crate::support::{
     client::{Carrier, Client, Door, Message},
+    http::{UPGRADE, head},
     start, start_default,
 };
 
@@ -50,6 +52,22 @@ async fn a_client_connects_with_auth() {
         assert_eq!(socket.transport().as_str(), if door.is_polling() { "polling" } else { "websocket" });
         assert_eq!(test.server.n_connections(), 1, "{door:?}");
     }
+}
+
+/// A client that begins to listen for events when it has seen CONNECT must not get both at once.
+#[tokio::test]
+async fn connect_leaves_alone() {
+    let mut test = start_default().await;
+    let request = head(&Method::GET, "EIO=4&transport=websocket", &UPGRADE);
+    let client = test.server.exchange_messages(request).await.unwrap();
+    client.next().await;
+    client.receive_text("40").await;
+    let (socket, _, admission) = test.host.connect().await;
+    socket.emit(&Payload::event("early", ["1"]), Flags::default(), &mut Writes::new());
+    admission.accept(&mut Writes::new()).unwrap();
+    let connect = Outgoing::Text(format!(r#"40{{"sid":"{}"}}"#, socket.id()).into());
+    assert_eq!(client.next().await, Some(vec![connect]));
+    assert_eq!(client.next().await, Some(vec![Outgoing::Text(r#"42["early",1]"#.into())]));
 }
 
 #[tokio::test]
