@@ -19,6 +19,10 @@ use crate::{
     value,
 };
 
+/// Events of one client that may wait for its own handlers, where they run one after the other. A client that sends
+/// more is closed: its handlers cannot keep up, and the others must not have to wait for it.
+const LANE: usize = 16_384;
+
 /// A handler, and what it gets before the socket's id.
 type Found<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyTuple>>);
 
@@ -107,10 +111,17 @@ impl Bridge {
         socket: &Arc<Socket>,
         what: Deferred,
     ) -> PyResult<()> {
-        match SocketState::attach(py, socket).queue_in_lane(what) {
-            None => Ok(()),
-            Some(what) => self.handle(py, turn, socket, what).map(drop),
+        let state = SocketState::attach(py, socket);
+        if let Some(what) = state.queue_in_lane(what) {
+            return self.handle(py, turn, socket, what).map(drop);
         }
+        if state.n_waiting() == LANE {
+            for departure in self.write(py, |writes| socket.disconnect(true, writes)) {
+                let socket = departure.socket().clone();
+                self.enter_lane(py, turn, &socket, Deferred::Departure(departure))?;
+            }
+        }
+        Ok(())
     }
 
     /// Goes on with the events that waited for a handler.

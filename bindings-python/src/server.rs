@@ -197,6 +197,13 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    /// Nobody is left to handle what its clients send.
+    fn drop(&mut self) {
+        self.server.close();
+    }
+}
+
 #[expect(unsafe_code, reason = "Python knows descriptors as numbers")]
 fn adopt(server: &CoreServer, descriptor: i32, head: RequestHead) -> std::io::Result<()> {
     // SAFETY: the caller, uvicorn's transport, keeps its descriptor open during this call, which duplicates it.

@@ -92,6 +92,10 @@ impl SocketState {
         }
     }
 
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.lane.lock().as_ref().map_or(0, VecDeque::len)
+    }
+
     /// The next that waits. When there is none, nothing has to wait any more.
     pub(crate) fn next_in_lane(&self) -> Option<Deferred> {
         let mut lane = self.lane.lock();
