@@ -14,7 +14,7 @@ use std::{
 
 use ahash::HashMap;
 use bytes::Bytes;
-use ferrio::{ListenOptions, Listener, runtime};
+use ferrio::{ListenOptions, Listener, Responder, runtime};
 use http::{Response, header::ACCEPT_ENCODING};
 use http_body::{Body, Frame};
 use napi::{Error, Result, bindgen_prelude::Uint8ArraySlice};
@@ -25,7 +25,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use crate::{callback::Waker, error::bind_failure, server::NativeServer, value};
+use crate::{callback::Waker, client_files::ClientFiles, error::bind_failure, server::NativeServer, value};
 
 /// Bytes that may wait in one direction before the sender has to.
 const HIGH_WATER: usize = 256 << 10;
@@ -166,10 +166,19 @@ impl Wake for Proceed {
 
 #[napi]
 impl NativeServer {
-    /// Opens a port of the core's own. Returns its number.
+    /// Opens a port of the core's own. Returns its number. With a folder, the browser's client is served from there.
     #[napi(catch_unwind)]
-    pub fn listen(&self, host: Option<String>, port: u16) -> std::result::Result<u16, Error<String>> {
-        let options = ListenOptions::on(host.as_deref(), port);
+    pub fn listen(
+        &self,
+        port: u16,
+        client_folder: Option<String>,
+        client_version: Option<String>,
+    ) -> std::result::Result<u16, Error<String>> {
+        let mut options = ListenOptions::on(None, port);
+        options.responder = client_folder.map(|folder| {
+            let files = ClientFiles::new(self.server.config(), folder, &client_version.unwrap_or_default());
+            Responder::new(move |head| files.respond(head))
+        });
         let listener =
             runtime().block_on(self.server.listen(options)).map_err(|error| bind_failure(&error))?;
         let port = listener.local_addr().port();

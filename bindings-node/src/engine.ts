@@ -32,6 +32,9 @@ export class Engine extends EventEmitter {
   constructor(server: Server) {
     super();
     this.#server = server;
+    this.on("newListener", (event: string) => {
+      if (event === "headers" || event === "initial_headers") server._giveToNode();
+    });
   }
 
   /** How many clients are connected. */
@@ -42,6 +45,7 @@ export class Engine extends EventEmitter {
   /** Adds a function that sees each HTTP request of the engine before anything else. */
   use(fn: EngineMiddleware): this {
     this.#middlewares.push(fn);
+    this.#server._giveToNode();
     return this;
   }
 

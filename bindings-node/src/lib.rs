@@ -9,6 +9,7 @@
 //! | `namespace`, `socket` | what can be asked of many sockets, and of one |
 //! | `callback` | the one way into JavaScript: batches of what happened |
 //! | `commands` | the one way out: batches of what is asked |
+//! | `client_files` | the browser's client on a port of the core's own |
 //! | `doors` | HTTP requests and byte streams that Node carries |
 //! | `value` | text and bytes from and to JavaScript |
 //! | `error` | what is thrown |
@@ -16,6 +17,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "Node-API hands over values, not references")]
 
 mod callback;
+mod client_files;
 mod commands;
 mod doors;
 mod error;

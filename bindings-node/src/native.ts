@@ -99,8 +99,8 @@ export interface NativeServer {
   streamData(tag: number, chunk: Uint8Array): boolean;
   streamDrained(tag: number): void;
   streamEnd(tag: number): void;
-  /** Opens a port of the core's own and returns its number. */
-  listen(host: string | undefined, port: number): number;
+  /** Opens a port of the core's own and returns its number; the folder is that of the browser's client, if served. */
+  listen(port: number, clientFolder: string | undefined, clientVersion: string | undefined): number;
   /** Closes it; `PortClosed` tells when others can have it. */
   closePort(): void;
 

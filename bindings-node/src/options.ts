@@ -138,9 +138,9 @@ export interface ServerOptions {
   limits: Limits;
   outbox: OutboxLimits;
   /**
-   * Whether `new Server(port)` listens with the core's own HTTP server, which is much faster for long-polling and new
-   * connections. Nothing but Socket.IO is served on the port then: no client files, no listeners of `httpServer`, and
-   * no functions of `engine.use()`. Default `false`.
+   * Whether `new Server(port)` may listen with the core's own HTTP server, which is much faster for long-polling and
+   * new connections. It does so while nothing needs Node's: listeners of `httpServer`, `allowRequest`, functions of
+   * `engine.use()`, origins by pattern or function. Default `true`.
    */
   ownPort: boolean;
   /** Whether the files of the browser's client are served. Default `true`. */
@@ -182,6 +182,11 @@ export function optionsForCore(options: Partial<ServerOptions>): string {
     limits: rest.limits,
     outbox: rest.outbox,
   });
+}
+
+/** Whether only JavaScript can tell which origins are allowed. */
+export function asksForOrigins(cors: CorsOptions | undefined): boolean {
+  return cors !== undefined && originForCore(cors.origin).rule === "host";
 }
 
 /** Decides about an origin by the rules that only JavaScript can follow. The result goes to the core as JSON text. */
@@ -235,7 +240,7 @@ function corsForCore(cors: CorsOptions): object {
   };
 }
 
-function originForCore(origin: CorsOptions["origin"]): object {
+function originForCore(origin: CorsOptions["origin"]): { rule: string; origin?: string | string[] } {
   if (origin === undefined || origin === "*") return { rule: "any" };
   if (origin === true) return { rule: "reflect" };
   if (origin === false) return { rule: "none" };

@@ -1,43 +1,84 @@
-/** A port that the core itself listens on, in the shape of an HTTP server. */
+/** The port of `new Server(port)`: the core's own as long as nothing needs Node's HTTP server. */
 
+import cluster from "node:cluster";
 import { Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Bridge } from "./bridge";
+import { locateClient } from "./serve-client";
+import type { Server } from "./server";
 
 /** A timer must have some interval: the longest there is. */
 const FOREVER_MS = 2 ** 31 - 1;
 
+/** Listeners that only Node's HTTP server calls. */
+const NEEDS_NODE = new Set(["request", "upgrade", "connection", "checkContinue", "connect"]);
+
 /**
- * Stands for the core's port where applications expect an HTTP server: it listens, tells its address and closes.
- * Requests do not pass by here, so it has none for its listeners.
+ * An HTTP server that listens by the core, which serves long-polling and new connections much faster. As soon as the
+ * application adds functions that must see the requests, the port is given to Node.
  */
 export class OwnPort extends HttpServer {
+  /** Node's listening handle. */
+  declare _handle: { close(): void } | null;
+  readonly #server: Server;
   readonly #bridge: Bridge;
   #bound: AddressInfo | undefined = undefined;
+  #needsNode = false;
+  #isMoving = false;
   /** Keeps the process alive while the port is open, as a listening server of Node does. */
   #life: NodeJS.Timeout | undefined = undefined;
 
-  constructor(bridge: Bridge) {
-    super();
+  constructor(server: Server, bridge: Bridge) {
+    super((_request, response) => {
+      response.writeHead(404).end();
+    });
+    this.#server = server;
     this.#bridge = bridge;
     // Declared as a property by Node's types, though it is none.
-    Object.defineProperty(this, "listening", { get: () => this.#bound !== undefined });
+    Object.defineProperty(this, "listening", { get: () => this.address() !== null });
   }
 
-  /** Opens the port. Like Node, it tells of success or failure in a later tick. */
+  /** Opens the port. It is Node's until the application has had its say about what it needs. */
   open(port: number): void {
+    this.listen(port);
+    this.on("newListener", (event: string) => {
+      if (NEEDS_NODE.has(event)) this.giveToNode();
+    });
+    process.nextTick(() => this.#giveToCore());
+  }
+
+  #giveToCore(): void {
+    const address = super.address() as AddressInfo | null;
+    // The port may not have been had, or be shared by the processes of a cluster.
+    if (address === null || this.#needsNode || this.#server.engine._isWatched || cluster.isWorker) return;
+    // Node has not begun to accept connections: that comes when this tick is over.
+    this._handle?.close();
+    this._handle = null;
     try {
-      const address = this.#bridge.flushed.listen(undefined, port);
-      this.#bound = { address: "::", family: "IPv6", port: address };
+      const client = this.#server.serveClient() ? locateClient() : undefined;
+      this.#bridge.flushed.listen(address.port, client?.folder, client?.version);
+      this.#bound = address;
       this.#life = setInterval(() => {}, FOREVER_MS);
-      process.nextTick(() => this.emit("listening"));
     } catch (error) {
-      process.nextTick(() => this.emit("error", Object.assign(error as Error, { syscall: "listen", port })));
+      this.emit("error", Object.assign(error as Error, { syscall: "listen", port: address.port }));
     }
   }
 
-  override address(): AddressInfo | null {
-    return this.#bound ?? null;
+  /** Something wants to see the requests. New connections go to Node; those that are there stay in the core. */
+  giveToNode(): void {
+    this.#needsNode = true;
+    const bound = this.#bound;
+    if (bound === undefined || this.#isMoving) return;
+    this.#isMoving = true;
+    this.#bridge.closePort(() => {
+      clearInterval(this.#life);
+      this.#bound = undefined;
+      this.listen(bound.port);
+    });
+  }
+
+  override address(): AddressInfo | string | null {
+    return this.#bound ?? super.address();
   }
 
   /** Lets the port go; the callback comes when others can have it. */
@@ -45,6 +86,7 @@ export class OwnPort extends HttpServer {
     if (this.#bound === undefined) return super.close(callback);
     this.#bound = undefined;
     clearInterval(this.#life);
+    // If it was about to be given to Node, this takes that callback's place.
     this.#bridge.closePort(() => {
       this.emit("close");
       callback?.();

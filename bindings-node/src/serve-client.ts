@@ -47,7 +47,7 @@ export function serveClientFile(name: string, request: IncomingMessage, response
 }
 
 /** The files come with the package `socket.io-client`. */
-function locateClient(): { folder: string; version: string } {
+export function locateClient(): { folder: string; version: string } {
   const description = require.resolve("socket.io-client/package.json");
   return { folder: path.join(path.dirname(description), "dist"), version: require(description).version };
 }

@@ -2,7 +2,7 @@
 /** The Socket.IO server. */
 
 import { EventEmitter } from "node:events";
-import { createServer, type Server as HttpServer } from "node:http";
+import type { Server as HttpServer } from "node:http";
 import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HttpsServer } from "node:https";
 import { Adapter } from "./adapter";
@@ -19,7 +19,7 @@ import {
   type NamespaceReservedEventsMap,
 } from "./namespace";
 import { type Departure, native } from "./native";
-import { decideOrigin, optionsForCore, type ServerOptions } from "./options";
+import { asksForOrigins, decideOrigin, optionsForCore, type ServerOptions } from "./options";
 import { OwnPort } from "./own-port";
 import { ParentNamespace } from "./parent-namespace";
 import { type DisconnectReason, Socket } from "./socket";
@@ -172,20 +172,23 @@ export class Server<
     Object.assign(this.opts, options);
     this.#path = (options.path || this.#path).replace(/\/$/, "");
     const bridge = this.#start(options);
-    if (isPort && options.ownPort) {
-      const port = new OwnPort(bridge);
-      this.httpServer = port;
-      port.on("close", () => this.#stop(bridge));
-      port.open(Number(server));
-      return this;
-    }
-    const http = isPort ? makeHttpServer() : (server as HttpServer);
+    const http = isPort ? new OwnPort(this as any, bridge) : (server as HttpServer);
     this.#door.open(http);
     http.on("close", () => this.#stop(this._bridge));
     http.on("listening", () => this.#start(options));
     this.httpServer = http;
-    if (isPort) http.listen(Number(server));
+    if (http instanceof OwnPort) this.#open(http, Number(server));
     return this;
+  }
+
+  #open(http: OwnPort, port: number): void {
+    if (this.opts.ownPort === false || asksForOrigins(this.opts.cors)) http.listen(port);
+    else http.open(port);
+  }
+
+  /** Something wants to see the requests. */
+  _giveToNode(): void {
+    if (this.httpServer instanceof OwnPort) this.httpServer.giveToNode();
   }
 
   /** The same as `attach`. */
@@ -564,11 +567,5 @@ for (const [name, method] of Object.entries(EventEmitter.prototype)) {
     },
     configurable: true,
     writable: true,
-  });
-}
-
-function makeHttpServer(): HttpServer {
-  return createServer((_request, response) => {
-    response.writeHead(404).end();
   });
 }
