@@ -3,18 +3,22 @@
 use std::{
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ferrio_protocol::engine::TransportKind;
 
 use crate::{
-    connection::{Connection, Io, LATE_POLL},
+    connection::{Connection, io::Io},
     frame::Frame,
     outbox::Outbox,
     polling::PendingPoll,
     wire::{Wire, Writer},
 };
+
+/// How long a poll waits that came during an upgrade: the packet that ends the upgrade, which its client sent first, may
+/// still be on its way. engine.io looks every 100 ms.
+const LATE_POLL: Duration = Duration::from_millis(50);
 
 /// A poll that the session does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,166 @@
+//! The sending half of a connection, behind one lock: the session machine, the outbox, and the transports.
+
+use std::time::{Duration, Instant};
+
+use ferrio_protocol::engine::{Session, TransportKind};
+
+use crate::{
+    deadlines::DeadlineKey,
+    frame::Frame,
+    outbox::Outbox,
+    polling::PendingPoll,
+    wire::{Wire, Writer},
+};
+
+/// How long a WebSocket that the server closed may take to write what it still has, its close frame last.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long nothing follows a CONNECT packet on a WebSocket. Simple clients, the public protocol suite among them, wait
+/// for the one message and only then listen for the next, which they miss when both come in one read. An idle client
+/// has read the first after a fraction of this.
+const AFTER_CONNECT: Duration = Duration::from_millis(2);
+
+/// The sending half: the session machine, the outbox, and the transports.
+pub(super) struct Io {
+    pub(super) session: Session,
+    pub(super) outbox: Outbox,
+    pub(super) poll: Option<PendingPoll>,
+    /// The WebSocket, with what is sent before it is the session's transport.
+    pub(super) wire: Option<(Wire, Outbox)>,
+    pub(super) next_wire_id: u32,
+    /// The one entry among the server's deadlines.
+    pub(super) deadline: Option<DeadlineKey>,
+    /// Until when a namespace has to be joined.
+    pub(super) join_by: Option<Instant>,
+    /// Until when the attachments of a packet have to be complete.
+    pub(super) attachments_by: Option<Instant>,
+    /// Until when a closed polling session waits for its last poll.
+    pub(super) linger_until: Option<Instant>,
+    /// Until when a poll that came during an upgrade is kept.
+    pub(super) late_poll_until: Option<Instant>,
+    /// Until when a WebSocket says nothing, having said CONNECT.
+    pub(super) quiet_until: Option<Instant>,
+    /// After how many more frames that begins, where a host takes them one by one.
+    pub(super) n_until_quiet: usize,
+    /// Until when a closed WebSocket may take to write what it still has.
+    pub(super) drop_wire_at: Option<Instant>,
+    /// Whether the connection is in some [`Writes`] already.
+    pub(super) flush_is_due: bool,
+    /// Whether a POST is being read.
+    pub(super) is_posting: bool,
+}
+
+impl Io {
+    pub(super) fn new(session: Session, join_by: Instant) -> Self {
+        Self {
+            session,
+            outbox: Outbox::default(),
+            poll: None,
+            wire: None,
+            next_wire_id: 0,
+            deadline: None,
+            join_by: Some(join_by),
+            attachments_by: None,
+            linger_until: None,
+            late_poll_until: None,
+            quiet_until: None,
+            n_until_quiet: 0,
+            drop_wire_at: None,
+            flush_is_due: false,
+            is_posting: false,
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        [
+            self.session.poll_timeout(),
+            self.join_by,
+            self.attachments_by,
+            self.linger_until,
+            self.late_poll_until,
+            self.quiet_until.filter(|_| !self.outbox.is_empty()),
+            self.drop_wire_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Begins the silence after a CONNECT packet, if that has left.
+    pub(super) fn begin_quiet(&mut self) {
+        if self.n_until_quiet == 0 {
+            self.quiet_until = Some(Instant::now() + AFTER_CONNECT);
+        }
+    }
+
+    /// Whether what waits for the WebSocket has to wait a moment more.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        if self.quiet_until.is_some_and(|until| until <= Instant::now()) {
+            self.quiet_until = None;
+        }
+        self.quiet_until.is_some()
+    }
+
+    /// Whether a poll that came during an upgrade has to wait a moment more.
+    pub(super) fn keeps_late_poll(&mut self) -> bool {
+        if self.late_poll_until.is_some_and(|until| until <= Instant::now()) {
+            self.late_poll_until = None;
+        }
+        self.late_poll_until.is_some()
+    }
+
+    /// Whether a packet would leave at once, which is what a volatile event needs.
+    pub(super) fn is_writable(&self) -> bool {
+        self.outbox.is_empty()
+            && match self.session.transport() {
+                TransportKind::Polling => self.poll.is_some(),
+                TransportKind::WebSocket => self.wire.as_ref().is_some_and(|(wire, _)| !wire.is_blocked),
+            }
+    }
+
+    /// The WebSocket, and the outbox that it empties at the moment.
+    pub(super) fn wire_mut(&mut self) -> Option<(&mut Wire, &mut Outbox)> {
+        let is_transport = self.session.transport() == TransportKind::WebSocket;
+        let (wire, of_probe) = self.wire.as_mut()?;
+        Some((wire, if is_transport { &mut self.outbox } else { of_probe }))
+    }
+
+    pub(super) fn outbox_of(&mut self, transport: TransportKind) -> &mut Outbox {
+        match &mut self.wire {
+            Some((_, of_probe)) if transport != self.session.transport() => of_probe,
+            _ => &mut self.outbox,
+        }
+    }
+
+    pub(super) fn new_wire_id(&mut self) -> u32 {
+        let id = self.next_wire_id;
+        self.next_wire_id = id.wrapping_add(1);
+        id
+    }
+
+    pub(super) fn attach(&mut self, writer: Writer) -> u32 {
+        let id = self.new_wire_id();
+        let wire = Wire { id, writer, is_blocked: false, is_closing: false, close_code: None };
+        self.wire = Some((wire, Outbox::default()));
+        self.drop_wire_at = None;
+        let is_wanted = self.session.transport() == TransportKind::WebSocket || self.session.is_upgrading();
+        if !self.session.is_open() || !is_wanted {
+            // The session ended, or gave up waiting, while the handshake was under way.
+            self.close_wire();
+        }
+        id
+    }
+
+    /// Queues the WebSocket's close frame.
+    pub(super) fn close_wire(&mut self) {
+        let Some((wire, outbox)) = self.wire_mut() else { return };
+        if std::mem::replace(&mut wire.is_closing, true) {
+            return;
+        }
+        outbox.push_control(Frame::close(wire.close_code));
+        // Whoever drives the WebSocket writes it, and then knows that this was the last.
+        wire.is_blocked = true;
+        self.quiet_until = None;
+        self.drop_wire_at = Some(Instant::now() + CLOSE_LIMIT);
+    }
+}
