@@ -62,7 +62,7 @@ impl ClientFiles {
             return Some(response);
         }
         let file = self.file(idx)?;
-        let is_map = name.ends_with(".map");
+        let is_map = name.strip_suffix(".map").is_some();
         let kind =
             if is_map { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
         let headers = response.headers_mut();

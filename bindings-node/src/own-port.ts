@@ -25,6 +25,8 @@ export class OwnPort extends HttpServer {
   #bound: AddressInfo | undefined = undefined;
   #needsNode = false;
   #isMoving = false;
+  /** Set when the port was closed on its way to Node. */
+  #whenMoved: (() => void) | undefined = undefined;
   /** Keeps the process alive while the port is open, as a listening server of Node does. */
   #life: NodeJS.Timeout | undefined = undefined;
 
@@ -71,6 +73,10 @@ export class OwnPort extends HttpServer {
     if (bound === undefined || this.#isMoving) return;
     this.#isMoving = true;
     this.#bridge.closePort(() => {
+      if (this.#whenMoved !== undefined) {
+        this.#whenMoved();
+        return;
+      }
       clearInterval(this.#life);
       this.#bound = undefined;
       this.listen(bound.port);
@@ -85,12 +91,13 @@ export class OwnPort extends HttpServer {
   override close(callback?: (err?: Error) => void): this {
     if (this.#bound === undefined) return super.close(callback);
     this.#bound = undefined;
-    clearInterval(this.#life);
-    // If it was about to be given to Node, this takes that callback's place.
-    this.#bridge.closePort(() => {
+    const finish = () => {
+      clearInterval(this.#life);
       this.emit("close");
       callback?.();
-    });
+    };
+    if (this.#isMoving) this.#whenMoved = finish;
+    else this.#bridge.closePort(finish);
     return this;
   }
 }
