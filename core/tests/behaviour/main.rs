@@ -1,8 +1,13 @@
 //! What a server does, seen from its clients and from its host: over transports in memory and over real sockets.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod acks;
+mod admission;
 mod bounds;
 mod doors;
+mod namespaces;
 mod polling;
+mod reasons;
+mod rooms;
 mod support;
 mod upgrade;

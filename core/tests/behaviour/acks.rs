@@ -1,0 +1,171 @@
+//! Acks: given once, awaited with and without a limit, by one socket or by many.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ferrio::{AckRequest, AckStatus, Flags, Payload, Selection, Socket, Writes};
+
+use crate::support::{SOON, client::Door, eventually, start_default};
+
+const LONG: Option<Duration> = Some(Duration::from_secs(60));
+
+fn ask(socket: &Arc<Socket>, token: u64, timeout: Option<Duration>) {
+    let ack = AckRequest { token, timeout };
+    socket.emit_with_ack(&Payload::event("ask", []), Flags::default(), ack, &mut Writes::new());
+}
+
+fn array(text: &str) -> Payload {
+    Payload::new(text, Vec::new())
+}
+
+#[tokio::test]
+async fn acks_may_come_in_any_order() {
+    let mut test = start_default().await;
+    let (mut client, socket) = test.join(Door::Listen).await;
+    for token in 10..13 {
+        ask(&socket, token, LONG);
+    }
+    for id in 0..3 {
+        assert_eq!(client.text().await, format!(r#"42{id}["ask"]"#));
+    }
+    for id in [1, 2, 0] {
+        client.send(&format!("43{id}[{id}]")).await;
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.status), (10 + id, AckStatus::Complete));
+        assert_eq!(outcome.answers, [array(&format!("[{id}]"))]);
+    }
+}
+
+#[tokio::test]
+async fn an_ack_may_carry_binary() {
+    let mut test = start_default().await;
+    let (mut client, socket) = test.join(Door::Handle).await;
+    ask(&socket, 1, None);
+    client.text().await;
+    let text = r#"[{"_placeholder":true,"num":0}]"#;
+    client.send(&format!("461-0{text}")).await;
+    client.send_binary(b"abc").await;
+    let (_, outcome) = test.host.ack().await;
+    assert_eq!(outcome.answers, [Payload::new(text, vec![Bytes::from_static(b"abc")])]);
+}
+
+#[tokio::test]
+async fn an_ack_that_does_not_come_in_time_is_reported_and_a_late_one_is_not() {
+    let mut test = start_default().await;
+    let (mut client, socket) = test.join(Door::Stream).await;
+    ask(&socket, 1, Some(SOON));
+    client.text().await;
+    let (token, outcome) = test.host.ack().await;
+    assert_eq!((token, outcome.status, outcome.answers.len()), (1, AckStatus::TimedOut, 0));
+    client.send("430[]").await;
+    eventually(|| test.server.metrics().acks_unexpected == 1).await;
+    assert_eq!(test.server.metrics().acks_timed_out, 1);
+    test.host.assert_silent();
+}
+
+#[tokio::test]
+async fn a_double_or_forged_ack_is_counted_and_ignored() {
+    let mut test = start_default().await;
+    let (mut client, socket) = test.join(Door::Stream).await;
+    let (mut other, _) = test.join(Door::Stream).await;
+    ask(&socket, 1, LONG);
+    client.text().await;
+    other.send("430[\"forged\"]").await;
+    other.send("43999[]").await;
+    client.send("430[1]").await;
+    client.send("430[2]").await;
+    let (_, outcome) = test.host.ack().await;
+    assert_eq!(outcome.answers, [array("[1]")]);
+    eventually(|| test.server.metrics().acks_unexpected == 3).await;
+    test.host.assert_silent();
+}
+
+#[tokio::test]
+async fn a_socket_that_leaves_owes_no_ack() {
+    for has_left_before in [false, true] {
+        let mut test = start_default().await;
+        let (client, socket) = test.join(Door::Stream).await;
+        if has_left_before {
+            drop(socket.disconnect(true, &mut Writes::new()));
+            ask(&socket, 1, None);
+        } else {
+            ask(&socket, 1, None);
+            client.close().await;
+        }
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.status), (1, AckStatus::Gone), "left before: {has_left_before}");
+    }
+}
+
+#[tokio::test]
+async fn with_a_limit_a_socket_that_left_times_out() {
+    let mut test = start_default().await;
+    let (client, socket) = test.join(Door::Stream).await;
+    ask(&socket, 1, Some(SOON));
+    client.close().await;
+    assert_eq!(test.host.reason().await, "transport close");
+    let (token, outcome) = test.host.ack().await;
+    assert_eq!((token, outcome.status), (1, AckStatus::TimedOut));
+}
+
+#[tokio::test]
+async fn a_broadcast_gathers_its_acks() {
+    let mut test = start_default().await;
+    let mut clients = Vec::new();
+    for door in Door::ALL {
+        let (client, socket) = test.join(door).await;
+        socket.join(["asked"]);
+        clients.push(client);
+    }
+    let everyone = Selection::all().to("asked");
+    let event = Payload::event("ask", []);
+    let ack = AckRequest { token: 1, timeout: LONG };
+    test.main().emit_with_ack(&everyone, &event, Flags::default(), ack, &mut Writes::new());
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.text().await, r#"420["ask"]"#);
+        test.host.assert_silent();
+        client.send(&format!("430[{number}]")).await;
+    }
+    let (token, outcome) = test.host.ack().await;
+    assert_eq!((token, outcome.status), (1, AckStatus::Complete));
+    let mut answers: Vec<_> = outcome.answers.iter().map(|answer| answer.text().to_owned()).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, ["[0]", "[1]", "[2]", "[3]", "[4]", "[5]", "[6]"]);
+}
+
+#[tokio::test]
+async fn a_broadcast_that_times_out_has_the_answers_so_far() {
+    let mut test = start_default().await;
+    let (mut quick, _) = test.join(Door::Stream).await;
+    let (_silent, _) = test.join(Door::Stream).await;
+    let ack = AckRequest { token: 1, timeout: Some(4 * SOON) };
+    let event = Payload::event("ask", []);
+    test.main().emit_with_ack(&Selection::all(), &event, Flags::default(), ack, &mut Writes::new());
+    quick.text().await;
+    quick.send("430[\"quick\"]").await;
+    let (token, outcome) = test.host.ack().await;
+    assert_eq!((token, outcome.status), (1, AckStatus::TimedOut));
+    assert_eq!(outcome.answers, [array("[\"quick\"]")]);
+}
+
+#[tokio::test]
+async fn a_broadcast_to_nobody_is_complete_at_once() {
+    let mut test = start_default().await;
+    let ack = AckRequest { token: 1, timeout: LONG };
+    let event = Payload::event("ask", []);
+    test.main().emit_with_ack(&Selection::all(), &event, Flags::default(), ack, &mut Writes::new());
+    let (token, outcome) = test.host.ack().await;
+    assert_eq!((token, outcome.status, outcome.answers.len()), (1, AckStatus::Complete, 0));
+}
+
+#[tokio::test]
+async fn a_reply_to_a_client_that_left_does_nothing() {
+    let mut test = start_default().await;
+    let (mut client, _) = test.join(Door::Stream).await;
+    client.send(r#"427["question"]"#).await;
+    let (_, _, reply) = test.host.event().await;
+    client.close().await;
+    drop(test.host.departure().await);
+    reply.unwrap().send(&array("[]"), &mut Writes::new());
+    test.host.assert_silent();
+}

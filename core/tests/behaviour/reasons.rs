@@ -1,0 +1,108 @@
+//! Every reason a disconnect can have, in socket.io's words.
+
+use ferrio::{Config, Writes};
+
+use crate::support::{
+    SOON,
+    client::{Client, Door},
+    http::Http,
+    start, start_default,
+};
+
+/// What a client does, sent as one packet, and the reason its socket leaves by.
+const BY_PACKET: [(&str, &str); 9] = [
+    ("41", "client namespace disconnect"),
+    ("1", "transport close"),
+    ("7", "parse error"),
+    ("49", "forced close"),
+    (r#"42{"no":"array"}"#, "forced close"),
+    (r#"42["unclosed""#, "forced close"),
+    ("40", "forced server close"),
+    (r#"42/unknown,["early"]"#, "forced server close"),
+    ("2", "transport error"),
+];
+
+#[tokio::test]
+async fn a_packet_that_ends_a_socket_says_why() {
+    for door in Door::ALL {
+        for (packet, reason) in BY_PACKET {
+            let mut test = start_default().await;
+            let (mut client, socket) = test.join(door).await;
+            if !door.is_polling() || packet != "7" {
+                client.send(packet).await;
+            } else {
+                // What cannot be decoded is answered with an error.
+                client.polling().http.post(&client.polling().query, packet.as_bytes()).await;
+            }
+            let departure = test.host.departure().await;
+            assert_eq!(departure.reason().as_str(), reason, "{packet} by {door:?}");
+            assert_eq!(departure.socket().key(), socket.key());
+            drop(departure);
+            test.host.assert_silent();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_client_times_out() {
+    for door in Door::ALL {
+        let config = Config { ping_interval: 3 * SOON, ping_timeout: SOON, ..Config::default() };
+        let mut test = start(config).await;
+        let (client, _) = test.join(door).await;
+        assert_eq!(test.host.reason().await, "ping timeout", "{door:?}");
+        drop(client);
+        test.emptied().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_answers_its_pings_stays() {
+    for door in Door::ALL {
+        let mut test = start(Config { ping_interval: SOON / 2, ..Config::default() }).await;
+        let (mut client, _) = test.join(door).await;
+        for _ in 0..3 {
+            assert_eq!(
+                client.receive().await,
+                crate::support::client::Message::Text("2".to_owned()),
+                "{door:?}"
+            );
+            client.send("3").await;
+        }
+        client.send(r#"42["alive"]"#).await;
+        assert_eq!(test.host.event().await.1.text(), r#"["alive"]"#, "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_server_ends_sockets_in_its_own_ways() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (_client, socket) = test.join(door).await;
+        let reasons = |departures: Vec<ferrio::Departure>| -> Vec<_> {
+            departures.iter().map(|departure| departure.reason().as_str()).collect()
+        };
+        assert_eq!(reasons(socket.disconnect(true, &mut Writes::new())), ["server namespace disconnect"]);
+        let (_client, _socket) = test.join(door).await;
+        test.server.close();
+        assert_eq!(test.host.reason().await, "server shutting down", "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_socket_of_a_connection_hears_its_end() {
+    let mut test = start(Config { allow_eio3: true, ..Config::default() }).await;
+    test.server.namespace("/other");
+    let (mut client, socket) = test.join(Door::Stream).await;
+    let other = test.join_with(&mut client, "40/other,").await;
+    drop(client);
+    for expected in [socket, other] {
+        let departure = test.host.departure().await;
+        assert_eq!(departure.socket().key(), expected.key());
+        assert_eq!(departure.reason().as_str(), "transport close");
+    }
+
+    let older = Client::poll(Http::memory(&test), "EIO=3&transport=polling").await;
+    test.host.accept().await;
+    older.polling().http.post(&older.polling().query, b"1:1").await;
+    assert_eq!(test.host.reason().await, "transport close");
+}

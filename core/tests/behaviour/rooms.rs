@@ -1,0 +1,152 @@
+//! Rooms: who is in them, who is meant, and what the host hears of their changes.
+
+use std::sync::Arc;
+
+use ferrio::{Config, Flags, Namespace, Payload, RoomChange, Selection, Socket, Writes};
+
+use crate::support::{
+    TestServer,
+    client::{Client, Door},
+    start, start_default,
+};
+
+/// Three clients: the first in `a`, the second in `a` and `b`, the third in none.
+async fn three(test: &mut TestServer) -> Vec<(Client, Arc<Socket>)> {
+    let mut clients = Vec::new();
+    for (door, rooms) in [(Door::Stream, vec!["a"]), (Door::Listen, vec!["a", "b"]), (Door::Handle, vec![])] {
+        let (client, socket) = test.join(door).await;
+        socket.join(rooms);
+        clients.push((client, socket));
+    }
+    clients
+}
+
+/// The positions, among the three, of those who are meant.
+fn meant(namespace: &Namespace, selection: &Selection, clients: &[(Client, Arc<Socket>)]) -> Vec<usize> {
+    let mut positions: Vec<_> = namespace
+        .select(selection)
+        .iter()
+        .map(|socket| clients.iter().position(|(_, known)| known.key() == socket.key()).unwrap())
+        .collect();
+    positions.sort_unstable();
+    positions
+}
+
+#[tokio::test]
+async fn a_selection_means_each_socket_once() {
+    let mut test = start_default().await;
+    let mut clients = three(&mut test).await;
+    let third = clients[2].1.id().clone();
+    let cases = [
+        (Selection::all(), vec![0, 1, 2]),
+        (Selection::all().to("a"), vec![0, 1]),
+        (Selection::all().to("a").to("b"), vec![0, 1]),
+        (Selection::all().to("b").to(third.clone()), vec![1, 2]),
+        (Selection::all().to("a").except("b"), vec![0]),
+        (Selection::all().except("a"), vec![2]),
+        (Selection::all().except(third.clone()), vec![0, 1]),
+        (Selection::all().to("nobody"), vec![]),
+        (Selection::all().to("a").except("a"), vec![]),
+        (Selection::all().except("nobody"), vec![0, 1, 2]),
+    ];
+    for (number, (selection, expected)) in cases.into_iter().enumerate() {
+        assert_eq!(meant(&test.main(), &selection, &clients), expected, "{selection:?}");
+        let event = Payload::event("n", [number.to_string().as_str()]);
+        test.main().emit(&selection, &event, Flags::default(), &mut Writes::new());
+        // Everybody gets a last event, so that one too many would be seen.
+        test.main().emit(&Selection::all(), &Payload::event("end", []), Flags::default(), &mut Writes::new());
+        for (position, (client, _)) in clients.iter_mut().enumerate() {
+            if expected.contains(&position) {
+                assert_eq!(client.text().await, format!(r#"42["n",{number}]"#), "{selection:?}");
+            }
+            assert_eq!(client.text().await, r#"42["end"]"#, "{selection:?}, client {position}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rooms_are_joined_and_left_at_once() {
+    let mut test = start_default().await;
+    let (_client, socket) = test.join(Door::Stream).await;
+    let own = socket.id().clone();
+    let rooms = |socket: &Socket| socket.rooms().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(rooms(&socket), [&*own]);
+    socket.join(["a", "b", "a"]);
+    assert_eq!(rooms(&socket), [&*own, "a", "b"]);
+    socket.leave("a");
+    socket.leave("never joined");
+    assert_eq!(rooms(&socket), [&*own, "b"]);
+    assert_eq!(test.main().members("b").len(), 1);
+    assert!(test.main().members("a").is_empty());
+    socket.leave(&own);
+    assert_eq!(rooms(&socket), ["b"]);
+    assert!(test.main().select(&Selection::all().to(own)).is_empty());
+}
+
+#[tokio::test]
+async fn many_sockets_join_leave_and_go_together() {
+    let mut test = start_default().await;
+    let mut clients = three(&mut test).await;
+    let main = test.main();
+    main.join(&Selection::all().to("a"), &["c".into(), "d".into()], false);
+    assert_eq!(meant(&main, &Selection::all().to("c"), &clients), [0, 1]);
+    main.leave(&Selection::all().to("b"), &["c".into()], false);
+    assert_eq!(meant(&main, &Selection::all().to("c"), &clients), [0]);
+    assert_eq!(meant(&main, &Selection::all().to("d"), &clients), [0, 1]);
+    let departures = main.disconnect(&Selection::all().to("a"), false, false, &mut Writes::new());
+    assert_eq!(departures.len(), 2);
+    drop(departures);
+    assert_eq!(main.n_sockets(), 1);
+    for (client, _) in &mut clients[..2] {
+        assert_eq!(client.text().await, "41");
+    }
+    assert!(clients[2].1.is_connected());
+}
+
+#[tokio::test]
+async fn another_sockets_id_is_a_room_like_any_other() {
+    let mut test = start_default().await;
+    let clients = three(&mut test).await;
+    let first = clients[0].1.id().clone();
+    clients[1].1.join([first.clone()]);
+    assert_eq!(meant(&test.main(), &Selection::all().to(first), &clients), [0, 1]);
+}
+
+#[tokio::test]
+async fn the_host_hears_of_rooms() {
+    let mut test = start(Config { room_events: true, ..Config::default() }).await;
+    let mut client = test.open(Door::Stream).await;
+    client.send("40").await;
+    let (socket, _, admission) = test.host.connect().await;
+    socket.join(["early"]);
+    test.host.assert_silent();
+    admission.accept(&mut Writes::new()).unwrap();
+    socket.join(["a"]);
+    socket.leave("a");
+    let own = socket.id().to_string();
+    let expected = |change, room: &str| {
+        let has_socket = matches!(change, RoomChange::Join | RoomChange::Leave);
+        (change, room.to_owned(), has_socket.then(|| own.clone()))
+    };
+    let mut heard = async |n: usize| {
+        let mut heard = Vec::new();
+        for _ in 0..n {
+            let event = test.host.room().await;
+            assert_eq!(&*event.namespace, "/");
+            heard.push((event.change, event.room.to_string(), event.socket_id.map(|id| id.to_string())));
+        }
+        heard
+    };
+    let mut due = Vec::new();
+    for room in [own.as_str(), "early", "a"] {
+        due.extend([expected(RoomChange::Create, room), expected(RoomChange::Join, room)]);
+    }
+    due.extend([expected(RoomChange::Leave, "a"), expected(RoomChange::Delete, "a")]);
+    assert_eq!(heard(8).await, due);
+    drop(socket.disconnect(false, &mut Writes::new()));
+    let gone: Vec<_> = [own.as_str(), "early"]
+        .into_iter()
+        .flat_map(|room| [expected(RoomChange::Leave, room), expected(RoomChange::Delete, room)])
+        .collect();
+    assert_eq!(heard(4).await, gone);
+}
