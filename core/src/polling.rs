@@ -2,10 +2,14 @@
 //!
 //! See [the protocol](https://socket.io/docs/v4/engine-io-protocol/#http-long-polling).
 
-use std::{fmt::Write as _, sync::Arc, time::Instant};
+use std::{
+    fmt::Write as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
-use ferrio_protocol::engine::{Protocol, TransportKind, payload, payload::PayloadEncoder};
+use ferrio_protocol::engine::{PacketType, Protocol, TransportKind, payload, payload::PayloadEncoder};
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -20,6 +24,10 @@ use crate::{
     receive,
     request::{RequestError, error_response},
 };
+
+/// How long a client's goodbye waits for the poll that was sent before it, on another TCP connection: that one is to be
+/// answered and not refused.
+const OVERTAKEN_POLL: Duration = Duration::from_millis(50);
 
 /// A GET that waits.
 pub(crate) struct PendingPoll {
@@ -186,6 +194,9 @@ where
             return error_response(&RequestError::BAD_REQUEST);
         };
         connection.server().counters.packets_in.add(1);
+        if packet.kind == PacketType::Close && !connection.has_poll() {
+            tokio::time::sleep(OVERTAKEN_POLL).await;
+        }
         receive::engine_packet(connection, TransportKind::Polling, packet, now);
     }
     connection.server().counters.bytes_in.add(body.len());

@@ -106,9 +106,12 @@ impl Connection {
                     io.outbox.push_control(close_packet());
                     self.answer(io, poll);
                 }
-                // Nobody waits for a last word who left, or was silent for too long.
+                // Nobody waits for a last word who left, was silent for too long, or was told so by another answer.
                 None if by_client
-                    || matches!(reason, CloseReason::TransportError | CloseReason::PingTimeout) =>
+                    || matches!(
+                        reason,
+                        CloseReason::TransportError | CloseReason::PingTimeout | CloseReason::ParseError
+                    ) =>
                 {
                     io.outbox = Outbox::default();
                 }

@@ -68,6 +68,11 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether a poll waits.
+    pub(crate) fn has_poll(&self) -> bool {
+        self.io.lock().poll.is_some()
+    }
+
     /// Begins a POST. Returns `false` while another is under way.
     pub(crate) fn begin_post(&self) -> bool {
         !std::mem::replace(&mut self.io.lock().is_posting, true)
