@@ -239,6 +239,24 @@ async def test_many_servers_in_turn(door, node):
         await server.stop()
 
 
+@closing
+@pytest.mark.doors("standalone")
+async def test_closing_during_upgrades(door, node):
+    """many servers are opened and closed in turn"""
+    # Each server is closed wherever the upgrades of its clients happen to be. What then went on for ever would take one
+    # of the few threads from all later servers of the process.
+    for _ in range(15):
+        server = await open_door(with_echo(), door)
+        clients = [node.client() for _ in range(50)]
+        for client in clients:
+            client.open(server.url)
+        for client in clients:
+            await client.connected()
+        for client in clients:
+            await client.close()
+        await soon(server.stop(), "the end of the server")
+
+
 HERE = Path(__file__).parent
 
 

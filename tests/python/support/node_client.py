@@ -59,6 +59,8 @@ class NodeProcess:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            if not line.endswith(b"\n"):
+                return  # The process ended in the middle of a line.
             message = json.loads(line)
             loop = self._loop
             if loop is not None and not loop.is_closed():
