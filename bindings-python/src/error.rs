@@ -3,9 +3,9 @@
 use ferrio::{AckStatus, ConfigError};
 use pyo3::{exceptions::PyValueError, prelude::*, sync::PyOnceLock, types::PyList};
 
-/// An option out of its bounds.
+/// An option out of its bounds, under its Python name.
 pub(crate) fn config(error: &ConfigError) -> PyErr {
-    PyValueError::new_err(error.to_string())
+    PyValueError::new_err(error.to_string().replace("`recovery.", "`connection_state_recovery."))
 }
 
 /// Acks that did not all come; `answers` holds those that did.

@@ -1,7 +1,7 @@
 //! The native part of the Python package: the Rust core, seen from asyncio.
 //!
 //! In reading order:
-//! - `server`: a server and its doors; `namespace`, `socket`: what it consists of;
+//! - `server`: a server; `doors`: how clients reach it; `namespace`, `socket`: what it consists of;
 //! - `bridge`: the server on an event loop; `callback`: the only place that calls the application;
 //! - `handling`: the coroutine around each handler; `pending`: the core's futures, polled by the event loop;
 //! - `body`: a request's body in pieces; `waker`: how other threads wake the event loop;
@@ -15,6 +15,7 @@
 mod body;
 mod bridge;
 mod callback;
+mod doors;
 mod error;
 mod handling;
 mod namespace;
@@ -30,10 +31,11 @@ mod waker;
 mod _native {
     #[pymodule_export]
     use super::{
+        doors::{Listener, WebSocket},
         namespace::Namespace,
         pending::Pending,
         request::Handshake,
-        server::{Listener, Server, WebSocket, check_options},
+        server::{Server, check_options},
         socket::{Departure, Socket},
     };
 }

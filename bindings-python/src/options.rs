@@ -45,7 +45,7 @@ pub(crate) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
     options.set("ask_namespace", &mut config.ask_namespace)?;
     options.set("unknown_namespace", &mut config.unknown_namespace)?;
     options.set("cleanup_empty_child_namespaces", &mut config.cleanup_empty_child_namespaces)?;
-    if let Some(recovery) = options.nested("recovery")? {
+    if let Some(recovery) = options.nested("connection_state_recovery")? {
         config.recovery = Some(self::recovery(&recovery)?);
     }
     if let Some(limits) = options.nested("limits")? {

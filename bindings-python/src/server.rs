@@ -1,21 +1,19 @@
-//! A server, its options and its doors.
+//! A server, as the package sees it.
 
-use std::{
-    os::fd::{AsRawFd, BorrowedFd},
-    sync::Arc,
-};
+use std::{os::fd::AsRawFd, sync::Arc};
 
 use bytes::Bytes;
-use ferrio::{ListenOptions, MessageSocket, Outgoing, RequestHead, Server as CoreServer, Tls};
+use ferrio::{ListenOptions, Server as CoreServer, Tls};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyBytes, PyDict, PyList, PyString},
+    types::{PyBytes, PyDict},
 };
 
 use crate::{
     body::Pieces,
     bridge::{Bridge, Manners},
+    doors::{self, Listener, WebSocket},
     error,
     namespace::Namespace,
     options,
@@ -139,7 +137,7 @@ impl Server {
         client: Option<(String, u16)>,
     ) -> PyResult<()> {
         let head = request::from_bytes(head, client)?;
-        py.detach(|| adopt(&self.server, descriptor, head))?;
+        py.detach(|| doors::adopt(&self.server, descriptor, head))?;
         Ok(())
     }
 
@@ -202,112 +200,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.server.close();
     }
-}
-
-#[expect(unsafe_code, reason = "Python knows descriptors as numbers")]
-fn adopt(server: &CoreServer, descriptor: i32, head: RequestHead) -> std::io::Result<()> {
-    // SAFETY: the caller, uvicorn's transport, keeps its descriptor open during this call, which duplicates it.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    server.adopt(borrowed.try_clone_to_owned()?, head, Bytes::new())
-}
-
-/// A port of the server's own.
-#[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Listener {
-    listener: ferrio::Listener,
-    bridge: Arc<Bridge>,
-}
-
-#[pymethods]
-impl Listener {
-    #[getter]
-    fn host(&self) -> String {
-        self.listener.local_addr().ip().to_string()
-    }
-
-    #[getter]
-    fn port(&self) -> u16 {
-        self.listener.local_addr().port()
-    }
-
-    /// Accepts no more connections.
-    fn close(&self) {
-        self.listener.close();
-    }
-
-    /// A `Pending` that is done when the port is free again.
-    fn closed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let listener = self.listener.clone();
-        let work = async move {
-            listener.closed().await;
-            nothing()
-        };
-        pending::start(py, &self.bridge, Box::pin(work))
-    }
-}
-
-/// A WebSocket whose messages the package carries.
-#[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct WebSocket {
-    socket: Arc<MessageSocket>,
-    bridge: Arc<Bridge>,
-}
-
-#[pymethods]
-impl WebSocket {
-    /// Takes a message; a `Pending` says to wait before the next.
-    fn receive(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let socket = self.socket.clone();
-        if let Ok(text) = message.cast::<PyString>() {
-            let text = text.to_str()?.to_owned();
-            let work = async move {
-                socket.receive_text(&text).await;
-                nothing()
-            };
-            return pending::start(py, &self.bridge, Box::pin(work));
-        }
-        let data = Bytes::copy_from_slice(message.extract()?);
-        let work = async move {
-            socket.receive_binary(&data).await;
-            nothing()
-        };
-        pending::start(py, &self.bridge, Box::pin(work))
-    }
-
-    /// What is to be sent: a list of `str`, `bytes` and, at the end, the `int` to close with; `None` after that. Or a
-    /// `Pending` that comes to it.
-    fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let socket = self.socket.clone();
-        let work = async move {
-            let messages = socket.next().await;
-            Box::new(move |py: Python<'_>| match messages {
-                Some(messages) => Ok(outgoing(py, &messages)?.into_any().unbind()),
-                None => Ok(py.None()),
-            }) as Outcome
-        };
-        pending::start(py, &self.bridge, Box::pin(work))
-    }
-
-    /// Takes note that the client has gone.
-    fn closed(&self, py: Python<'_>) {
-        py.detach(|| self.socket.closed());
-    }
-}
-
-fn outgoing<'py>(py: Python<'py>, messages: &[Outgoing]) -> PyResult<Bound<'py, PyList>> {
-    let list = PyList::empty(py);
-    for message in messages {
-        match message {
-            Outgoing::Text(text) => list.append(String::from_utf8_lossy(text))?,
-            Outgoing::Binary(data) => list.append(PyBytes::new(py, data))?,
-            Outgoing::Close(code) => list.append(code)?,
-        }
-    }
-    Ok(list)
-}
-
-fn nothing() -> Outcome {
-    Box::new(|py| Ok(py.None()))
 }
 
 /// Refuses options that are out of their bounds.

@@ -155,7 +155,7 @@ def core_options(options: ServerOptions, *, asks_namespace: bool) -> dict[str, A
         core["ping_interval"] = interval
     recovery = options.get("connection_state_recovery")
     if recovery is not None and recovery is not False:
-        core["recovery"] = {} if recovery is True else recovery
+        core["connection_state_recovery"] = {} if recovery is True else recovery
     return core
 
 

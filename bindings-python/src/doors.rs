@@ -1,0 +1,122 @@
+//! The doors of a server that Python has to hold open: a port of its own, and WebSockets whose messages are passed on.
+
+use std::{os::fd::BorrowedFd, sync::Arc};
+
+use bytes::Bytes;
+use ferrio::{MessageSocket, Outgoing, RequestHead, Server};
+use pyo3::{
+    prelude::*,
+    types::{PyBytes, PyList, PyString},
+};
+
+use crate::{
+    bridge::Bridge,
+    pending::{self, Outcome},
+};
+
+/// Takes over a connection; the caller's descriptor stays the caller's.
+#[expect(unsafe_code, reason = "Python knows descriptors as numbers")]
+pub(crate) fn adopt(server: &Server, descriptor: i32, head: RequestHead) -> std::io::Result<()> {
+    // SAFETY: the caller, uvicorn's transport, keeps its descriptor open during this call, which duplicates it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    server.adopt(borrowed.try_clone_to_owned()?, head, Bytes::new())
+}
+
+/// A port of the server's own.
+#[pyclass(frozen, module = "ferrio._native")]
+pub(crate) struct Listener {
+    pub(crate) listener: ferrio::Listener,
+    pub(crate) bridge: Arc<Bridge>,
+}
+
+#[pymethods]
+impl Listener {
+    #[getter]
+    fn host(&self) -> String {
+        self.listener.local_addr().ip().to_string()
+    }
+
+    #[getter]
+    fn port(&self) -> u16 {
+        self.listener.local_addr().port()
+    }
+
+    /// Accepts no more connections.
+    fn close(&self) {
+        self.listener.close();
+    }
+
+    /// A `Pending` that is done when the port is free again.
+    fn closed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let listener = self.listener.clone();
+        let work = async move {
+            listener.closed().await;
+            nothing()
+        };
+        pending::start(py, &self.bridge, Box::pin(work))
+    }
+}
+
+/// A WebSocket whose messages the package carries.
+#[pyclass(frozen, module = "ferrio._native")]
+pub(crate) struct WebSocket {
+    pub(crate) socket: Arc<MessageSocket>,
+    pub(crate) bridge: Arc<Bridge>,
+}
+
+#[pymethods]
+impl WebSocket {
+    /// Takes a message; a `Pending` says to wait before the next.
+    fn receive(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let socket = self.socket.clone();
+        if let Ok(text) = message.cast::<PyString>() {
+            let text = text.to_str()?.to_owned();
+            let work = async move {
+                socket.receive_text(&text).await;
+                nothing()
+            };
+            return pending::start(py, &self.bridge, Box::pin(work));
+        }
+        let data = Bytes::copy_from_slice(message.extract()?);
+        let work = async move {
+            socket.receive_binary(&data).await;
+            nothing()
+        };
+        pending::start(py, &self.bridge, Box::pin(work))
+    }
+
+    /// What is to be sent: a list of `str`, `bytes` and, at the end, the `int` to close with; `None` after that. Or a
+    /// `Pending` that comes to it.
+    fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let socket = self.socket.clone();
+        let work = async move {
+            let messages = socket.next().await;
+            Box::new(move |py: Python<'_>| match messages {
+                Some(messages) => Ok(outgoing(py, &messages)?.into_any().unbind()),
+                None => Ok(py.None()),
+            }) as Outcome
+        };
+        pending::start(py, &self.bridge, Box::pin(work))
+    }
+
+    /// Takes note that the client has gone.
+    fn closed(&self, py: Python<'_>) {
+        py.detach(|| self.socket.closed());
+    }
+}
+
+fn outgoing<'py>(py: Python<'py>, messages: &[Outgoing]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for message in messages {
+        match message {
+            Outgoing::Text(text) => list.append(String::from_utf8_lossy(text))?,
+            Outgoing::Binary(data) => list.append(PyBytes::new(py, data))?,
+            Outgoing::Close(code) => list.append(code)?,
+        }
+    }
+    Ok(list)
+}
+
+fn nothing() -> Outcome {
+    Box::new(|py| Ok(py.None()))
+}
