@@ -96,7 +96,14 @@ export class HttpDoor {
     this.#engine._keep(tag, request);
     this.#exchanges.set(tag, { request, response });
     const hasBody = request.method !== "GET" && request.method !== "OPTIONS";
-    if (bridge.flushed.request(headOf(request), tag, hasBody)) bridge.wakeLater();
+    try {
+      if (bridge.flushed.request(headOf(request), tag, hasBody)) bridge.wakeLater();
+    } catch {
+      // The client wrote a head that Node takes and the core does not.
+      this.#exchanges.delete(tag);
+      refuse(response);
+      return;
+    }
     if (hasBody) this.#pumpBody(bridge, tag, request);
     response.on("close", () => {
       if (this.#exchanges.delete(tag)) bridge.native.requestAbort(tag);
@@ -173,7 +180,7 @@ export class HttpDoor {
   /** Gives the connection itself to the core or, where that cannot be, the bytes that come and go on it. */
   #handOver(request: EngineRequest, socket: Duplex, head: Buffer): void {
     const bridge = this.#bridge();
-    if (bridge === undefined) {
+    if (bridge === undefined || socket.destroyed) {
       socket.destroy();
       return;
     }
@@ -189,9 +196,14 @@ export class HttpDoor {
     handle.readStop();
     const buffered: Buffer | null = socket.read();
     const readAlready = buffered === null ? head : Buffer.concat([head, buffered]);
-    bridge.flushed.adopt(headOf(request), tag, handle.fd, readAlready);
-    // The core has a descriptor of its own; closing this one does not end the connection.
-    socket.destroy();
+    try {
+      bridge.flushed.adopt(headOf(request), tag, handle.fd, readAlready);
+    } catch {
+      // The connection is lost already, or its head cannot be read: there is nobody to answer.
+    } finally {
+      // The core has a descriptor of its own; closing this one does not end the connection.
+      socket.destroy();
+    }
   }
 
   #pumpStream(bridge: Bridge, tag: number, socket: Duplex): void {

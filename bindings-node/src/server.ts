@@ -151,6 +151,11 @@ export class Server<
     return this.opts;
   }
 
+  /** What lies below the sockets; the old name. */
+  get eio(): Engine {
+    return this.engine;
+  }
+
   #coreOptions(more: Partial<ServerOptions>): string {
     const path = this.#path || "/";
     return optionsForCore({ ...more, ...this.opts, path, connectTimeout: this.#connectTimeout });
