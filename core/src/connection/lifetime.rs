@@ -175,23 +175,24 @@ impl Connection {
         if io.deadline == Some(entry) {
             io.deadline = None;
         }
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if is_due(io.linger_until) {
-            io.linger_until = None;
+        // What is due is taken: left in the past, it would be due again at once.
+        let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
+        if is_due(&mut io.linger_until) {
             drop(io);
             self.server.forget_connection(self);
             return;
         }
-        if is_due(io.late_poll_until) || is_due(io.quiet_until) {
+        let is_poll_late = is_due(&mut io.late_poll_until);
+        if is_due(&mut io.quiet_until) || is_poll_late {
             self.write(&mut io);
         }
-        if is_due(io.drop_wire_at) {
+        if is_due(&mut io.drop_wire_at) {
             // Its peer does not read: dropped, it is reset.
-            io.drop_wire_at = None;
             io.wire = None;
             self.waker.wake();
         }
-        if is_due(io.join_by) || is_due(io.attachments_by) {
+        let has_not_joined = is_due(&mut io.join_by);
+        if is_due(&mut io.attachments_by) || has_not_joined {
             io.session.close(CloseReason::ForcedClose);
         }
         io.session.handle_timeout(now);
