@@ -303,7 +303,9 @@ impl Bridge {
                 self.write(py, |writes| admission.refuse(&message, data.as_deref(), writes));
             }
             (None, Some(_)) => {
+                // It never was a socket for the application, which is not told of its end.
                 let departures = self.write(py, |writes| socket.disconnect(false, writes));
+                SocketState::attach(py, socket).drop_waiting();
                 drop(departures);
             }
         }

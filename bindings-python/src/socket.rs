@@ -92,6 +92,13 @@ impl SocketState {
         }
     }
 
+    /// Drops the events that wait: the client was put out, and is no longer listened to.
+    pub(crate) fn drop_waiting(&self) {
+        if let Some(waiting) = &mut *self.lane.lock() {
+            waiting.retain(|what| !matches!(what, Deferred::Event(..)));
+        }
+    }
+
     pub(crate) fn n_waiting(&self) -> usize {
         self.lane.lock().as_ref().map_or(0, VecDeque::len)
     }
@@ -210,6 +217,9 @@ impl Socket {
     /// Puts the client out. Returns what is left to do for each socket that leaves by it.
     fn disconnect(&self, py: Python<'_>, close: bool) -> Vec<Departure> {
         let departures = self.bridge.write(py, |writes| self.socket.disconnect(close, writes));
+        for departure in &departures {
+            SocketState::attach(py, departure.socket()).drop_waiting();
+        }
         departures.into_iter().map(|departure| Departure::new(&self.bridge, departure)).collect()
     }
 }

@@ -41,6 +41,9 @@ class AsyncServer(Handlers):
     ```
 
     It belongs to the event loop that first serves a client with it, and moves to another when that one has ended.
+    Handlers run on that loop, in order of arrival. One that never waits takes no task of its own; for any other,
+    `asyncio.current_task()`, cancellation and context variables are those of a task that starts with the context of
+    the place where the server was made.
     """
 
     class reason:  # noqa: N801 - python-socketio's name
@@ -110,7 +113,8 @@ class AsyncServer(Handlers):
     ) -> None:
         """Sends an event to everybody in a namespace, or to clients and rooms.
 
-        `data` is one argument; a tuple stands for many, `None` for none. `to` (or `room`) names a client, a room or
+        `data` is one argument; a tuple stands for many, `None` for none. An argument consists of what JSON knows and of
+        bytes: anything else raises `TypeError`, and a float that is no number `ValueError`, with its place. `to` (or `room`) names a client, a room or
         several; `skip_sid` and `except_rooms` leave out clients and rooms. `callback` is called with the answer of each
         client. A `volatile` event is dropped for clients that are not ready for it; `compress` says whether a polling
         answer with it may be compressed; a `local` one stays on this node of a cluster. When this returns, the event is
