@@ -40,7 +40,13 @@ export interface Host {
 }
 
 /** What is told of a client that wants to join: `previous` is the number of the socket that it continues, or 0. */
-export type Connecting = [namespace: string, id: string, previous: number, auth: object];
+export type Connecting = [
+  namespace: string,
+  id: string,
+  previous: number,
+  auth: object,
+  nAttachments: number,
+];
 
 /** Carries batches between one `Server` and its core. */
 export class Bridge {
@@ -171,9 +177,12 @@ export class Bridge {
           (data as BinaryPayload[]).map((answer) => this.#restore(answer)),
         );
         break;
-      case Kind.Connect:
-        this.#host.onConnect(this, subject, detail, data as Connecting);
+      case Kind.Connect: {
+        const told = data as Connecting;
+        if (told[4] > 0) told[3] = this.#restore([told[4], told[3]]) as object;
+        this.#host.onConnect(this, subject, detail, told);
         break;
+      }
       case Kind.Disconnect: {
         const socket = this.sockets.get(subject);
         if (socket === undefined) this.depart(detail);
@@ -228,7 +237,7 @@ export class Bridge {
     listener(status, answers);
   }
 
-  #restore([n, args]: BinaryPayload): unknown[] {
+  #restore([n, args]: [n: number, args: object]): unknown[] {
     const attachments: Buffer[] = [];
     for (let i = 0; i < n; i += 1) attachments.push(this.#nextAttachment());
     return restoreBinary(args, attachments) as unknown[];

@@ -147,10 +147,11 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
   /** Disconnects the sockets or, with `true`, ends their whole connections. */
   disconnectSockets(close = false): void {
     const { nsp } = this.adapter;
-    const core = nsp._core;
-    if (core === undefined) return;
+    const bridge = nsp.server._bridge;
+    if (bridge === undefined || nsp._number === -1) return;
     const [rooms, except] = [roomsToCore(this.rooms), roomsToCore(this.exceptRooms)];
-    nsp.server._departed(core.disconnectMany(nsp._number, rooms, except, close));
+    const departures = bridge.flushed.disconnectMany(nsp._number, rooms, except, close);
+    nsp.server._reception.departed(bridge, departures);
   }
 
   get #selection() {

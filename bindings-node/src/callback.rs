@@ -254,7 +254,8 @@ impl Records {
         value::push_json(&mut self.text, socket.id());
         let _ = write!(self.text, ",{},", socket.recovered().map_or(0, |key| key.0));
         self.push_object(auth);
-        self.text.push(']');
+        let _ = write!(self.text, ",{}]", auth.attachments().len());
+        self.attachments.extend_from_slice(auth.attachments());
     }
 
     fn push_ack(&mut self, token: u64, outcome: &AckOutcome) {

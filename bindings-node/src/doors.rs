@@ -2,8 +2,6 @@
 
 use std::{
     cell::RefCell,
-    collections::VecDeque,
-    io,
     pin::Pin,
     sync::{
         Arc,
@@ -16,19 +14,19 @@ use ahash::HashMap;
 use bytes::Bytes;
 use ferrio::{ListenOptions, Listener, Responder, runtime};
 use http::{Response, header::ACCEPT_ENCODING};
-use http_body::{Body, Frame};
 use napi::{Error, Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
 use parking_lot::Mutex;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    task::AbortHandle,
+use tokio::task::AbortHandle;
+
+use crate::{
+    callback::Waker,
+    carried::{Carried, CarriedBody, CarriedStream},
+    client_files::ClientFiles,
+    error::bind_failure,
+    server::NativeServer,
+    value,
 };
-
-use crate::{callback::Waker, client_files::ClientFiles, error::bind_failure, server::NativeServer, value};
-
-/// Bytes that may wait in one direction before the sender has to.
-const HIGH_WATER: usize = 256 << 10;
 
 /// Something for Node's HTTP server.
 pub(crate) enum Outgoing {
@@ -46,8 +44,8 @@ pub(crate) enum Outgoing {
     PortClosed,
 }
 
-/// What waits for Node's HTTP server. It is bounded by what Node has open: an answer for a request, and
-/// [`HIGH_WATER`] bytes for a stream.
+/// What waits for Node's HTTP server. It is bounded by what Node has open: an answer for a request, and for a stream
+/// what a [`Carried`] lets through.
 pub(crate) struct Outlet {
     waiting: Mutex<Vec<Outgoing>>,
     waker: Arc<Waker>,
@@ -58,7 +56,7 @@ impl Outlet {
         Self { waiting: Mutex::default(), waker }
     }
 
-    fn push(&self, outgoing: Outgoing) {
+    pub(crate) fn push(&self, outgoing: Outgoing) {
         let mut waiting = self.waiting.lock();
         waiting.push(outgoing);
         let is_first = waiting.len() == 1;
@@ -231,7 +229,7 @@ impl NativeServer {
         let head = value::read_head(&head, tag)?;
         let is_compressible = head.headers.contains_key(ACCEPT_ENCODING);
         let outlet = self.doors.outlet.clone();
-        let carried = Arc::new(Mutex::new(Carried { has_ended: !has_body, ..Carried::default() }));
+        let carried = Carried::body(has_body);
         let body = CarriedBody { tag, carried: carried.clone(), outlet: outlet.clone() };
         let server = self.server.clone();
         let answering = async move { server.handle(head, body).await };
@@ -310,160 +308,7 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn stream_end(&self, tag: u32) {
         if let Some(stream) = self.doors.streams.borrow_mut().remove(&tag) {
-            let mut stream = stream.lock();
-            stream.is_closed = true;
-            stream.drained();
-            stream.end();
+            stream.lock().close();
         }
-    }
-}
-
-/// Bytes on their way between Node and the core.
-#[derive(Default)]
-struct Carried {
-    incoming: VecDeque<Bytes>,
-    n_incoming: usize,
-    has_ended: bool,
-    /// Whether Node waits to be resumed.
-    is_paused: bool,
-    reader: Option<TaskWaker>,
-    /// Bytes given to Node that it has not written yet.
-    n_outgoing: usize,
-    is_closed: bool,
-    writer: Option<TaskWaker>,
-}
-
-impl Carried {
-    /// Takes bytes from Node. Returns whether it shall wait.
-    fn push(&mut self, chunk: &[u8]) -> bool {
-        self.incoming.push_back(Bytes::copy_from_slice(chunk));
-        self.n_incoming += chunk.len();
-        self.is_paused = self.n_incoming >= HIGH_WATER;
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-        self.is_paused
-    }
-
-    fn end(&mut self) {
-        self.has_ended = true;
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-
-    fn drained(&mut self) {
-        self.n_outgoing = 0;
-        if let Some(writer) = self.writer.take() {
-            writer.wake();
-        }
-    }
-
-    /// The next bytes from Node, at most `max` of them; `None` at the end.
-    fn poll_next(&mut self, max: usize, context: &Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(first) = self.incoming.front_mut() else {
-            if self.has_ended {
-                return Poll::Ready(None);
-            }
-            self.reader = Some(context.waker().clone());
-            return Poll::Pending;
-        };
-        let taken = first.split_to(max.min(first.len()));
-        if first.is_empty() {
-            self.incoming.pop_front();
-        }
-        self.n_incoming -= taken.len();
-        Poll::Ready(Some(taken))
-    }
-
-    /// Whether Node shall be resumed now.
-    fn must_resume(&mut self) -> bool {
-        self.incoming.is_empty() && std::mem::take(&mut self.is_paused)
-    }
-}
-
-/// The body of a request.
-struct CarriedBody {
-    tag: u32,
-    carried: Arc<Mutex<Carried>>,
-    outlet: Arc<Outlet>,
-}
-
-impl Body for CarriedBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let mut carried = self.carried.lock();
-        let next = carried.poll_next(usize::MAX, context);
-        if carried.must_resume() {
-            drop(carried);
-            self.outlet.push(Outgoing::ResumeBody { tag: self.tag });
-        }
-        next.map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let carried = self.carried.lock();
-        carried.has_ended && carried.incoming.is_empty()
-    }
-}
-
-/// A stream, as the core sees it.
-struct CarriedStream {
-    tag: u32,
-    carried: Arc<Mutex<Carried>>,
-    outlet: Arc<Outlet>,
-}
-
-impl AsyncRead for CarriedStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut carried = self.carried.lock();
-        let next = carried.poll_next(buffer.remaining(), context);
-        if carried.must_resume() {
-            drop(carried);
-            self.outlet.push(Outgoing::ResumeBody { tag: self.tag });
-        }
-        next.map(|next| {
-            buffer.put_slice(&next.unwrap_or_default());
-            Ok(())
-        })
-    }
-}
-
-impl AsyncWrite for CarriedStream {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let mut carried = self.carried.lock();
-        if carried.is_closed {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        if carried.n_outgoing >= HIGH_WATER {
-            carried.writer = Some(context.waker().clone());
-            return Poll::Pending;
-        }
-        carried.n_outgoing += bytes.len();
-        drop(carried);
-        let data = Bytes::copy_from_slice(bytes);
-        self.outlet.push(Outgoing::StreamData { tag: self.tag, data });
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outlet.push(Outgoing::StreamEnd { tag: self.tag });
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for CarriedStream {
-    fn drop(&mut self) {
-        self.outlet.push(Outgoing::StreamEnd { tag: self.tag });
     }
 }

@@ -1,6 +1,6 @@
 //! The core of ferrio for Node: a thin layer that TypeScript calls, by batches.
 //!
-//! Everything here but [`doors`] runs on the thread of one JavaScript environment. Modules in reading order:
+//! Everything here but the tasks of `doors` runs on the thread of one JavaScript environment. Modules in reading order:
 //!
 //! | module | job |
 //! |---|---|
@@ -10,13 +10,15 @@
 //! | `callback` | the one way into JavaScript: batches of what happened |
 //! | `commands` | the one way out: batches of what is asked |
 //! | `client_files` | the browser's client on a port of the core's own |
-//! | `doors` | HTTP requests and byte streams that Node carries |
+//! | `carried` | bytes that Node carries for the core |
+//! | `doors` | HTTP requests and streams through Node, connections handed over, the core's own port |
 //! | `value` | text and bytes from and to JavaScript |
 //! | `error` | what is thrown |
 #![deny(unsafe_code)]
 #![expect(clippy::needless_pass_by_value, reason = "Node-API hands over values, not references")]
 
 mod callback;
+mod carried;
 mod client_files;
 mod commands;
 mod doors;

@@ -7,22 +7,16 @@ import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HttpsServer } from "node:https";
 import { Adapter } from "./adapter";
 import { HttpDoor } from "./attach";
-import { Bridge, type Connecting, type Host } from "./bridge";
+import { Bridge } from "./bridge";
 import type { Broadcast, BroadcastOperator, RemoteSocket } from "./broadcast-operator";
-import { Client } from "./client";
 import { Engine } from "./engine";
-import { type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
-import {
-  type ExtendedError,
-  Namespace,
-  type NamespaceMiddleware,
-  type NamespaceReservedEventsMap,
-} from "./namespace";
-import { type Departure, native } from "./native";
-import { asksForOrigins, decideOrigin, optionsForCore, type ServerOptions } from "./options";
+import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
+import { native } from "./native";
+import { asksForOrigins, optionsForCore, type ServerOptions } from "./options";
 import { OwnPort } from "./own-port";
 import { ParentNamespace } from "./parent-namespace";
-import { type DisconnectReason, Socket } from "./socket";
+import { Reception } from "./reception";
+import type { Socket } from "./socket";
 import {
   type AckValue,
   type AllButLast,
@@ -78,9 +72,8 @@ export class Server<
     RegExp,
     ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
   >();
-  readonly #clients = new Map<string, Client>();
-  /** The data of sockets whose clients may come back. */
-  readonly #retained = new Map<number, { data: SocketData }>();
+  /** Who receives the clients. */
+  readonly _reception: Reception;
   readonly #door: HttpDoor;
   #path: string;
   #connectTimeout: number;
@@ -108,6 +101,7 @@ export class Server<
     native.NativeServer.checkOptions(this.#coreOptions(this.opts));
     this.engine = new Engine(this as any);
     this.#door = new HttpDoor(this as any, this.engine, () => this._bridge);
+    this._reception = new Reception(this as any, this.#door);
     this.sockets = this.of("/");
     if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
   }
@@ -203,7 +197,7 @@ export class Server<
 
   #start(options: Partial<ServerOptions>): Bridge {
     if (this._bridge !== undefined) return this._bridge;
-    this._bridge = new Bridge(this.#coreOptions(options), this.#host);
+    this._bridge = new Bridge(this.#coreOptions(options), this._reception);
     for (const namespace of this._nsps.values()) this.#register(namespace);
     return this._bridge;
   }
@@ -212,7 +206,7 @@ export class Server<
   async close(callback?: (err?: Error) => void): Promise<void> {
     for (const namespace of this._nsps.values()) {
       for (const socket of namespace.sockets.values()) {
-        this.#leave(this._bridge, socket as Socket, undefined, "server shutting down");
+        this._reception.leave(this._bridge, socket as Socket, undefined, "server shutting down");
       }
     }
     this.#stop(this._bridge);
@@ -233,8 +227,7 @@ export class Server<
     if (bridge === undefined || bridge !== this._bridge) return;
     bridge.flushed.close();
     this._bridge = undefined;
-    this.#clients.clear();
-    this.#retained.clear();
+    this._reception.clear();
   }
 
   // ---- Namespaces
@@ -294,7 +287,7 @@ export class Server<
   }
 
   /** Asks the functions and patterns in their order whether the namespace may exist. */
-  #admitNamespace(name: string, auth: { [key: string]: any }, answer: (exists: boolean) => void): void {
+  _admitNamespace(name: string, auth: { [key: string]: any }, answer: (exists: boolean) => void): void {
     const parents = [...this.parentNsps];
     const step = (i: number): void => {
       const entry = parents[i];
@@ -313,148 +306,6 @@ export class Server<
       });
     };
     step(0);
-  }
-
-  // ---- What the core tells
-
-  readonly #host: Host = {
-    onConnect: (bridge, key, admission, told) => this.#onConnect(bridge, key, admission, told),
-    onDisconnect: (bridge, socket, departure, reason) =>
-      this.#onDisconnect(bridge, socket, departure, reason),
-    onForget: (key) => {
-      this.#retained.delete(key);
-    },
-    onAskRequest: (bridge, question, tag, head) => this.#onAskRequest(bridge, question, tag, head),
-    onAskOrigin: (bridge, question, tag, head) => {
-      const request = this.engine._request(tag) ?? makeRequest(head);
-      decideOrigin(this.opts.cors ?? {}, request.headers, (decision) =>
-        bridge.native.answerOrigin(question, decision),
-      );
-    },
-    onAskNamespace: (bridge, question, name, auth) =>
-      this.#admitNamespace(name, auth, (exists) => bridge.flushed.answerNamespace(question, exists)),
-    onResponse: (tag, status, headers, body) => this.#door.onResponse(tag, status, headers, body),
-    onResumeBody: (tag) => this.#door.onResumeBody(tag),
-    onStreamData: (tag, chunk) => this.#door.onStreamData(tag, chunk),
-    onStreamEnd: (tag) => this.#door.onStreamEnd(tag),
-  };
-
-  #onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
-    const request = this.engine._request(tag) ?? makeRequest(head);
-    this.opts.allowRequest?.(request, (message: unknown, isAllowed) => {
-      const refusal = message instanceof Error ? message.message : String(message ?? "");
-      bridge.native.answerRequest(question, isAllowed ? undefined : refusal);
-    });
-  }
-
-  #onDisconnect(bridge: Bridge, socket: Socket, departure: number, reason: string): void {
-    try {
-      // The client sent something that is no packet.
-      if (reason === "forced close") socket._onError(new Error("invalid packet"));
-    } finally {
-      // In socket.io a packet that comes out of turn has no reason of its own.
-      const given = reason === "forced server close" ? "forced close" : (reason as DisconnectReason);
-      this.#leave(bridge, socket, departure, given);
-    }
-  }
-
-  #onConnect(bridge: Bridge, key: number, admission: number, told: Connecting): void {
-    const [name, id, previous, auth] = told;
-    const namespace = this._nsps.get(name);
-    if (namespace === undefined) {
-      // It went away with its last socket, just before this one came.
-      this.#admitNamespace(name, auth, (exists) => {
-        if (exists) this.#onConnect(bridge, key, admission, told);
-        else bridge.flushed.refuse(admission, "Invalid namespace", undefined);
-      });
-      return;
-    }
-    const restored = previous === 0 ? undefined : (this.#retained.get(previous) ?? {});
-    this.#retained.delete(previous);
-    const socket = new Socket(namespace, key, id, auth, restored);
-    bridge.sockets.set(key, socket as Socket);
-    namespace._preConnectSockets.set(id, socket);
-    const skips = this.opts.connectionStateRecovery?.skipMiddlewares !== false;
-    if (namespace._fns.length === 0 || (restored !== undefined && skips)) {
-      this.#admit(bridge, admission, socket);
-      return;
-    }
-    namespace._run(socket, (error) =>
-      process.nextTick(() => {
-        if (error) this.#refuse(bridge, admission, socket, error);
-        else this.#admit(bridge, admission, socket);
-      }),
-    );
-  }
-
-  #admit(
-    bridge: Bridge,
-    admission: number,
-    socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
-  ): void {
-    if (bridge.flushed.accept(admission)) {
-      socket.nsp._connect(socket);
-    } else {
-      bridge.sockets.delete(socket._key);
-      socket.nsp._remove(socket);
-    }
-  }
-
-  #refuse(
-    bridge: Bridge,
-    admission: number,
-    socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
-    error: ExtendedError,
-  ): void {
-    const data = error.data === undefined ? undefined : JSON.stringify(error.data);
-    bridge.flushed.refuse(admission, String(error.message), data);
-    bridge.sockets.delete(socket._key);
-    socket.nsp._remove(socket);
-  }
-
-  /** A socket leaves its namespace; `departure` is unset where the core does not know it yet. */
-  #leave(
-    bridge: Bridge | undefined,
-    socket: Socket,
-    departure: number | undefined,
-    reason: DisconnectReason,
-  ): void {
-    if (this.opts.connectionStateRecovery) this.#retained.set(socket._key, { data: socket.data });
-    socket._onClose(reason, () => {
-      bridge?.sockets.delete(socket._key);
-      if (departure !== undefined) socket.adapter._departing(socket, () => bridge?.depart(departure));
-      socket.nsp._remove(socket);
-    });
-  }
-
-  /** Puts a client out, and tells its sockets' listeners before it returns. */
-  _disconnect(key: number, close: boolean): void {
-    this._departed(this._bridge?.flushed.disconnect(key, close) ?? []);
-  }
-
-  /** Tells the listeners of sockets that have left. */
-  _departed(departures: Departure[]): void {
-    const bridge = this._bridge;
-    for (const { socket: key, departure, reason } of departures) {
-      const socket = bridge?.sockets.get(key);
-      if (socket === undefined) bridge?.depart(departure);
-      else this.#leave(bridge, socket, departure, reason as DisconnectReason);
-    }
-  }
-
-  /** What the sockets of one connection share. */
-  _clientOf(record: HandshakeRecord): Client {
-    let client = this.#clients.get(record.engine);
-    if (client === undefined) {
-      client = new Client(this as any, record, this.engine._claim(record.tag) ?? makeRequest(record));
-      this.#clients.set(record.engine, client);
-    }
-    return client;
-  }
-
-  _forgetClient(client: Client): void {
-    this.#clients.delete(client.id);
-    this.engine._drop(client._tag);
   }
 
   // ---- The main namespace

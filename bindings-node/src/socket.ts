@@ -281,7 +281,7 @@ export class Socket<
   /** What the sockets of one connection share. */
   get client(): Client {
     if (this.#client === undefined) {
-      this.#client = this.server._clientOf(this.#readRecord());
+      this.#client = this.server._reception.clientOf(this.#readRecord());
       if (this.nsp._has(this as any)) this.#client._add(this as any);
     }
     return this.#client;
@@ -294,7 +294,10 @@ export class Socket<
 
   /** Puts the client out of the namespace or, with `true`, ends its whole connection. */
   disconnect(close = false): this {
-    if (this.connected) this.server._disconnect(this._key, close);
+    const bridge = this.server._bridge;
+    if (this.connected && bridge !== undefined) {
+      this.server._reception.departed(bridge, bridge.flushed.disconnect(this._key, close));
+    }
     return this;
   }
 
@@ -326,7 +329,7 @@ export class Socket<
       depart();
       this.connected = false;
       this.#hasLeft = true;
-      if (this.#client?._remove(this as any, reason)) this.server._forgetClient(this.#client);
+      if (this.#client?._remove(this as any, reason)) this.server._reception.forgetClient(this.#client);
       this.emitReserved("disconnect", reason);
     }
   }
