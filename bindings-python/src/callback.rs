@@ -83,8 +83,7 @@ impl Bridge {
             let _ = self.write(py, |writes| admission.accept(writes));
             return Ok(());
         }
-        let auth =
-            if auth.is_empty() { py.None().into_bound(py) } else { self.json.parse(py, auth.text())? };
+        let auth = if auth.is_empty() { py.None().into_bound(py) } else { self.json.value(py, auth)? };
         let admission = if self.manners.always_connect {
             if self.write(py, |writes| admission.accept(writes)).is_err() {
                 return Ok(());
@@ -173,7 +172,8 @@ impl Bridge {
     ) -> PyResult<bool> {
         let state = SocketState::attach(py, socket);
         let values = self.json.values(py, payload)?;
-        let name = values.get_item(0)?.cast_into::<PyString>()?;
+        // It may be a number.
+        let name = values.get_item(0)?.str()?;
         let Some((handler, prefix)) = self.handler(py, turn, state.namespace.bind(py), &name)? else {
             return Ok(false);
         };

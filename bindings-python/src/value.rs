@@ -30,11 +30,16 @@ impl Json {
 
     /// The values of an event's or ack's payload, with bytes where they were cut out.
     pub(crate) fn values<'py>(&self, py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyList>> {
-        let values = self.parse(py, payload.text())?.cast_into::<PyList>()?;
+        Ok(self.value(py, payload)?.cast_into::<PyList>()?)
+    }
+
+    /// The value of a payload, with bytes where they were cut out.
+    pub(crate) fn value<'py>(&self, py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyAny>> {
+        let value = self.parse(py, payload.text())?;
         if !payload.attachments().is_empty() {
-            restore(values.as_any(), payload.attachments())?;
+            restore(&value, payload.attachments())?;
         }
-        Ok(values)
+        Ok(value)
     }
 
     /// One JSON value.
