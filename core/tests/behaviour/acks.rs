@@ -72,11 +72,12 @@ async fn a_double_or_forged_ack_is_counted_and_ignored() {
     client.text().await;
     other.send("430[\"forged\"]").await;
     other.send("43999[]").await;
+    client.send("43[\"without a number\"]").await;
     client.send("430[1]").await;
     client.send("430[2]").await;
     let (_, outcome) = test.host.ack().await;
     assert_eq!(outcome.answers, [array("[1]")]);
-    eventually(|| test.server.metrics().acks_unexpected == 3).await;
+    eventually(|| test.server.metrics().acks_unexpected == 4).await;
     test.host.assert_silent();
 }
 

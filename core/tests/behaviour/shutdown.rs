@@ -1,0 +1,185 @@
+//! The end of a server: at once, or after its clients have left.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ferrio::{Config, Flags, HostEvent, Payload, Selection, Server, Writes};
+use http::Method;
+
+use crate::support::{
+    SOON,
+    client::{Door, Message, websocket},
+    eventually,
+    http::{Http, UPGRADE, assert_refused, head},
+    in_time, start_default,
+};
+
+/// The doors that are still there when the server has closed its port.
+const STAYING: [Door; 6] =
+    [Door::Handle, Door::Stream, Door::Listen, Door::Adopt, Door::Messages, Door::Upgraded];
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn notice() -> Payload {
+    Payload::event("maintenance", [])
+}
+
+#[tokio::test]
+async fn a_close_ends_everything_and_says_why() {
+    for door in STAYING {
+        let mut test = start_default().await;
+        let (mut client, socket) = test.join(door).await;
+        client.send(r#"42["before"]"#).await;
+        test.server.close();
+        assert_eq!(
+            test.host.event().await.1.text(),
+            r#"["before"]"#,
+            "{door:?}: what was queued still comes"
+        );
+        let departure = test.host.departure().await;
+        assert_eq!(departure.socket().key(), socket.key());
+        assert_eq!(departure.reason().as_str(), "server shutting down");
+        drop(departure);
+        assert!(test.host.next_or_end().await.is_none(), "{door:?}");
+        assert!(matches!(client.closed().await.last(), Some(Message::Closed(_))), "{door:?}");
+        assert_eq!(test.server.n_connections(), 0);
+        test.server.close();
+    }
+}
+
+#[tokio::test]
+async fn a_closed_server_lets_nobody_in() {
+    let test = start_default().await;
+    test.server.close();
+    let answer = Http::memory(&test).get("EIO=4&transport=polling").await;
+    assert_refused(&answer, 503, r#"{"code":3,"message":"Server is shutting down"}"#);
+    for door in [Door::Stream, Door::Adopt] {
+        let refused = websocket(&test, door, "EIO=4&transport=websocket").await.err().expect("it is refused");
+        assert_refused(&refused, 400, "Server is shutting down");
+    }
+}
+
+#[tokio::test]
+async fn a_close_while_busy_is_clean() {
+    let mut test = start_default().await;
+    let mut clients = Vec::new();
+    for door in STAYING {
+        clients.push(test.join(door).await.0);
+    }
+    let main = test.main();
+    let emitting = std::thread::spawn(move || {
+        let event = Payload::event("busy", ["1"]);
+        for _ in 0..2000 {
+            main.emit(&Selection::all(), &event, Flags::default(), &mut Writes::new());
+        }
+    });
+    let reading: Vec<_> =
+        clients.into_iter().map(|mut client| tokio::spawn(async move { client.closed().await })).collect();
+    let pending = test.open(Door::Stream).await;
+    eventually(|| test.server.metrics().packets_out > 100).await;
+    test.server.close();
+    for reading in reading {
+        let received = reading.await.unwrap();
+        assert!(matches!(received.last(), Some(Message::Closed(_) | Message::Lost)));
+    }
+    emitting.join().unwrap();
+    let mut n_departures = 0;
+    while let Some(event) = test.host.next_or_end().await {
+        assert!(matches!(event, HostEvent::Disconnect(_)), "{event:?}");
+        n_departures += 1;
+    }
+    assert_eq!(n_departures, STAYING.len());
+    drop(pending);
+}
+
+#[tokio::test]
+async fn a_drain_tells_clients_and_ends_with_the_last_of_them() {
+    let mut test = start_default().await;
+    let (mut quick, _) = test.join(Door::Listen).await;
+    let (mut slow, _) = test.join(Door::Handle).await;
+    let server = test.server.clone();
+    let draining = tokio::spawn(async move { server.drain(Some(&notice()), LONG).await });
+    assert_eq!(quick.text().await, r#"42["maintenance"]"#);
+    assert_eq!(slow.text().await, r#"42["maintenance"]"#);
+    let answer = Http::memory(&test).get("EIO=4&transport=polling").await;
+    assert_refused(&answer, 503, r#"{"code":3,"message":"Server is shutting down"}"#);
+    quick.close().await;
+    drop(test.host.departure().await);
+    // Those who are still there are served.
+    slow.send(r#"42["not yet"]"#).await;
+    assert_eq!(test.host.event().await.1.text(), r#"["not yet"]"#);
+    assert!(!draining.is_finished());
+    slow.close().await;
+    assert_eq!(in_time(draining).await.unwrap(), 0);
+    assert_eq!(test.host.reason().await, "transport close");
+    assert!(test.host.next_or_end().await.is_none());
+}
+
+#[tokio::test]
+async fn a_drain_ends_by_its_deadline() {
+    let mut test = start_default().await;
+    let (mut client, _) = test.join(Door::Stream).await;
+    assert_eq!(in_time(test.server.drain(None, SOON)).await, 1);
+    assert_eq!(test.host.reason().await, "server shutting down");
+    assert!(matches!(client.receive().await, Message::Closed(_)));
+}
+
+#[tokio::test]
+async fn a_drain_of_an_empty_server_ends_at_once() {
+    let test = start_default().await;
+    assert_eq!(in_time(test.server.drain(Some(&notice()), LONG)).await, 0);
+}
+
+#[tokio::test]
+async fn a_pending_client_is_refused_by_a_close() {
+    let mut test = start_default().await;
+    let mut client = test.open(Door::Stream).await;
+    client.send("40").await;
+    let (socket, _, admission) = test.host.connect().await;
+    test.server.close();
+    assert!(admission.accept(&mut Writes::new()).is_err());
+    assert!(!socket.is_connected());
+    assert!(test.host.next_or_end().await.is_none());
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_does_not_outlive_the_server_for_long() {
+    let (server, mut events) = Server::new(Config::default(), || {}).unwrap();
+    server.namespace("/");
+    // It never reads anything: not even the answer to its request fits.
+    let (_near, far) = tokio::io::duplex(300);
+    let early = crate::support::websocket::frame(0x81, b"40");
+    server.exchange_stream(
+        far,
+        head(&Method::GET, "EIO=4&transport=websocket", &UPGRADE),
+        Bytes::from(early),
+    );
+    let Some(HostEvent::Connect { socket, admission, .. }) = in_time(events.next()).await else {
+        panic!("joined")
+    };
+    admission.accept(&mut Writes::new()).unwrap();
+    for _ in 0..100 {
+        socket.emit(&notice(), Flags::default(), &mut Writes::new());
+    }
+    let watched = Arc::downgrade(&socket);
+    drop(socket);
+    server.close();
+    while in_time(events.next()).await.is_some() {}
+    eventually(|| watched.upgrade().is_none()).await;
+}
+
+#[tokio::test]
+async fn closed_servers_leave_nothing_behind() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (client, socket) = test.join(door).await;
+        let watched = Arc::downgrade(&socket);
+        drop(socket);
+        test.server.close();
+        while test.host.next_or_end().await.is_some() {}
+        // Not even the client reads its end.
+        drop(test);
+        eventually(|| watched.upgrade().is_none()).await;
+        drop(client);
+    }
+}
