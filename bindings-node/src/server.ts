@@ -96,7 +96,7 @@ export class Server<
     this.#connectTimeout = this.opts.connectTimeout || 45000;
     this.#servesClient = this.opts.serveClient !== false;
     if ((this.opts as { adapter?: unknown }).adapter !== undefined) {
-      throw new TypeError("option `adapter` must be left out: adapters in JavaScript are not supported");
+      throw new TypeError(NO_ADAPTERS);
     }
     native.NativeServer.checkOptions(this.#coreOptions(this.opts));
     this.engine = new Engine(this as any);
@@ -135,8 +135,9 @@ export class Server<
     return this;
   }
 
-  /** The class of the namespaces' adapters. */
-  adapter(): typeof Adapter {
+  /** The class of the namespaces' adapters. It cannot be set yet. */
+  adapter(adapter?: never): typeof Adapter {
+    if (adapter !== undefined) throw new TypeError(NO_ADAPTERS);
     return Adapter;
   }
 
@@ -413,6 +414,8 @@ export class Server<
     this.sockets.disconnectSockets(close);
   }
 }
+
+const NO_ADAPTERS = "option `adapter` must be left out: adapters in JavaScript are not supported";
 
 // The server's listeners are those of its main namespace.
 for (const [name, method] of Object.entries(EventEmitter.prototype)) {
