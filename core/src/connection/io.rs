@@ -18,7 +18,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// How long nothing follows a CONNECT packet on a WebSocket. Simple clients, the public protocol suite among them, wait
 /// for the one message and only then listen for the next, which they miss when both come in one read. An idle client
 /// has read the first after a fraction of this.
-const AFTER_CONNECT: Duration = Duration::from_millis(2);
+const AFTER_CONNECT: Duration = Duration::from_millis(5);
 
 /// The sending half: the session machine, the outbox, and the transports.
 pub(super) struct Io {
