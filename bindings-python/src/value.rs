@@ -28,22 +28,22 @@ impl Json {
         Self { module }
     }
 
-    /// The values of an event's or ack's payload, with bytes where they were cut out.
+    /// The values of an event's or ack's payload.
     pub(crate) fn values<'py>(&self, py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyList>> {
-        Ok(self.value(py, payload)?.cast_into::<PyList>()?)
+        Ok(self.value(py, payload)?.cast_into()?)
     }
 
-    /// The value of a payload, with bytes where they were cut out.
+    /// What a payload holds, with bytes where they were cut out.
     pub(crate) fn value<'py>(&self, py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyAny>> {
         let value = self.parse(py, payload.text())?;
-        if !payload.attachments().is_empty() {
-            restore(&value, payload.attachments())?;
+        if payload.attachments().is_empty() {
+            return Ok(value);
         }
-        Ok(value)
+        Ok(restore(&value, payload.attachments())?.unwrap_or(value))
     }
 
     /// One JSON value.
-    pub(crate) fn parse<'py>(&self, py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+    fn parse<'py>(&self, py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
         if let Some(module) = &self.module {
             return module.bind(py).call_method1(intern!(py, "loads"), (text,));
         }
