@@ -21,7 +21,7 @@ use tokio::{
 use support::{
     client::Message,
     eventually,
-    http::{UPGRADE, head, text},
+    http::{UPGRADE, head, text, websocket_request},
     member,
     websocket::{WebSocket, frame},
 };
@@ -200,11 +200,7 @@ async fn go(way: Way, server: &Server, address: SocketAddr) {
         }
         Way::Reset => {
             let mut stream = TcpStream::connect(address).await.unwrap();
-            let request = format!("GET /socket.io/?{WEBSOCKET} HTTP/1.1\r\nhost: a\r\n");
-            let headers: String =
-                UPGRADE.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-            let connect = frame(0x81, b"40");
-            let bytes = [request.as_bytes(), headers.as_bytes(), b"\r\n", &connect].concat();
+            let bytes = [websocket_request(WEBSOCKET).into_bytes(), frame(0x81, b"40")].concat();
             let _ = stream.write_all(&bytes).await;
             let _ = stream.read_u8().await;
             stream.set_zero_linger().unwrap();

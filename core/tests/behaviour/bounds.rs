@@ -11,7 +11,7 @@ use crate::support::{
     SOON, TestServer,
     client::{Client, Door, Message, websocket},
     eventually,
-    http::{Http, UPGRADE, assert_refused, text},
+    http::{Http, assert_refused, text, websocket_request},
     start,
     websocket::{TEXT, WebSocket, frame},
 };
@@ -215,7 +215,9 @@ async fn many_handshakes_at_once_do_not_exceed_the_bound_on_connections() {
         let ferrio::HostEvent::Request { answer, .. } = test.host.next().await else { panic!("it asks") };
         answers.push(answer);
     }
-    answers.into_iter().for_each(|answer| answer.send(Ok(())));
+    for answer in answers {
+        answer.send(Ok(()));
+    }
     let mut statuses = Vec::new();
     for handshake in handshakes {
         statuses.push(handshake.await.unwrap());
@@ -312,11 +314,7 @@ async fn join_lazy(test: &mut TestServer) -> (WebSocket, Arc<Socket>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(test.address).await.unwrap();
-    let mut request = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: localhost\r\n".to_owned();
-    for (name, value) in UPGRADE {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str("\r\n");
+    let request = websocket_request("EIO=4&transport=websocket");
     tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
     let mut websocket = WebSocket::accepted(stream).await.expect("it is accepted");
     assert!(matches!(websocket.reader.receive().await, Message::Text(open) if open.starts_with('0')));
@@ -488,7 +486,7 @@ fn options_out_of_their_bounds_are_refused_by_name() {
         ("outbox.max_bytes", policy(SlowReader::Disconnect, 1023)),
     ];
     for (option, config) in cases {
-        let error = Server::new(config, || {}).err().expect("it is refused");
+        let error = Server::new(config, || {}).expect_err("it is refused");
         assert_eq!(error.option(), option);
     }
 }

@@ -31,16 +31,16 @@ async fn packets_that_nobody_sends_in_good_faith_end_their_own_connection() {
         r#"42["newListener"]"#,
         r#"42["removeListener"]"#,
         r#"42[{"toString":1}]"#,
-        r#"42[null]"#,
-        r#"42[]"#,
-        r#"42"#,
+        r"42[null]",
+        r"42[]",
+        r"42",
         r#"42"text""#,
-        r#"42[1,]"#,
+        r"42[1,]",
         r#"42["a"] x"#,
         r#"4299999999999999999999["a"]"#,
-        r#"43{}"#,
+        r"43{}",
         r#"44{"message":"from a client"}"#,
-        r#"40[]"#,
+        r"40[]",
         r#"40,{"a":"#,
         "4",
         "4x",
@@ -76,7 +76,7 @@ async fn names_that_are_dangerous_in_some_language_are_just_names() {
         r#"["hasOwnProperty"]"#,
         r#"["",{"":""}]"#,
         r#"["\u0000\ud83e\udd80"]"#,
-        r#"[7]"#,
+        r"[7]",
     ] {
         client.send(&format!("42{event}")).await;
         assert_eq!(test.host.event().await.1.text(), event);
@@ -196,7 +196,7 @@ async fn a_websocket_request_that_is_none_is_refused() {
         let mut headers = UPGRADE;
         headers.iter_mut().filter(|(known, _)| *known == name).for_each(|header| header.1 = value);
         let head = crate::support::http::head(&http::Method::GET, "EIO=4&transport=websocket", &headers);
-        let refused = in_time(test.server.exchange_messages(head)).await.err().expect("it is refused");
+        let refused = in_time(test.server.exchange_messages(head)).await.expect_err("it is refused");
         assert_eq!((refused.status().as_u16(), text(&refused)), (400, "Bad request"), "{name}");
     }
     assert_eq!(test.server.n_connections(), 0);
@@ -207,7 +207,7 @@ async fn garbage_on_the_port_harms_nobody() {
     let limits = Limits { header_timeout: SOON, ..Limits::default() };
     let mut test = start(Config { limits, ..Config::default() }).await;
     let (mut client, _) = test.join(Door::Listen).await;
-    for garbage in [&b"\0\0\0\0"[..], b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n", &[0xff; 20_000]] {
+    for garbage in [&b"\0\0\0\0"[..], b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n", &vec![0xff; 20_000]] {
         let mut stream = tokio::net::TcpStream::connect(test.address).await.unwrap();
         let _ = stream.write_all(garbage).await;
         let mut answer = Vec::new();

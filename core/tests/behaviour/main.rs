@@ -1,4 +1,5 @@
 //! What a server does, seen from its clients and from its host: over transports in memory and over real sockets.
+#![expect(clippy::similar_names, reason = "a `test` and a `text` are what they are")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod acks;

@@ -127,7 +127,9 @@ async fn all_receivers_see_the_broadcasts_of_many_threads_in_one_order() {
         orders.push(order);
         clients.push(client);
     }
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     for order in &orders {
         assert!(order == &orders[0], "all see one order");
     }

@@ -30,6 +30,7 @@ async fn a_close_ends_everything_and_says_why() {
         let mut test = start_default().await;
         let (mut client, socket) = test.join(door).await;
         client.send(r#"42["before"]"#).await;
+        eventually(|| test.server.metrics().host_queue_depth == 1).await;
         test.server.close();
         assert_eq!(
             test.host.event().await.1.text(),

@@ -75,7 +75,7 @@ async fn heard(test: &TestServer) -> Vec<usize> {
             test.host.drain(&mut batch);
             for event in batch.drain(..) {
                 let HostEvent::Event { payload, .. } = event else { panic!("{event:?}") };
-                numbers.push(payload.values().unwrap()[1].as_u64().unwrap() as usize);
+                numbers.push(usize::try_from(payload.values().unwrap()[1].as_u64().unwrap()).unwrap());
             }
             tokio::task::yield_now().await;
         }
@@ -137,7 +137,7 @@ async fn upgrade_under_traffic(
 }
 
 fn n_events(received: &[Message]) -> usize {
-    received.iter().filter(|message| matches!(message, Message::Text(text) if text.starts_with("4"))).count()
+    received.iter().filter(|message| matches!(message, Message::Text(text) if text.starts_with('4'))).count()
 }
 
 /// Sees that each thread's events came in order, with their attachments behind them.

@@ -1,6 +1,6 @@
 //! One client, whichever door it comes by.
 
-use std::{collections::VecDeque, fmt::Write as _, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
 use ferrio::{MessageSocket, Outgoing, Protocol, Server};
@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     TestServer,
-    http::{Http, UPGRADE, head, text},
+    http::{Http, UPGRADE, head, text, websocket_request},
     in_time, member,
     websocket::{BINARY, WebSocket},
 };
@@ -111,14 +111,6 @@ impl Client {
         let mut polling = Polling::new(http, query);
         polling.take(&opened);
         let mut client = Self { open: String::new(), carrier: Carrier::Polling(polling) };
-        client.open = client.text().await;
-        client
-    }
-
-    /// A WebSocket client whose handshake has this query.
-    pub(crate) async fn websocket(test: &TestServer, door: Door, query: &str) -> Self {
-        let websocket = websocket(test, door, query).await.expect("it is accepted");
-        let mut client = Self { open: String::new(), carrier: Carrier::WebSocket(websocket) };
         client.open = client.text().await;
         client
     }
@@ -310,13 +302,8 @@ pub(crate) async fn websocket(
 
 /// A TCP connection on which a WebSocket request was sent.
 async fn requesting(address: SocketAddr, query: &str) -> TcpStream {
-    let mut request = format!("GET /socket.io/?{query} HTTP/1.1\r\nhost: localhost\r\n");
-    for (name, value) in UPGRADE {
-        let _ = write!(request, "{name}: {value}\r\n");
-    }
-    request.push_str("\r\n");
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.write_all(websocket_request(query).as_bytes()).await.unwrap();
     stream
 }
 

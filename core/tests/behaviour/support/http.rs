@@ -1,6 +1,6 @@
 //! Requests of long-polling, as values or over TCP.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
+use std::{fmt::Write as _, future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use ferrio::{RequestHead, Server};
@@ -20,6 +20,16 @@ pub(crate) const UPGRADE: [(&str, &str); 4] = [
     ("sec-websocket-version", "13"),
     ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
+
+/// A WebSocket request as HTTP/1.1 text.
+pub(crate) fn websocket_request(query: &str) -> String {
+    let mut request = format!("GET /socket.io/?{query} HTTP/1.1\r\nhost: localhost\r\n");
+    for (name, value) in UPGRADE {
+        let _ = write!(request, "{name}: {value}\r\n");
+    }
+    request.push_str("\r\n");
+    request
+}
 
 pub(crate) fn head(method: &Method, query: &str, headers: &[(&str, &str)]) -> RequestHead {
     let mut map = HeaderMap::new();
@@ -103,9 +113,9 @@ async fn send(
     let mut request =
         format!("{method} /socket.io/?{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(request, "{name}: {value}\r\n");
     }
-    request.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+    let _ = write!(request, "content-length: {}\r\n\r\n", body.len());
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&[request.as_bytes(), body].concat()).await.unwrap();
     stream

@@ -92,11 +92,11 @@ pub(crate) fn frame(first: u8, body: &[u8]) -> Vec<u8> {
     match body.len() {
         len @ 0..=125 => frame.push(0x80 | u8::try_from(len).unwrap()),
         len @ 126..=0xffff => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 + 126);
             frame.extend(u16::try_from(len).unwrap().to_be_bytes());
         }
         len => {
-            frame.push(0x80 | 127);
+            frame.push(0x80 + 127);
             frame.extend((len as u64).to_be_bytes());
         }
     }
