@@ -22,10 +22,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 reply.send(&ferrio::Payload::new(text, payload.attachments().to_vec()), &mut writes);
             }
             HostEvent::Event { payload, .. } => {
-                main.emit(&Selection::all(), &payload, Flags::default(), &mut writes)
+                main.emit(&Selection::all(), &payload, Flags::default(), &mut writes);
             }
             HostEvent::Disconnect(departure) => {
-                println!("{} left: {}", departure.socket().id(), departure.reason())
+                println!("{} left: {}", departure.socket().id(), departure.reason());
             }
             _ => {}
         }

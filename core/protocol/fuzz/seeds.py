@@ -21,7 +21,9 @@ def main(vectors: Path, folder: Path) -> None:
 
     payloads = cases("payloads")
     # The first byte tells the target which form the body has.
-    v3 = [bytes([1 if case.get("is_binary") else 0]) + wire(case) for case in payloads if case["protocol"] == 3]
+    v3 = [
+        bytes([1 if case.get("is_binary") else 0]) + wire(case) for case in payloads if case["protocol"] == 3
+    ]
     write(folder / "engine_packet", [wire(case) for case in cases("engine_packets")])
     write(folder / "payload_v3", v3)
     write(folder / "payload_v4", [wire(case) for case in payloads if case["protocol"] == 4])
