@@ -30,6 +30,9 @@ use support::{
 const N_CLIENTS: usize = 400;
 const N_ROUNDS: usize = 4;
 
+/// Clients of each kind that are there at once: the goodbye of a polling client is answered after a moment.
+const N_AT_ONCE: usize = 20;
+
 /// The ways of a client.
 #[derive(Debug, Clone, Copy)]
 enum Way {
@@ -146,10 +149,11 @@ async fn serve(mut events: Events) {
 async fn round(server: &Server, address: SocketAddr) {
     let clients: Vec<_> = WAYS
         .into_iter()
+        .flat_map(|way| [way; N_AT_ONCE])
         .map(|way| {
             let server = server.clone();
             tokio::spawn(async move {
-                for _ in 0..N_CLIENTS {
+                for _ in 0..N_CLIENTS / N_AT_ONCE {
                     go(way, &server, address).await;
                 }
             })
