@@ -93,20 +93,15 @@ impl Io {
         }
     }
 
-    /// Whether what waits for the WebSocket has to wait a moment more.
-    pub(super) fn is_quiet(&mut self) -> bool {
-        if self.quiet_until.is_some_and(|until| until <= Instant::now()) {
-            self.quiet_until = None;
-        }
-        self.quiet_until.is_some()
+    /// Whether what waits for the WebSocket has to wait a moment more. The deadline that ends the moment is not touched:
+    /// it writes what was queued meanwhile.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet_until.is_some_and(|until| until > Instant::now())
     }
 
     /// Whether a poll that came during an upgrade has to wait a moment more.
-    pub(super) fn keeps_late_poll(&mut self) -> bool {
-        if self.late_poll_until.is_some_and(|until| until <= Instant::now()) {
-            self.late_poll_until = None;
-        }
-        self.late_poll_until.is_some()
+    pub(super) fn keeps_late_poll(&self) -> bool {
+        self.late_poll_until.is_some_and(|until| until > Instant::now())
     }
 
     /// Whether a packet would leave at once, which is what a volatile event needs.
