@@ -116,8 +116,9 @@ async fn after_many_clients_nothing_is_left() {
     assert!(n_opened > N_ROUNDS * N_CLIENTS * 10, "{n_opened} sessions");
     let grown = after.saturating_sub(before);
     println!("{n_opened} sessions; {before} bytes after the first round, {after} after the last");
-    // A closed polling session waits for its last poll for half a minute: those few may still be there.
-    assert!(grown < 12 << 20, "grew by {grown} bytes from {before}");
+    // A closed polling session waits for its last poll for half a minute: those few may still be there. The rest is far
+    // less than what a session leaves behind that is not let go.
+    assert!(grown < 6 << 20, "grew by {grown} bytes from {before}");
 }
 
 /// A host that puts everybody into rooms, turns some away and lets some wait.
@@ -244,6 +245,8 @@ async fn go(way: Way, server: &Server, address: SocketAddr) {
         }
         Way::Older => {
             let query = poller(server, "EIO=3&transport=polling").await;
+            // It is in the main namespace, or kept out, without asking.
+            server.handle(head(&Method::GET, &query, &[]), Full::new(Bytes::new())).await;
             request(server, &query, r#"11:42["hello"]"#).await;
             request(server, &query, "1:1").await;
         }
