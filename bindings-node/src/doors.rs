@@ -14,7 +14,7 @@ use ahash::HashMap;
 use bytes::Bytes;
 use ferrio::{ListenOptions, Listener, Responder, runtime};
 use http::{Response, header::ACCEPT_ENCODING};
-use napi::{Error, Result, bindgen_prelude::Uint8ArraySlice};
+use napi::{Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
@@ -23,7 +23,6 @@ use crate::{
     callback::Waker,
     carried::{Carried, CarriedBody, CarriedStream},
     client_files::ClientFiles,
-    error::bind_failure,
     server::NativeServer,
     value,
 };
@@ -164,24 +163,30 @@ impl Wake for Proceed {
 
 #[napi]
 impl NativeServer {
-    /// Opens a port of the core's own. Returns its number. With a folder, the browser's client is served from there.
+    /// Serves a port that Node has opened. With a folder, the browser's client is served from there.
     #[napi(catch_unwind)]
+    #[cfg(unix)]
     pub fn listen(
         &self,
-        port: u16,
+        descriptor: i32,
         client_folder: Option<String>,
         client_version: Option<String>,
-    ) -> std::result::Result<u16, Error<String>> {
-        let mut options = ListenOptions::on(None, port);
-        options.responder = client_folder.map(|folder| {
+    ) -> Result<()> {
+        use std::os::fd::BorrowedFd;
+
+        // SAFETY: TypeScript passes the descriptor of a listening socket that it closes after this call.
+        #[expect(unsafe_code, reason = "a descriptor comes from Node as a number")]
+        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        let owned = borrowed.try_clone_to_owned().map_err(|error| crate::error::system(&error))?;
+        let responder = client_folder.map(|folder| {
             let files = ClientFiles::new(self.server.config(), folder, &client_version.unwrap_or_default());
             Responder::new(move |head| files.respond(head))
         });
+        let options = ListenOptions { responder, ..ListenOptions::default() };
         let listener =
-            runtime().block_on(self.server.listen(options)).map_err(|error| bind_failure(&error))?;
-        let port = listener.local_addr().port();
+            self.server.listen_on(owned.into(), options).map_err(|error| crate::error::system(&error))?;
         self.doors.ports.borrow_mut().push(listener);
-        Ok(port)
+        Ok(())
     }
 
     /// Closes the ports of the core's own. A record tells when others can have them.

@@ -1,6 +1,6 @@
 //! What is thrown in JavaScript.
 
-use std::io::{self, ErrorKind};
+use std::io;
 
 use ferrio::ConfigError;
 use napi::{Error, Status};
@@ -19,17 +19,6 @@ pub(crate) fn wrong_type(path: &str, expected: &str, value: &serde_json::Value) 
 /// A failure of the operating system.
 pub(crate) fn system(error: &io::Error) -> Error {
     Error::new(Status::GenericFailure, error.to_string())
-}
-
-/// A port that cannot be had, with the code that Node gives.
-pub(crate) fn bind_failure(error: &io::Error) -> Error<String> {
-    let code = match error.kind() {
-        ErrorKind::AddrInUse => "EADDRINUSE",
-        ErrorKind::AddrNotAvailable => "EADDRNOTAVAIL",
-        ErrorKind::PermissionDenied => "EACCES",
-        _ => "ERR_LISTEN",
-    };
-    Error::new(code.to_owned(), format!("listen {code}: {error}"))
 }
 
 /// TypeScript has passed something that it never should: our own mistake.

@@ -100,7 +100,7 @@ export interface NativeServer {
   streamDrained(tag: number): void;
   streamEnd(tag: number): void;
   /** Opens a port of the core's own and returns its number; the folder is that of the browser's client, if served. */
-  listen(port: number, clientFolder: string | undefined, clientVersion: string | undefined): number;
+  listen(descriptor: number, clientFolder: string | undefined, clientVersion: string | undefined): void;
   /** Closes it; `PortClosed` tells when others can have it. */
   closePort(): void;
 

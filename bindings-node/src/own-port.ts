@@ -19,7 +19,7 @@ const NEEDS_NODE = new Set(["request", "upgrade", "connection", "checkContinue",
  */
 export class OwnPort extends HttpServer {
   /** Node's listening handle. */
-  declare _handle: { close(): void } | null;
+  declare _handle: { fd?: number; close(): void } | null;
   readonly #server: Server;
   readonly #bridge: Bridge;
   #bound: AddressInfo | undefined = undefined;
@@ -52,18 +52,18 @@ export class OwnPort extends HttpServer {
   #giveToCore(): void {
     const address = super.address() as AddressInfo | null;
     // The port may not have been had, or be shared by the processes of a cluster.
+    const descriptor = this._handle?.fd;
     if (address === null || this.#needsNode || this.#server.engine._isWatched || cluster.isWorker) return;
-    // Node has not begun to accept connections: that comes when this tick is over.
+    // There is none on Windows.
+    if (descriptor === undefined || descriptor < 0) return;
+    const client = this.#server.serveClient() ? locateClient() : undefined;
+    // The core has a descriptor of its own, so the port is open all the time. Node has not begun to accept connections:
+    // that comes when this tick is over.
+    this.#bridge.flushed.listen(descriptor, client?.folder, client?.version);
     this._handle?.close();
     this._handle = null;
-    try {
-      const client = this.#server.serveClient() ? locateClient() : undefined;
-      this.#bridge.flushed.listen(address.port, client?.folder, client?.version);
-      this.#bound = address;
-      this.#life = setInterval(() => {}, FOREVER_MS);
-    } catch (error) {
-      this.emit("error", Object.assign(error as Error, { syscall: "listen", port: address.port }));
-    }
+    this.#bound = address;
+    this.#life = setInterval(() => {}, FOREVER_MS);
   }
 
   /** Something wants to see the requests. New connections go to Node; those that are there stay in the core. */

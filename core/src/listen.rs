@@ -104,12 +104,29 @@ impl Server {
     /// # Errors
     /// When the name is unknown, the address cannot be had, or `max_pending` is 0.
     pub async fn listen(&self, options: ListenOptions) -> io::Result<Listener> {
+        let addresses = resolve(options.address.clone()).await?;
+        let listener = bind_first(&addresses, options.backlog)?;
+        self.serve(listener, options)
+    }
+
+    /// Serves a port that is open already: one that was inherited, or that the host opened. Connections that wait on
+    /// it are not lost. `address` and `backlog` of the options have no meaning here.
+    ///
+    /// # Errors
+    /// When the socket does not listen, or `max_pending` is 0.
+    pub fn listen_on(&self, listener: std::net::TcpListener, options: ListenOptions) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        // A socket has to be registered with the runtime that will drive it.
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        self.serve(TcpListener::from_std(listener)?, options)
+    }
+
+    fn serve(&self, listener: TcpListener, options: ListenOptions) -> io::Result<Listener> {
         if options.max_pending == 0 {
             let message = "option `max_pending` must be at least 1, not 0";
             return Err(io::Error::new(ErrorKind::InvalidInput, message));
         }
-        let addresses = resolve(options.address.clone()).await?;
-        let listener = bind_first(&addresses, options.backlog)?;
         let local_addr = listener.local_addr()?;
         let (phase, _) = watch::channel(Phase::Open);
         let accepting = Accepting {

@@ -1,6 +1,6 @@
 "use strict";
 
-const { execFile } = require("node:child_process");
+const { execFile, spawn } = require("node:child_process");
 const http = require("node:http");
 const path = require("node:path");
 const { promisify } = require("node:util");
@@ -145,6 +145,18 @@ describe("server", () => {
         if (transport === UPGRADE) await upgraded(client);
         await barrier(client);
       }
+    }
+  });
+
+  test("a port that is said to be open takes connections at once", async () => {
+    // The program tells its port in the very moment; a gap after it would refuse most of these.
+    for (let round = 0; round < 5; round += 1) {
+      const program = spawn(process.execPath, [path.join(__dirname, "programs", "says-when-open.js")]);
+      afterThisTest(() => program.kill());
+      const [port] = await once(program.stdout, "data");
+      const response = await fetch(`http://127.0.0.1:${port}/socket.io/?EIO=4&transport=polling`);
+      expect([response.status, (await response.text())[0]]).toEqual([200, "0"]);
+      program.kill();
     }
   });
 
