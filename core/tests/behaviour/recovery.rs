@@ -193,7 +193,7 @@ async fn a_second_recovery_repeats_nothing() {
         assert_eq!(missed, numbers(first..first + 3));
         client = back;
     }
-    let (_, missed) = client.lose(&mut test).await.recovered(&mut test).await;
+    let (_client, missed) = client.lose(&mut test).await.recovered(&mut test).await;
     assert!(missed.is_empty(), "{missed:?}");
     test.host.assert_silent();
 }
