@@ -9,7 +9,9 @@ PORT ?= 3000
 HOST ?= 127.0.0.1
 PYTHON ?= python3
 CHROMIUM ?= /usr/bin/chromium
-export PYTHON CHROMIUM
+# `dev` compiles in seconds what `release` takes minutes for: for the loop of edit and test, not for measurements.
+PROFILE ?= release
+export PYTHON CHROMIUM PROFILE
 
 rust_sources = $(shell find core $(1) \( -name target -o -name fuzz \) -prune -o \
 	\( -name '*.rs' -o -name Cargo.toml \) -print) Cargo.toml $(wildcard Cargo.lock)
@@ -38,18 +40,20 @@ chat-python: build-python node_modules/.installed ## Starts the chat on Python, 
 
 .PHONY: build build-node build-python
 build: build-node build-python ## Makes both packages usable in place
-build-node: bindings-node/dist/.built
-build-python: .venv/.built
+build-node: bindings-node/dist/.built-$(PROFILE)
+build-python: .venv/.built-$(PROFILE)
 
-bindings-node/dist/.built: $(call rust_sources,bindings-node) $(typescript_sources) scripts/build-node.mjs \
+bindings-node/dist/.built-$(PROFILE): $(call rust_sources,bindings-node) $(typescript_sources) scripts/build-node.mjs \
 		node_modules/.installed
 	@scripts/require cargo node npm
+	@rm -f bindings-node/dist/.built-*
 	node scripts/build-node.mjs
 	@touch $@
 
-.venv/.built: $(call rust_sources,bindings-python) pyproject.toml .venv/.installed
+.venv/.built-$(PROFILE): $(call rust_sources,bindings-python) pyproject.toml .venv/.installed
 	@scripts/require cargo python
-	.venv/bin/maturin develop --release
+	@rm -f .venv/.built-*
+	.venv/bin/maturin develop --profile $(PROFILE)
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json

@@ -11,9 +11,12 @@ const binding = path.join(root, "bindings-node");
 
 const libraryName = { darwin: "libferrio_node.dylib", linux: "libferrio_node.so", win32: "ferrio_node.dll" };
 
-run("cargo", "build", "--release", "--package", "ferrio-node");
+const profile = process.env.PROFILE || "release";
+
+run("cargo", "build", "--profile", profile, "--package", "ferrio-node");
 replace(
-  path.join(targetFolder(), "release", libraryName[process.platform]),
+  // Cargo's own name for the folder of this one profile.
+  path.join(targetFolder(), profile === "dev" ? "debug" : profile, libraryName[process.platform]),
   path.join(binding, `ferrio.${process.platform}-${process.arch}.node`),
 );
 run(process.execPath, path.join(root, "node_modules/typescript/bin/tsc"), "--project", binding);
