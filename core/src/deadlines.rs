@@ -12,13 +12,15 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{ack::Collector, connection::Connection, namespace::Namespace, socket::Socket};
+use crate::{ack::Collector, connection::Connection, namespace::Namespace, server::Shared, socket::Socket};
 
 /// What is due. Whatever is not bound to end by itself is held weakly.
 #[derive(Debug)]
 pub(crate) enum Due {
-    /// Heartbeat, upgrade, connect timeout, attachments, lingering close: the connection knows which.
+    /// Heartbeat, upgrade, connect timeout, attachments, the end of a WebSocket: the connection knows which.
     Connection(Weak<Connection>),
+    /// The last words of a session that has ended.
+    Farewell(Weak<Shared>, Arc<str>),
     /// An ack that one socket owes; its lack is reported even if the socket has left meanwhile.
     Ack(Arc<Socket>, u64),
     /// Acks that many sockets owe.
@@ -70,7 +72,11 @@ impl Deadlines {
                 Some(at) => {
                     tokio::select! {
                         () = changed => {}
-                        () = tokio::time::sleep_until(at.into()) => self.fire(Instant::now()),
+                        () = tokio::time::sleep_until(at.into()) => {
+                            self.fire(Instant::now());
+                            // A hundred thousand pings due at once must not keep the thread from everybody's packets.
+                            tokio::task::yield_now().await;
+                        }
                     }
                 }
             }
@@ -91,6 +97,7 @@ impl Deadlines {
                         self.entries.lock().insert((at, id), Due::Connection(connection));
                     }
                 }
+                Due::Farewell(..) => _ = self.entries.lock().insert((at, id), due),
                 Due::Ack(socket, id) => socket.ack_timed_out(id),
                 Due::Acks(collector) => collector.timed_out(),
                 Due::Recovery(_) => {}
@@ -111,6 +118,11 @@ impl Deadlines {
                 Due::Connection(connection) => {
                     if let Some(connection) = connection.upgrade() {
                         connection.deadline_reached(key, now);
+                    }
+                }
+                Due::Farewell(server, id) => {
+                    if let Some(server) = server.upgrade() {
+                        server.farewells.take(&id);
                     }
                 }
                 Due::Ack(socket, id) => socket.ack_timed_out(id),

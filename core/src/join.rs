@@ -118,7 +118,7 @@ fn restore(namespace: &Namespace, auth: &Payload) -> Option<Restored> {
 
 /// In the older protocol a namespace carries a query instead of authentication data.
 fn query_as_auth(query: Option<&str>) -> Payload {
-    let pairs: BTreeMap<String, String> = crate::handshake::parse_query(query.unwrap_or_default()).collect();
+    let pairs: BTreeMap<_, _> = crate::handshake::parse_query(query.unwrap_or_default()).collect();
     Payload::new(serde_json::to_string(&pairs).unwrap_or_default(), Vec::new())
 }
 

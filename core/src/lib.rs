@@ -32,7 +32,7 @@
 //! | `config`, `cors` | options, their defaults and bounds |
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
 //! | `handshake`, `reason`, `selection`, `metrics` | small vocabulary |
-//! | `queue`, `deadlines`, `writes`, `runtime` | to the host, at a time, onto the wire, by these threads |
+//! | `queue`, `deadlines`, `writes`, `farewell`, `runtime` | to the host, at a time, onto the wire, after the end, by these threads |
 //! | `rooms`, `recovery`, `ack`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
 //! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
 //! | **`receive`**, **`emit`** | the two hot paths, each readable from top to bottom |
@@ -53,6 +53,7 @@ mod departure;
 mod emit;
 mod encode;
 mod exchange;
+mod farewell;
 mod frame;
 mod handshake;
 

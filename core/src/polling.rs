@@ -3,6 +3,7 @@
 //! See [the protocol](https://socket.io/docs/v4/engine-io-protocol/#http-long-polling).
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant},
@@ -10,7 +11,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use ferrio_protocol::engine::{PacketType, Protocol, TransportKind, payload, payload::PayloadEncoder};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::oneshot;
@@ -23,6 +24,7 @@ use crate::{
     outbox::Outbox,
     receive,
     request::{RequestError, error_response},
+    server::Shared,
 };
 
 /// How long a client's goodbye waits for the poll that was sent before it, on another TCP connection: that one is to be
@@ -34,6 +36,25 @@ pub(crate) struct PendingPoll {
     sender: oneshot::Sender<PollAnswer>,
     /// Whether the client takes a binary body. Only in the older protocol.
     pub(crate) supports_binary: bool,
+}
+
+/// The form in which a client wants the answer to a poll. It is all that a poll keeps of its request while it waits.
+pub(crate) struct PollForm {
+    /// Whether the client takes a binary body. Only in the older protocol.
+    supports_binary: bool,
+    /// The number of the function that a JSONP client has defined.
+    jsonp: Option<String>,
+    accept_encoding: Option<HeaderValue>,
+}
+
+impl PollForm {
+    pub(crate) fn new(head: &RequestHead, is_base64_wanted: bool, jsonp: Option<Cow<'_, str>>) -> Self {
+        Self {
+            supports_binary: !is_base64_wanted && jsonp.is_none(),
+            jsonp: jsonp.map(Cow::into_owned),
+            accept_encoding: head.headers.get(header::ACCEPT_ENCODING).cloned(),
+        }
+    }
 }
 
 /// The body that a GET gets.
@@ -75,27 +96,54 @@ impl PollAnswer {
 
     /// A body that says nothing.
     pub(crate) fn noop(protocol: Protocol) -> Self {
+        Self::of(protocol, &["6"])
+    }
+
+    /// The body that tells a client of the end of its session.
+    pub(crate) fn end(protocol: Protocol) -> Self {
+        Self::of(protocol, &["6", "1"])
+    }
+
+    fn of(protocol: Protocol, packets: &[&str]) -> Self {
         let mut encoder = PayloadEncoder::new(protocol, false);
-        encoder.push_text("6");
+        packets.iter().for_each(|packet| encoder.push_text(packet));
         let (body, is_binary) = encoder.finish();
         Self { body, is_binary, compress: true }
     }
 }
 
 /// Serves a GET of a session. Dropped while it waits, the client has gone and the session ends.
-pub(crate) async fn get(connection: &Arc<Connection>, head: &RequestHead) -> Response<Bytes> {
+pub(crate) async fn get(connection: &Arc<Connection>, form: &PollForm) -> Response<Bytes> {
+    let (shared, protocol) = (connection.server(), connection.protocol());
     let (sender, answer) = oneshot::channel();
-    let supports_binary = head.query("b64").is_none() && head.query("j").is_none();
-    if connection.poll(PendingPoll { sender, supports_binary }).is_err() {
-        return error_response(&RequestError::BAD_REQUEST);
+    if connection.poll(PendingPoll { sender, supports_binary: form.supports_binary }).is_err() {
+        // It may have ended just now.
+        return match shared.answer_ended(connection.id(), form.supports_binary) {
+            Some(answer) => answer_response(shared, protocol, form, answer),
+            None => error_response(&RequestError::BAD_REQUEST),
+        };
     }
     let waiting = Waiting { connection: Some(connection.clone()) };
     let answer = answer.await;
     waiting.end();
     match answer {
-        Ok(answer) => answer_response(connection, head, answer),
+        Ok(answer) => answer_response(shared, protocol, form, answer),
         // The session ended without a last word: its transport was lost.
         Err(_) => error_response(&RequestError::BAD_REQUEST),
+    }
+}
+
+/// Serves a request for a session that has ended and has something left to tell.
+pub(crate) fn ended(shared: &Shared, id: &str, method: &Method, form: &PollForm) -> Option<Response<Bytes>> {
+    match *method {
+        Method::GET => {
+            let protocol = shared.farewells.protocol(id)?;
+            let answer = shared.answer_ended(id, form.supports_binary)?;
+            Some(answer_response(shared, protocol, form, answer))
+        }
+        // What it brings is for nobody.
+        Method::POST => Some(plain(StatusCode::OK, "ok")),
+        _ => None,
     }
 }
 
@@ -119,19 +167,21 @@ impl Drop for Waiting {
 }
 
 /// Makes the response to a poll, JSONP and compression included.
-pub(crate) fn answer_response(
-    connection: &Connection,
-    head: &RequestHead,
+fn answer_response(
+    shared: &Shared,
+    protocol: Protocol,
+    form: &PollForm,
     answer: PollAnswer,
 ) -> Response<Bytes> {
-    let jsonp = head.query("j").filter(|_| connection.protocol() == Protocol::V3);
+    let jsonp = form.jsonp.as_ref().filter(|_| protocol == Protocol::V3);
     let (body, content_type) = match jsonp {
-        Some(index) => (as_script(&index, &answer.body), "text/javascript; charset=UTF-8"),
+        Some(index) => (as_script(index, &answer.body), "text/javascript; charset=UTF-8"),
         None if answer.is_binary => (Bytes::from(answer.body), "application/octet-stream"),
         None => (Bytes::from(answer.body), "text/plain; charset=UTF-8"),
     };
-    let threshold = connection.server().config.http_compression.filter(|_| answer.compress);
-    let (body, encoding) = compress(head.header(header::ACCEPT_ENCODING), threshold, body);
+    let threshold = shared.config.http_compression.filter(|_| answer.compress);
+    let accepted = form.accept_encoding.as_ref().and_then(|value| value.to_str().ok());
+    let (body, encoding) = compress(accepted, threshold, body);
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -160,7 +210,12 @@ fn as_script(index: &str, body: &[u8]) -> Bytes {
 }
 
 /// Serves a POST of a session.
-pub(crate) async fn post<B>(connection: &Arc<Connection>, head: &RequestHead, body: B) -> Response<Bytes>
+pub(crate) async fn post<B>(
+    connection: &Arc<Connection>,
+    head: &RequestHead,
+    form: &PollForm,
+    body: B,
+) -> Response<Bytes>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -182,11 +237,8 @@ where
             return error_response(&RequestError::BAD_REQUEST);
         }
     };
-    let body = if head.query("j").is_some() && connection.protocol() == Protocol::V3 {
-        from_form(&body)
-    } else {
-        body
-    };
+    let body =
+        if form.jsonp.is_some() && connection.protocol() == Protocol::V3 { from_form(&body) } else { body };
     let now = Instant::now();
     for packet in payload::decode(connection.protocol(), &body, is_binary) {
         let Ok(packet) = packet else {
@@ -266,9 +318,9 @@ fn from_form(body: &[u8]) -> Bytes {
     let form = String::from_utf8_lossy(body);
     let data = crate::handshake::parse_query(&form)
         .find(|(name, _)| name == "d")
-        .map_or(String::new(), |pair| pair.1);
+        .map_or(Cow::Borrowed(""), |pair| pair.1);
     let mut payload = String::with_capacity(data.len());
-    let mut rest = data.as_str();
+    let mut rest = &*data;
     while let Some(idx) = rest.find("\\n") {
         let n_slashes_before = rest[..idx].bytes().rev().take_while(|byte| *byte == b'\\').count();
         if n_slashes_before == 0 {

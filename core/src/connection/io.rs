@@ -34,8 +34,6 @@ pub(super) struct Io {
     pub(super) join_by: Option<Instant>,
     /// Until when the attachments of a packet have to be complete.
     pub(super) attachments_by: Option<Instant>,
-    /// Until when a closed polling session waits for its last poll.
-    pub(super) linger_until: Option<Instant>,
     /// Until when a poll that came during an upgrade is kept.
     pub(super) late_poll_until: Option<Instant>,
     /// Until when a WebSocket says nothing, having said CONNECT.
@@ -61,7 +59,6 @@ impl Io {
             deadline: None,
             join_by: Some(join_by),
             attachments_by: None,
-            linger_until: None,
             late_poll_until: None,
             quiet_until: None,
             n_until_quiet: 0,
@@ -76,7 +73,6 @@ impl Io {
             self.session.poll_timeout(),
             self.join_by,
             self.attachments_by,
-            self.linger_until,
             self.late_poll_until,
             self.quiet_until.filter(|_| !self.outbox.is_empty()),
             self.drop_wire_at,

@@ -44,14 +44,6 @@ impl Connection {
         if io.session.transport() != TransportKind::Polling {
             return Err(PollRefused);
         }
-        if io.linger_until.is_some() {
-            if self.answer_lingering(&mut io, poll) {
-                io.linger_until = None;
-                drop(io);
-                self.server.forget_connection(self);
-            }
-            return Ok(());
-        }
         if !io.session.is_open() {
             return Err(PollRefused);
         }
