@@ -32,6 +32,9 @@ pub(crate) enum Due {
 /// Names an entry, so that it can be cancelled.
 pub(crate) type DeadlineKey = (Instant, u64);
 
+/// How many entries are carried out before others get the thread: well under a millisecond's worth.
+const BURST: usize = 128;
+
 /// The deadlines of one server. A connection has at most one entry, so an idle one costs one timer and no task.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
@@ -106,8 +109,9 @@ impl Deadlines {
         self.changed.notify_one();
     }
 
+    /// Carries out what is due by `now`, at most [`BURST`] of it. What is left is due at once again.
     fn fire(&self, now: Instant) {
-        loop {
+        for _ in 0..BURST {
             let mut entries = self.entries.lock();
             let (key, due) = match entries.first_entry() {
                 Some(entry) if entry.key().0 <= now => entry.remove_entry(),
