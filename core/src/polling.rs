@@ -119,7 +119,7 @@ pub(crate) async fn get(connection: &Arc<Connection>, form: &PollForm) -> Respon
     if connection.poll(PendingPoll { sender, supports_binary: form.supports_binary }).is_err() {
         // It may have ended just now.
         return match shared.answer_ended(connection.id(), form.supports_binary) {
-            Some(answer) => answer_response(shared, protocol, form, answer),
+            Some(answer) => answer_response(shared, protocol, form, answer).await,
             None => error_response(&RequestError::BAD_REQUEST),
         };
     }
@@ -127,19 +127,24 @@ pub(crate) async fn get(connection: &Arc<Connection>, form: &PollForm) -> Respon
     let answer = answer.await;
     waiting.end();
     match answer {
-        Ok(answer) => answer_response(shared, protocol, form, answer),
+        Ok(answer) => answer_response(shared, protocol, form, answer).await,
         // The session ended without a last word: its transport was lost.
         Err(_) => error_response(&RequestError::BAD_REQUEST),
     }
 }
 
 /// Serves a request for a session that has ended and has something left to tell.
-pub(crate) fn ended(shared: &Shared, id: &str, method: &Method, form: &PollForm) -> Option<Response<Bytes>> {
+pub(crate) async fn ended(
+    shared: &Shared,
+    id: &str,
+    method: &Method,
+    form: &PollForm,
+) -> Option<Response<Bytes>> {
     match *method {
         Method::GET => {
             let protocol = shared.farewells.protocol(id)?;
             let answer = shared.answer_ended(id, form.supports_binary)?;
-            Some(answer_response(shared, protocol, form, answer))
+            Some(answer_response(shared, protocol, form, answer).await)
         }
         // What it brings is for nobody.
         Method::POST => Some(plain(StatusCode::OK, "ok")),
@@ -167,7 +172,7 @@ impl Drop for Waiting {
 }
 
 /// Makes the response to a poll, JSONP and compression included.
-fn answer_response(
+async fn answer_response(
     shared: &Shared,
     protocol: Protocol,
     form: &PollForm,
@@ -180,8 +185,7 @@ fn answer_response(
         None => (Bytes::from(answer.body), "text/plain; charset=UTF-8"),
     };
     let threshold = shared.config.http_compression.filter(|_| answer.compress);
-    let accepted = form.accept_encoding.as_ref().and_then(|value| value.to_str().ok());
-    let (body, encoding) = compress(accepted, threshold, body);
+    let (body, encoding) = compress(form.accept_encoding.as_ref(), threshold, body).await;
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

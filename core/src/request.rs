@@ -131,7 +131,7 @@ where
     let connection = match verified {
         Ok(Verified::Session(connection)) => connection,
         Ok(Verified::Ended(id)) => {
-            let answered = polling::ended(shared, &id, &head.method, &form);
+            let answered = polling::ended(shared, &id, &head.method, &form).await;
             return answered.unwrap_or_else(|| refuse(shared, &RequestError::BAD_REQUEST));
         }
         Ok(Verified::Handshake(protocol)) => {
