@@ -171,8 +171,9 @@ impl NativeServer {
         let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
         let owned = borrowed.try_clone_to_owned().map_err(|error| crate::error::system(&error))?;
         let responder = client_folder.map(|folder| {
-            let files = ClientFiles::new(self.server.config(), folder, &client_version.unwrap_or_default());
-            Responder::new(move |head| files.respond(head))
+            let version = client_version.unwrap_or_default();
+            let files = Arc::new(ClientFiles::new(self.server.config(), folder, &version));
+            Responder::new(move |head| Some(Box::pin(files.clone().respond(head)?)))
         });
         let options = ListenOptions { responder, ..ListenOptions::default() };
         let listener =
