@@ -2,12 +2,7 @@
 //!
 //! See [the protocol](https://socket.io/docs/v4/engine-io-protocol/#http-long-polling).
 
-use std::{
-    borrow::Cow,
-    fmt::Write as _,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, fmt::Write as _, sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use ferrio_protocol::engine::{PacketType, Protocol, TransportKind, payload, payload::PayloadEncoder};
@@ -27,9 +22,9 @@ use crate::{
     server::Shared,
 };
 
-/// How long a client's goodbye waits for the poll that was sent before it, on another TCP connection: that one is to be
-/// answered and not refused.
-const OVERTAKEN_POLL: Duration = Duration::from_millis(50);
+/// How many turns of the executor a client's goodbye leaves to what has come before it: a connection is accepted in one,
+/// its request read in another.
+const TURNS_BEFORE_GOODBYE: usize = 4;
 
 /// A GET that waits.
 pub(crate) struct PendingPoll {
@@ -250,8 +245,8 @@ where
             return error_response(&RequestError::BAD_REQUEST);
         };
         connection.server().counters.packets_in.add(1);
-        if packet.kind == PacketType::Close && !connection.has_poll() {
-            tokio::time::sleep(OVERTAKEN_POLL).await;
+        if packet.kind == PacketType::Close {
+            let_poll_go_first(connection).await;
         }
         receive::engine_packet(connection, TransportKind::Polling, packet, now);
     }
@@ -259,6 +254,17 @@ where
     // The client's next POST waits for this answer, which waits until the host has caught up.
     connection.server().queue.relieved().await;
     plain(StatusCode::OK, "ok")
+}
+
+/// Lets a poll be taken in that came before the client's goodbye, on another TCP connection: it is to be answered and
+/// not refused.
+async fn let_poll_go_first(connection: &Connection) {
+    for _ in 0..TURNS_BEFORE_GOODBYE {
+        if connection.has_poll() || !connection.is_open() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Ends a session whose client broke the rules of polling.

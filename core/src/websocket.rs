@@ -107,7 +107,8 @@ pub(crate) fn start(connection: Arc<Connection>, stream: Stream, read_already: &
     connection.flush();
     let config = &connection.server().config;
     let frames = FrameReader::new(config.max_http_buffer_size, config.limits.max_fragments);
-    let mut driver = Driver { connection, reader, wire_id, frames };
+    let is_probe = connection.transport() == TransportKind::Polling;
+    let mut driver = Driver { connection, reader, wire_id, frames, is_probe };
     let mut early = read_already.to_vec();
     let span = tracing::debug_span!("websocket", remote = ?driver.connection.handshake().head.remote);
     let drive = async move {
@@ -133,6 +134,8 @@ struct Driver {
     reader: Reader,
     wire_id: u32,
     frames: FrameReader,
+    /// Whether it may still become the transport of a polling session.
+    is_probe: bool,
 }
 
 /// What comes after a read.
@@ -178,10 +181,14 @@ impl Driver {
         }
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
-            let n_read = match ready!(self.reader.poll_read(context, &mut read)) {
-                Ok(()) => read.filled().len(),
+            let n_read = match self.reader.poll_read(context, &mut read) {
+                Poll::Ready(Ok(())) => read.filled().len(),
                 // A reset is how most clients vanish; in socket.io that is a `transport close`, too.
-                Err(_) => 0,
+                Poll::Ready(Err(_)) => 0,
+                Poll::Pending => {
+                    self.is_probe = self.is_probe && self.connection.probe_is_read(self.wire_id);
+                    return Poll::Pending;
+                }
             };
             if n_read == 0 {
                 return Poll::Ready(Step::Lost { is_error: false });

@@ -36,7 +36,7 @@ impl Connection {
                         io.session.close(CloseReason::SlowReader);
                     }
                 }
-                Action::ReleasePoll => self.write(&mut io),
+                Action::ReleasePoll => self.release_poll_later(&mut io),
                 Action::Upgraded => self.upgraded(&mut io),
                 Action::UpgradeFailed => {
                     self.server.counters.upgrades_failed.add(1);
@@ -70,9 +70,8 @@ impl Connection {
             return self.tell_end_on_websocket(io);
         }
         // One that came after the new transport is refused, as it would be now.
-        let is_late = io.late_poll_until.take().is_some();
         if let Some(poll) = io.poll.take()
-            && !is_late
+            && !io.is_poll_late
         {
             poll.answer(PollAnswer::noop(self.protocol));
         }
@@ -166,10 +165,6 @@ impl Connection {
         }
         // What is due is taken: left in the past, it would be due again at once.
         let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
-        let is_poll_late = is_due(&mut io.late_poll_until);
-        if is_due(&mut io.quiet_until) || is_poll_late {
-            self.write(&mut io);
-        }
         if is_due(&mut io.drop_wire_at) {
             // Its peer does not read: dropped, it is reset.
             io.wire = None;
