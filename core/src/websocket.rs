@@ -124,7 +124,7 @@ pub(crate) fn start(connection: Arc<Connection>, stream: Stream, read_already: &
 pub(crate) fn turn_away(stream: Stream) {
     let (mut reader, mut writer) = stream.split();
     runtime().spawn(async move {
-        say_goodbye(&mut writer).await;
+        say_goodbye(&mut writer, Frame::close(None)).await;
         drain(&mut reader).await;
     });
 }
@@ -139,12 +139,14 @@ struct Driver {
 }
 
 /// What comes after a read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Step {
     Continue,
     /// The host's queue is full: no more is read until it has room.
     Congested,
-    /// The client has closed, or the connection ended; `is_error` when not in good order.
+    /// The client has closed, and is answered with this frame.
+    Left(Frame),
+    /// The connection ended; `is_error` when not in good order.
     Lost {
         is_error: bool,
     },
@@ -159,6 +161,12 @@ impl Driver {
             step = match step {
                 Step::Continue => poll_fn(|context| self.poll_step(context)).await,
                 Step::Congested => self.wait_for_host().await,
+                Step::Left(answer) => {
+                    if let Some(mut writer) = self.connection.detach(self.wire_id, false) {
+                        say_goodbye(&mut writer, answer).await;
+                    }
+                    return;
+                }
                 Step::Lost { is_error } => {
                     self.lost(is_error).await;
                     return;
@@ -213,14 +221,14 @@ impl Driver {
             return Step::Continue;
         }
         let now = Instant::now();
-        let mut has_closed = false;
+        let mut answer = None;
         let fed = frames.feed(bytes, &mut |incoming| {
             match incoming {
                 Incoming::Text(text) => receive::text(connection, TransportKind::WebSocket, text, now),
                 Incoming::Binary(data) => receive::binary(connection, TransportKind::WebSocket, data, now),
                 Incoming::Ping(data) => connection.pong(*wire_id, data),
-                Incoming::Close => {
-                    has_closed = true;
+                Incoming::Close(body) => {
+                    answer = Some(Frame::close_with(body));
                     return ControlFlow::Break(());
                 }
             }
@@ -231,8 +239,10 @@ impl Driver {
                 connection.close_with_code(error.status());
                 Step::Continue
             }
-            Ok(_) if has_closed => Step::Lost { is_error: false },
-            Ok(_) => Step::Continue,
+            Ok(_) => match answer {
+                Some(answer) => Step::Left(answer),
+                None => Step::Continue,
+            },
         }
     }
 
@@ -246,12 +256,12 @@ impl Driver {
         }
     }
 
-    /// Ends after the client closed: the session hears of it, and the client's close frame is answered.
+    /// Ends after the connection ended, or took another WebSocket: the session hears of it.
     async fn lost(self, is_error: bool) {
         if let Some(mut writer) = self.connection.detach(self.wire_id, is_error)
             && !is_error
         {
-            say_goodbye(&mut writer).await;
+            say_goodbye(&mut writer, Frame::close(None)).await;
         }
     }
 
@@ -265,9 +275,9 @@ impl Driver {
 }
 
 /// Writes a close frame behind everything else, and ends the writing side.
-async fn say_goodbye(writer: &mut Writer) {
+async fn say_goodbye(writer: &mut Writer, close: Frame) {
     let mut goodbye = Outbox::default();
-    goodbye.push_control(Frame::close(None));
+    goodbye.push_control(close);
     let flushed = poll_fn(|context| writer.poll_flush(&mut goodbye, context));
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, flushed).await;
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
