@@ -102,6 +102,11 @@ impl Connection {
         self.settle(io);
     }
 
+    /// Takes note that the flush that was due will not come.
+    pub(crate) fn flush_was_lost(&self) {
+        self.io.lock().flush_is_due = false;
+    }
+
     pub(super) fn write(self: &Arc<Self>, io: &mut Io) {
         if let Some((wire, outbox)) = io.wire_mut() {
             if wire.writer.try_flush(outbox) != Flushed::All {
