@@ -10,6 +10,7 @@ use bytes::Bytes;
 use ferrio_protocol::engine::{Protocol, TransportKind, UpgradeRefused};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body;
+use tokio::{sync::oneshot, time::timeout};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{
@@ -117,7 +118,13 @@ async fn ask_origin(shared: &Arc<Shared>, cors: &Cors, head: &RequestHead) -> Op
     }
     let (answer, decision) = Answer::new();
     shared.queue.push(HostEvent::Origin { head: Arc::new(head.clone()), answer });
-    Some(decision.await.unwrap_or(OriginDecision::Refused))
+    Some(word_of_host(shared, decision).await.unwrap_or(OriginDecision::Refused))
+}
+
+/// Waits for what the host decides about a request, but no longer than a client may take to connect: a request that
+/// waits is not yet a session, and no other limit ends it.
+async fn word_of_host<T>(shared: &Shared, decision: oneshot::Receiver<T>) -> Option<T> {
+    timeout(shared.config.connect_timeout, decision).await.ok()?.ok()
 }
 
 async fn route<B>(shared: &Arc<Shared>, head: RequestHead, body: B) -> Response<Bytes>
@@ -247,7 +254,7 @@ async fn admit(shared: &Arc<Shared>, head: &RequestHead) -> Result<(), RequestEr
     if shared.config.ask_allow_request {
         let (answer, decision) = Answer::new();
         shared.queue.push(HostEvent::Request { head: Arc::new(head.clone()), answer });
-        let decision = decision.await.unwrap_or_else(|_| Err(String::new()));
+        let decision = word_of_host(shared, decision).await.unwrap_or_else(|| Err(String::new()));
         decision.map_err(RequestError::forbidden)?;
     }
     Ok(())
