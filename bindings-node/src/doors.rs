@@ -13,11 +13,10 @@ use std::{
 use ahash::HashMap;
 use bytes::Bytes;
 use ferrio::{ListenOptions, Listener, Responder, runtime};
-use http::{Response, header::ACCEPT_ENCODING};
+use http::Response;
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
 use parking_lot::Mutex;
-use tokio::task::AbortHandle;
 
 use crate::{
     callback::Waker,
@@ -78,23 +77,16 @@ pub(crate) struct Doors {
     ports: RefCell<Vec<Listener>>,
 }
 
-/// A request that the core works on.
+/// A request that the core works on. It is the thread of JavaScript that does: no other has to be woken for a request,
+/// and most are answered at once.
 struct Exchange {
-    work: Work,
+    /// `None` when the answer is on its way.
+    work: Option<Answering>,
+    proceed: Arc<Proceed>,
     body: Option<Arc<Mutex<Carried>>>,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
-
-/// Who works on a request.
-enum Work {
-    /// The thread of JavaScript: no other thread has to be woken for a request, and most are answered at once.
-    Here(Answering, Arc<Proceed>),
-    /// The I/O threads, where the answer may have to be compressed.
-    There(AbortHandle),
-    /// The answer is on its way.
-    Done,
-}
 
 impl Doors {
     pub(crate) fn new(outlet: Arc<Outlet>) -> Self {
@@ -125,8 +117,8 @@ impl Doors {
     /// Works on a request as far as it goes now.
     fn proceed(&self, tag: u32) -> Option<Response<Bytes>> {
         let mut exchanges = self.exchanges.borrow_mut();
-        let work = &mut exchanges.get_mut(&tag)?.work;
-        let Work::Here(answering, proceed) = work else { return None };
+        let Exchange { work, proceed, .. } = exchanges.get_mut(&tag)?;
+        let answering = work.as_mut()?;
         proceed.is_due.store(false, Ordering::Release);
         let runtime = runtime();
         let _entered = runtime.enter();
@@ -134,7 +126,7 @@ impl Doors {
         let Poll::Ready(response) = answering.as_mut().poll(&mut Context::from_waker(&waker)) else {
             return None;
         };
-        *work = Work::Done;
+        *work = None;
         Some(response)
     }
 
@@ -179,8 +171,9 @@ impl NativeServer {
         let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
         let owned = borrowed.try_clone_to_owned().map_err(|error| crate::error::system(&error))?;
         let responder = client_folder.map(|folder| {
-            let files = ClientFiles::new(self.server.config(), folder, &client_version.unwrap_or_default());
-            Responder::new(move |head| files.respond(head))
+            let version = client_version.unwrap_or_default();
+            let files = Arc::new(ClientFiles::new(self.server.config(), folder, &version));
+            Responder::new(move |head| Some(Box::pin(files.clone().respond(head)?)))
         });
         let options = ListenOptions { responder, ..ListenOptions::default() };
         let listener =
@@ -232,23 +225,14 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn request(&self, head: String, tag: u32, has_body: bool) -> Result<bool> {
         let head = value::read_head(&head, tag)?;
-        let is_compressible = head.headers.contains_key(ACCEPT_ENCODING);
         let outlet = self.doors.outlet.clone();
         let carried = Carried::body(has_body);
         let body = CarriedBody { tag, carried: carried.clone(), outlet: outlet.clone() };
         let server = self.server.clone();
         let answering = async move { server.handle(head, body).await };
-        let work = if is_compressible {
-            // Ends with the answer, or is aborted when the client goes away.
-            let task = runtime().spawn(async move {
-                let response = answering.await;
-                outlet.push(Outgoing::Response { tag, response });
-            });
-            Work::There(task.abort_handle())
-        } else {
-            Work::Here(Box::pin(answering), Arc::new(Proceed { tag, is_due: AtomicBool::new(false), outlet }))
-        };
-        let exchange = Exchange { work, body: has_body.then_some(carried) };
+        let proceed = Arc::new(Proceed { tag, is_due: AtomicBool::new(false), outlet });
+        let exchange =
+            Exchange { work: Some(Box::pin(answering)), proceed, body: has_body.then_some(carried) };
         self.doors.exchanges.borrow_mut().insert(tag, exchange);
         Ok(self.waker.inside(|| self.doors.advance(tag)).1)
     }
@@ -278,9 +262,8 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn request_abort(&self, tag: u32) {
         let exchange = self.doors.exchanges.borrow_mut().remove(&tag);
-        if let Some(Exchange { work: Work::There(task), .. }) = exchange {
-            task.abort();
-        }
+        // Ends the session of a poll, so not before others can have the map again.
+        drop(exchange);
     }
 
     /// Has the core serve a WebSocket request on a stream that Node carries.

@@ -12,13 +12,15 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::{ack::Collector, connection::Connection, namespace::Namespace, socket::Socket};
+use crate::{ack::Collector, connection::Connection, namespace::Namespace, server::Shared, socket::Socket};
 
 /// What is due. Whatever is not bound to end by itself is held weakly.
 #[derive(Debug)]
 pub(crate) enum Due {
-    /// Heartbeat, upgrade, connect timeout, attachments, lingering close: the connection knows which.
+    /// Heartbeat, upgrade, connect timeout, attachments, the end of a WebSocket: the connection knows which.
     Connection(Weak<Connection>),
+    /// The last words of a session that has ended.
+    Farewell(Weak<Shared>, Arc<str>),
     /// An ack that one socket owes; its lack is reported even if the socket has left meanwhile.
     Ack(Arc<Socket>, u64),
     /// Acks that many sockets owe.
@@ -29,6 +31,9 @@ pub(crate) enum Due {
 
 /// Names an entry, so that it can be cancelled.
 pub(crate) type DeadlineKey = (Instant, u64);
+
+/// How many entries are carried out before others get the thread: well under a millisecond's worth.
+const BURST: usize = 128;
 
 /// The deadlines of one server. A connection has at most one entry, so an idle one costs one timer and no task.
 #[derive(Debug, Default)]
@@ -70,7 +75,11 @@ impl Deadlines {
                 Some(at) => {
                     tokio::select! {
                         () = changed => {}
-                        () = tokio::time::sleep_until(at.into()) => self.fire(Instant::now()),
+                        () = tokio::time::sleep_until(at.into()) => {
+                            self.fire(Instant::now());
+                            // A hundred thousand pings due at once must not keep the thread from everybody's packets.
+                            tokio::task::yield_now().await;
+                        }
                     }
                 }
             }
@@ -91,6 +100,7 @@ impl Deadlines {
                         self.entries.lock().insert((at, id), Due::Connection(connection));
                     }
                 }
+                Due::Farewell(..) => _ = self.entries.lock().insert((at, id), due),
                 Due::Ack(socket, id) => socket.ack_timed_out(id),
                 Due::Acks(collector) => collector.timed_out(),
                 Due::Recovery(_) => {}
@@ -99,8 +109,9 @@ impl Deadlines {
         self.changed.notify_one();
     }
 
+    /// Carries out what is due by `now`, at most [`BURST`] of it. What is left is due at once again.
     fn fire(&self, now: Instant) {
-        loop {
+        for _ in 0..BURST {
             let mut entries = self.entries.lock();
             let (key, due) = match entries.first_entry() {
                 Some(entry) if entry.key().0 <= now => entry.remove_entry(),
@@ -111,6 +122,11 @@ impl Deadlines {
                 Due::Connection(connection) => {
                     if let Some(connection) = connection.upgrade() {
                         connection.deadline_reached(key, now);
+                    }
+                }
+                Due::Farewell(server, id) => {
+                    if let Some(server) = server.upgrade() {
+                        server.farewells.take(&id);
                     }
                 }
                 Due::Ack(socket, id) => socket.ack_timed_out(id),

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use ferrio_protocol::engine::Protocol;
 use serde::Deserialize;
+use tokio::sync::oneshot;
 
 use crate::{
     admission::Admission,
@@ -54,17 +55,22 @@ pub(crate) fn older_client(connection: &Arc<Connection>) {
 fn ask_for_namespace(connection: &Arc<Connection>, inbound: &mut Inbound, name: &str, auth: Payload) {
     let server = connection.server();
     let name: Arc<str> = Arc::from(name);
-    inbound.entries.push((name.clone(), Entry::Asking));
+    let (asking, gone) = oneshot::channel();
+    inbound.entries.push((name.clone(), Entry::Asking(asking)));
     let (answer, decision) = Answer::new();
     let handshake = connection.handshake().clone();
     server.queue.push(HostEvent::Namespace { name: name.clone(), auth: auth.clone(), handshake, answer });
-    let connection = connection.clone();
-    // Ends with the host's decision, or when the host drops the question.
+    let connection = Arc::downgrade(connection);
+    // Ends with the host's decision, when the host drops the question, or when the client leaves.
     runtime().spawn(async move {
-        let exists = decision.await.unwrap_or(false);
+        let exists = tokio::select! {
+            decided = decision => decided.unwrap_or(false),
+            _ = gone => return,
+        };
+        let Some(connection) = connection.upgrade() else { return };
         let mut writes = Writes::new();
         let mut inbound = connection.inbound.lock();
-        if !matches!(inbound.remove(&name), Some(Entry::Asking)) {
+        if !matches!(inbound.remove(&name), Some(Entry::Asking(_))) {
             return;
         }
         match connection.server().find_namespace(&name).filter(|_| exists) {
@@ -118,7 +124,7 @@ fn restore(namespace: &Namespace, auth: &Payload) -> Option<Restored> {
 
 /// In the older protocol a namespace carries a query instead of authentication data.
 fn query_as_auth(query: Option<&str>) -> Payload {
-    let pairs: BTreeMap<String, String> = crate::handshake::parse_query(query.unwrap_or_default()).collect();
+    let pairs: BTreeMap<_, _> = crate::handshake::parse_query(query.unwrap_or_default()).collect();
     Payload::new(serde_json::to_string(&pairs).unwrap_or_default(), Vec::new())
 }
 

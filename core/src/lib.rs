@@ -33,7 +33,7 @@
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
 //! | `handshake`, `reason`, `selection`, `metrics` | small vocabulary |
 //! | `queue`, `backpressure` | to the host, and how much may be on its way there |
-//! | `deadlines`, `writes`, `runtime` | at a time, onto the wire, by these threads |
+//! | `deadlines`, `writes`, `farewell`, `runtime` | at a time, onto the wire, after the end, by these threads |
 //! | `rooms`, `recovery`, `ack`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
 //! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
 //! | **`receive`**, **`emit`** | the two hot paths, each readable from top to bottom |
@@ -55,6 +55,7 @@ mod departure;
 mod emit;
 mod encode;
 mod exchange;
+mod farewell;
 mod frame;
 mod handshake;
 

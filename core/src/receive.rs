@@ -100,7 +100,7 @@ pub(crate) fn engine_packet(
     let result = match connection.input(|session| session.receive(from, packet, now)) {
         None => Ok(()),
         Some(Data::Text(text)) => socket_text(connection, text, now),
-        Some(Data::Binary(data)) => attachment(connection, Bytes::copy_from_slice(&data), now),
+        Some(Data::Binary(data)) => attachment(connection, Bytes::from(data.into_owned()), now),
     };
     if let Err(violation) = result {
         violated(connection, &violation);

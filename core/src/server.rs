@@ -21,14 +21,16 @@ use crate::{
     adapter::{Adapter, InMemory},
     config::{Config, ConfigError, Parser},
     connection::Connection,
-    deadlines::Deadlines,
+    deadlines::{Deadlines, Due},
+    farewell::{self, Farewell, Farewells},
     frame::Frame,
     handshake::{Handshake, RequestHead},
     join,
     metrics::{Counters, Metrics},
     namespace::Namespace,
-    outbox::Class,
+    outbox::{Class, Outbox},
     payload::Payload,
+    polling::PollAnswer,
     queue::{Events, HostQueue},
     recovery::random_id,
     runtime::runtime,
@@ -54,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) make_adapter: MakeAdapter,
     connections: Mutex<HashMap<Arc<str>, Arc<Connection>>>,
     n_connections: AtomicUsize,
+    pub(crate) farewells: Farewells,
     namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
     matchers: RwLock<Vec<Matcher>>,
     sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
@@ -118,6 +121,7 @@ impl Server {
             make_adapter: Box::new(make_adapter),
             connections: Mutex::default(),
             n_connections: AtomicUsize::new(0),
+            farewells: Farewells::default(),
             namespaces: RwLock::default(),
             matchers: RwLock::default(),
             sockets: RwLock::default(),
@@ -277,7 +281,13 @@ impl Shared {
     ) -> Option<Arc<Connection>> {
         let max = self.config.limits.max_connections;
         let count = |n_connections| (n_connections < max).then_some(n_connections + 1);
-        self.n_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).ok()?;
+        let n_others = self.n_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).ok()?;
+        // Sessions that have ended leave their places to new ones.
+        if n_others + self.farewells.len() >= max
+            && let Some(oldest) = self.farewells.take_oldest()
+        {
+            self.deadlines.cancel(oldest.due);
+        }
         self.start();
         let id: Arc<str> = Arc::from(random_id(SESSION_ID_BYTES));
         let handshake = Arc::new(Handshake { head, issued: SystemTime::now() });
@@ -356,15 +366,44 @@ impl Shared {
             TransportKind::Polling => counters.connections_polling.sub(1),
             TransportKind::WebSocket => counters.connections_websocket.sub(1),
         }
-        if !connection.is_lingering() {
-            self.forget_connection(connection);
-        }
+        self.forget_connection(connection);
         if self.n_connections.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.emptied.notify_waiters();
         }
     }
 
-    pub(crate) fn forget_connection(&self, connection: &Connection) {
+    /// Keeps what a client has to hear that did not poll when its session ended.
+    pub(crate) fn bid_farewell(self: &Arc<Self>, connection: &Arc<Connection>, outbox: Outbox) {
+        let id = connection.id();
+        let expiry = Due::Farewell(Arc::downgrade(self), id.clone());
+        let due = self.deadlines.add(Instant::now() + farewell::KEPT_FOR, expiry);
+        let protocol = connection.protocol();
+        let connection = Arc::downgrade(connection);
+        self.farewells.add(id.clone(), Farewell { protocol, outbox, connection, due });
+    }
+
+    /// Ends a farewell before its time.
+    pub(crate) fn end_farewell(&self, id: &str) -> Option<Farewell> {
+        let farewell = self.farewells.take(id)?;
+        self.deadlines.cancel(farewell.due);
+        Some(farewell)
+    }
+
+    /// The answer to a poll of a session that has ended, if there is something to tell.
+    pub(crate) fn answer_ended(&self, id: &str, supports_binary: bool) -> Option<PollAnswer> {
+        let max_packets = self.config.limits.max_packets_per_poll;
+        let (answer, told) = self.farewells.answer(id, supports_binary, max_packets)?;
+        if let Some(told) = told {
+            self.deadlines.cancel(told.due);
+            if let Some(connection) = told.connection.upgrade() {
+                // The client knows: a WebSocket that is being probed is of no use any more.
+                connection.input(|session| session.transport_lost(TransportKind::WebSocket, false));
+            }
+        }
+        Some(answer)
+    }
+
+    fn forget_connection(&self, connection: &Connection) {
         let removed = self.connections.lock().remove(connection.id());
         // Dropped after the lock: it may be the last handle.
         drop(removed);

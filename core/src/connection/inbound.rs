@@ -1,12 +1,13 @@
 //! The receiving half of a connection: the namespaces its client is in, or wants to be.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use ferrio_protocol::{
     engine::{CloseReason, Protocol},
     socket::Assembler,
 };
 use smallvec::SmallVec;
+use tokio::sync::oneshot;
 
 use crate::{
     connection::Connection, departure::Departure, outbox::Class, queue::HostEvent, reason::DisconnectReason,
@@ -21,8 +22,8 @@ pub(crate) struct Inbound {
 
 /// How far a client is with joining a namespace.
 pub(crate) enum Entry {
-    /// The host is asked whether the namespace shall exist.
-    Asking,
+    /// The host is asked whether the namespace shall exist. The task that waits for its word ends when this is dropped.
+    Asking(#[expect(dead_code, reason = "it is there to be dropped")] oneshot::Sender<Infallible>),
     /// The host is asked whether the client may join.
     Pending(Arc<Socket>),
     /// The client has joined.
@@ -43,7 +44,7 @@ impl Inbound {
     fn joined(&self) -> Vec<Arc<Socket>> {
         let joined = |(_, entry): &(Arc<str>, Entry)| match entry {
             Entry::Joined(socket) => Some(socket.clone()),
-            Entry::Asking | Entry::Pending(_) => None,
+            Entry::Asking(_) | Entry::Pending(_) => None,
         };
         self.entries.iter().filter_map(joined).collect()
     }

@@ -1,10 +1,12 @@
 //! Namespaces: static, dynamic, by the host's word, and several on one connection.
 
+use std::sync::Arc;
+
 use ferrio::{Config, Flags, HostEvent, Payload, Selection, Writes};
 
 use crate::support::{
     client::{Door, Message},
-    start, start_default,
+    eventually, start, start_default,
 };
 
 const INVALID: &str = r#"{"message":"Invalid namespace"}"#;
@@ -101,6 +103,21 @@ async fn a_namespace_is_not_asked_for_twice() {
     answer.send(true);
     assert!(matches!(client.receive().await, Message::Closed(_)));
     test.host.assert_silent();
+}
+
+#[tokio::test]
+async fn a_question_about_a_namespace_keeps_nobody_who_has_left() {
+    let mut test = start(Config { ask_namespace: true, ..Config::default() }).await;
+    let (mut client, socket) = test.join(Door::Stream).await;
+    let connection = Arc::downgrade(socket.connection());
+    drop(socket);
+    client.send("40/dyn,").await;
+    let HostEvent::Namespace { answer, .. } = test.host.next().await else { panic!("asked") };
+    client.close().await;
+    drop(test.host.departure().await);
+    eventually(|| connection.upgrade().is_none()).await;
+    answer.send(true);
+    test.assert_alive().await;
 }
 
 #[tokio::test]
