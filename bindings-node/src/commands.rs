@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ferrio::{AckRequest, Flags, Payload, Selection, Writes};
+use ferrio::{AckRequest, Flags, Payload, Room, Selection, Writes};
 use napi::{
     JsString, Result,
     bindgen_prelude::{Float64ArraySlice, Uint8ArraySlice},
@@ -112,7 +112,7 @@ impl Commands<'_> {
             6 => {
                 let rooms = self.rooms()?;
                 if let Some(socket) = socket {
-                    for room in &rooms {
+                    for room in rooms {
                         socket.leave(room);
                     }
                 }
@@ -151,10 +151,10 @@ impl Commands<'_> {
         Ok(Payload::new(text, attachments))
     }
 
-    fn rooms(&mut self) -> Result<Vec<Arc<str>>> {
+    fn rooms(&mut self) -> Result<Vec<Room>> {
         let rooms: Vec<String> =
             serde_json::from_str(self.text()?).map_err(|_| misuse("rooms are no list"))?;
-        Ok(rooms.into_iter().map(Arc::from).collect())
+        Ok(rooms.into_iter().map(Room::from).collect())
     }
 
     fn selection(&mut self, bits: u64) -> Result<Selection> {

@@ -1,8 +1,6 @@
 //! What can be asked of many sockets at once.
 
-use std::sync::Arc;
-
-use ferrio::{Selection, Writes};
+use ferrio::{Room, Selection, Writes};
 use napi::{Env, JsString, Result};
 use napi_derive::napi;
 
@@ -43,7 +41,7 @@ impl NativeServer {
         let mut out = String::from("[");
         for (room, members) in self.find_namespace(namespace)?.rooms() {
             out.push_str(if out.len() == 1 { "[" } else { ",[" });
-            value::push_json(&mut out, &room);
+            value::push_json(&mut out, &room.to_string());
             out.push(',');
             value::push_json_list(&mut out, members.iter().map(|socket| &**socket.id()));
             out.push(']');
@@ -55,7 +53,7 @@ impl NativeServer {
     /// The ids of a room's members.
     #[napi(catch_unwind)]
     pub fn members(&self, namespace: u32, room: String) -> Result<Vec<String>> {
-        let members = self.find_namespace(namespace)?.members(&room);
+        let members = self.find_namespace(namespace)?.members(room);
         Ok(members.iter().map(|socket| socket.id().to_string()).collect())
     }
 
@@ -76,7 +74,7 @@ impl NativeServer {
 
 fn selection(rooms: Vec<String>, except: Vec<String>) -> Selection {
     Selection {
-        rooms: rooms.into_iter().map(Arc::from).collect(),
-        except: except.into_iter().map(Arc::from).collect(),
+        rooms: rooms.into_iter().map(Room::from).collect(),
+        except: except.into_iter().map(Room::from).collect(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrio::{Flags, Namespace as CoreNamespace, Selection};
+use ferrio::{Flags, Namespace as CoreNamespace, Room, Selection};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{
@@ -43,7 +43,7 @@ impl Namespace {
 
 fn is_meant(socket: &ferrio::Socket, selection: &Selection) -> bool {
     let rooms = socket.rooms();
-    let is_in = |room: &Arc<str>| room == socket.id() || rooms.contains(room);
+    let is_in = |room: &Room| room.as_text() == Some(socket.id()) || rooms.contains(room);
     (selection.rooms.is_empty() || selection.rooms.iter().any(is_in)) && !selection.except.iter().any(is_in)
 }
 
@@ -126,7 +126,7 @@ impl Namespace {
             members.iter().map(|socket| socket.id().to_string()).collect()
         };
         let rooms = self.namespace.rooms().into_iter();
-        rooms.map(|(room, members)| Ok((value::room_value(py, &room)?, of(members)))).collect()
+        rooms.map(|(room, members)| Ok((value::room_value(py, &room.to_string())?, of(members)))).collect()
     }
 
     fn __len__(&self) -> usize {
@@ -135,7 +135,7 @@ impl Namespace {
 
     /// Empties a room.
     fn close_room(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        let room = value::room(room)?;
+        let room = Room::from(value::room(room)?);
         self.namespace.leave(&Selection::all().to(room.clone()), &[room], false);
         Ok(())
     }
@@ -148,8 +148,8 @@ fn selection(
     skip_rooms: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Selection> {
     let mut selection = Selection::all();
-    value::each_room(rooms, |room| selection.rooms.push(room))?;
-    value::each_room(skip, |room| selection.except.push(room))?;
-    value::each_room(skip_rooms, |room| selection.except.push(room))?;
+    value::each_room(rooms, |room| selection.rooms.push(room.into()))?;
+    value::each_room(skip, |room| selection.except.push(room.into()))?;
+    value::each_room(skip_rooms, |room| selection.except.push(room.into()))?;
     Ok(selection)
 }

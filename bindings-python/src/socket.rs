@@ -172,9 +172,9 @@ impl Socket {
         let rooms = PyList::empty(py);
         let is_pending = self.bridge.is_pending(&self.socket);
         // Nobody can reach it there before it is let in, but it is a room of its own from the start.
-        let own = is_pending.then(|| self.socket.id().clone());
+        let own = is_pending.then(|| self.socket.id().clone().into());
         for room in own.into_iter().chain(self.socket.rooms()) {
-            rooms.append(value::room_value(py, &room)?)?;
+            rooms.append(value::room_value(py, &room.to_string())?)?;
         }
         Ok(rooms)
     }
@@ -185,7 +185,7 @@ impl Socket {
     }
 
     fn leave(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.socket.leave(&value::room(room)?);
+        self.socket.leave(value::room(room)?);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::{
     ack::Collector,
     namespace::Namespace,
     payload::Payload,
+    room::Room,
     selection::{Flags, Selection},
 };
 
@@ -39,10 +40,10 @@ pub trait Adapter: Send + Sync + 'static {
     );
 
     /// Sockets of other nodes join rooms.
-    fn join(&self, selection: &Selection, rooms: &[Arc<str>]);
+    fn join(&self, selection: &Selection, rooms: &[Room]);
 
     /// Sockets of other nodes leave rooms.
-    fn leave(&self, selection: &Selection, rooms: &[Arc<str>]);
+    fn leave(&self, selection: &Selection, rooms: &[Room]);
 
     /// Sockets of other nodes are disconnected, or their whole connections closed.
     fn disconnect(&self, selection: &Selection, close: bool);
@@ -66,7 +67,7 @@ pub trait Adapter: Send + Sync + 'static {
     fn n_nodes(&self) -> BoxFuture<'_, usize>;
 
     /// A room got its first local member, or lost its last: adapters that subscribe by room want to know.
-    fn room_changed(&self, room: &Arc<str>, exists: bool) {
+    fn room_changed(&self, room: &Room, exists: bool) {
         let _ = (room, exists);
     }
 
@@ -95,7 +96,7 @@ pub struct RemoteSocket {
     /// Its id.
     pub id: Arc<str>,
     /// Its rooms.
-    pub rooms: Vec<Arc<str>>,
+    pub rooms: Vec<Room>,
     /// Its handshake, as JSON text in socket.io's form.
     pub handshake: String,
     /// What its host keeps with it, as JSON text.
@@ -131,8 +132,8 @@ impl Adapter for InMemory {
     fn broadcast_with_ack(&self, _: &Selection, _: &Payload, _: Flags, _: Option<Instant>, acks: RemoteAcks) {
         acks.expect(0);
     }
-    fn join(&self, _: &Selection, _: &[Arc<str>]) {}
-    fn leave(&self, _: &Selection, _: &[Arc<str>]) {}
+    fn join(&self, _: &Selection, _: &[Room]) {}
+    fn leave(&self, _: &Selection, _: &[Room]) {}
     fn disconnect(&self, _: &Selection, _: bool) {}
     fn fetch<'a>(&'a self, _: &'a Selection, _: Instant) -> BoxFuture<'a, Gathered<RemoteSocket>> {
         Box::pin(async { Gathered::default() })

@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `config`, `cors` | options, their defaults and bounds |
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
-//! | `handshake`, `reason`, `selection`, `metrics` | small vocabulary |
+//! | `handshake`, `reason`, `room`, `selection`, `metrics` | small vocabulary |
 //! | `queue`, `deadlines`, `writes`, `runtime` | to the host, at a time, onto the wire, by these threads |
 //! | `rooms`, `recovery`, `ack`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
 //! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
@@ -68,6 +68,7 @@ mod reason;
 mod receive;
 mod recovery;
 mod request;
+mod room;
 mod rooms;
 mod runtime;
 mod selection;
@@ -97,6 +98,7 @@ pub use namespace::Namespace;
 pub use payload::Payload;
 pub use queue::{Answer, Events, HostEvent};
 pub use reason::DisconnectReason;
+pub use room::{NumberedRooms, Room, RoomNumber};
 pub use rooms::{RoomChange, RoomEvent};
 pub use runtime::runtime;
 pub use selection::{Flags, Selection};

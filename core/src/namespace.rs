@@ -20,6 +20,7 @@ use crate::{
     queue::HostEvent,
     reason::DisconnectReason,
     recovery::{Log, Restored, Session},
+    room::Room,
     rooms::{RoomChange, RoomEvent, Rooms},
     selection::{Flags, Selection},
     server::Shared,
@@ -98,13 +99,13 @@ impl Namespace {
     }
 
     /// Every room of this node with its members.
-    pub fn rooms(&self) -> Vec<(Arc<str>, Vec<Arc<Socket>>)> {
+    pub fn rooms(&self) -> Vec<(Room, Vec<Arc<Socket>>)> {
         self.rooms.lock().all()
     }
 
     /// The members of a room on this node.
-    pub fn members(&self, room: &str) -> Vec<Arc<Socket>> {
-        self.rooms.lock().members_of(&Arc::from(room))
+    pub fn members(&self, room: impl Into<Room>) -> Vec<Arc<Socket>> {
+        self.rooms.lock().members_of(&room.into())
     }
 
     /// The sockets of this node that are meant.
@@ -138,7 +139,7 @@ impl Namespace {
     }
 
     /// Makes every socket that is meant join rooms, here and on other nodes.
-    pub fn join(&self, selection: &Selection, rooms: &[Arc<str>], local: bool) {
+    pub fn join(&self, selection: &Selection, rooms: &[Room], local: bool) {
         for socket in self.select(selection) {
             self.join_rooms(&socket, rooms);
         }
@@ -148,7 +149,7 @@ impl Namespace {
     }
 
     /// Makes every socket that is meant leave rooms, here and on other nodes.
-    pub fn leave(&self, selection: &Selection, rooms: &[Arc<str>], local: bool) {
+    pub fn leave(&self, selection: &Selection, rooms: &[Room], local: bool) {
         for socket in self.select(selection) {
             for room in rooms {
                 self.leave_room(&socket, room);
@@ -178,7 +179,7 @@ impl Namespace {
         departures
     }
 
-    pub(crate) fn join_rooms(&self, socket: &Socket, rooms: &[Arc<str>]) {
+    pub(crate) fn join_rooms(&self, socket: &Socket, rooms: &[Room]) {
         if socket.join_later(rooms) {
             return;
         }
@@ -192,21 +193,16 @@ impl Namespace {
         }
     }
 
-    pub(crate) fn leave_room(&self, socket: &Socket, room: &Arc<str>) {
+    pub(crate) fn leave_room(&self, socket: &Socket, room: &Room) {
         socket.leave_early(room);
         self.rooms.lock().leave(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
     }
 
     /// Makes a socket reachable: by its own room and by those it has joined already.
-    pub(crate) fn enter(
-        &self,
-        rooms: &mut Rooms,
-        socket: &Arc<Socket>,
-        joined: impl Iterator<Item = Arc<str>>,
-    ) {
-        let mut report = |change, room: &Arc<str>, id: Option<&Arc<str>>| self.report(change, room, id);
+    pub(crate) fn enter(&self, rooms: &mut Rooms, socket: &Arc<Socket>, joined: impl Iterator<Item = Room>) {
+        let mut report = |change, room: &Room, id: Option<&Arc<str>>| self.report(change, room, id);
         rooms.insert(socket, &mut report);
-        rooms.join(socket.key(), socket.id(), &mut report);
+        rooms.join(socket.key(), &Room::Text(socket.id().clone()), &mut report);
         for room in joined {
             rooms.join(socket.key(), &room, &mut report);
         }
@@ -224,7 +220,7 @@ impl Namespace {
         }
     }
 
-    fn report(&self, change: RoomChange, room: &Arc<str>, socket_id: Option<&Arc<str>>) {
+    fn report(&self, change: RoomChange, room: &Room, socket_id: Option<&Arc<str>>) {
         match change {
             RoomChange::Create => self.adapter.room_changed(room, true),
             RoomChange::Delete => self.adapter.room_changed(room, false),

@@ -9,7 +9,7 @@ use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
 use ahash::HashMap;
 use rand::Rng as _;
 
-use crate::{config::Recovery, payload::Payload, selection::Selection, socket::SocketKey};
+use crate::{config::Recovery, payload::Payload, room::Room, selection::Selection, socket::SocketKey};
 
 /// The recent events of one namespace, and its sessions that are disconnected.
 pub(crate) struct Log {
@@ -40,7 +40,7 @@ pub(crate) struct Session {
     pub(crate) key: SocketKey,
     pub(crate) id: Arc<str>,
     pub(crate) private_id: Arc<str>,
-    pub(crate) rooms: Vec<Arc<str>>,
+    pub(crate) rooms: Vec<Room>,
     /// The position of the latest event when the socket connected: where a client that saw none starts from.
     pub(crate) connected_at: u64,
     /// The position of the last event that was sent to the socket.
@@ -140,7 +140,7 @@ impl Log {
     }
 
     /// Notes rooms that a socket joined while its departure was on its way to the host.
-    pub(crate) fn add_rooms(&mut self, private_id: &str, key: SocketKey, rooms: &[Arc<str>]) {
+    pub(crate) fn add_rooms(&mut self, private_id: &str, key: SocketKey, rooms: &[Room]) {
         if let Some((_, session)) = self.sessions.get_mut(private_id).filter(|kept| kept.1.key == key) {
             session.rooms.extend_from_slice(rooms);
         }
@@ -218,8 +218,8 @@ impl Log {
     }
 }
 
-fn is_meant(selection: &Selection, rooms: &[Arc<str>]) -> bool {
-    let is_in = |room: &Arc<str>| rooms.contains(room);
+fn is_meant(selection: &Selection, rooms: &[Room]) -> bool {
+    let is_in = |room: &Room| rooms.contains(room);
     (selection.rooms.is_empty() || selection.rooms.iter().any(is_in)) && !selection.except.iter().any(is_in)
 }
 

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::{
     recovery::Log,
+    room::Room,
     selection::Selection,
     socket::{Socket, SocketKey},
 };
@@ -23,7 +24,7 @@ pub(crate) struct Rooms {
     members: IndexMap<SocketKey, Member, RandomState>,
     by_id: HashMap<Arc<str>, SocketKey>,
     /// Without the sockets' own rooms.
-    by_name: HashMap<Arc<str>, IndexSet<SocketKey, RandomState>>,
+    by_name: HashMap<Room, IndexSet<SocketKey, RandomState>>,
     pub(crate) log: Option<Log>,
 }
 
@@ -31,7 +32,7 @@ struct Member {
     socket: Arc<Socket>,
     is_in_own_room: bool,
     /// Without the own room.
-    rooms: SmallVec<[Arc<str>; 2]>,
+    rooms: SmallVec<[Room; 2]>,
 }
 
 /// A change in a namespace's rooms, as socket.io's adapters report it.
@@ -42,7 +43,7 @@ pub struct RoomEvent {
     /// What happened.
     pub change: RoomChange,
     /// To which room.
-    pub room: Arc<str>,
+    pub room: Room,
     /// The socket that joined or left.
     pub socket_id: Option<Arc<str>>,
 }
@@ -73,7 +74,7 @@ impl RoomChange {
 }
 
 /// Takes changes as they happen.
-pub(crate) type Changes<'a> = &'a mut dyn FnMut(RoomChange, &Arc<str>, Option<&Arc<str>>);
+pub(crate) type Changes<'a> = &'a mut dyn FnMut(RoomChange, &Room, Option<&Arc<str>>);
 
 impl Rooms {
     pub(crate) fn new(log: Option<Log>) -> Self {
@@ -103,11 +104,11 @@ impl Rooms {
     }
 
     /// Puts a member into a room. Does nothing for one that is in it, and for one that has left.
-    pub(crate) fn join(&mut self, key: SocketKey, room: &Arc<str>, changes: Changes<'_>) {
+    pub(crate) fn join(&mut self, key: SocketKey, room: &Room, changes: Changes<'_>) {
         let is_new = !self.is_room(room);
         let Some(member) = self.members.get_mut(&key) else { return };
         let id = member.socket.id().clone();
-        if *room == id {
+        if room.as_text() == Some(&id) {
             if member.is_in_own_room {
                 return;
             }
@@ -129,10 +130,10 @@ impl Rooms {
     }
 
     /// Takes a member out of a room.
-    pub(crate) fn leave(&mut self, key: SocketKey, room: &Arc<str>, changes: Changes<'_>) {
+    pub(crate) fn leave(&mut self, key: SocketKey, room: &Room, changes: Changes<'_>) {
         let Some(member) = self.members.get_mut(&key) else { return };
         let id = member.socket.id().clone();
-        if *room == id {
+        if room.as_text() == Some(&id) {
             if !std::mem::take(&mut member.is_in_own_room) {
                 return;
             }
@@ -153,32 +154,36 @@ impl Rooms {
     }
 
     /// Whether anybody is in a room of this name.
-    fn is_room(&self, room: &Arc<str>) -> bool {
+    fn is_room(&self, room: &Room) -> bool {
         self.by_name.contains_key(room) || self.owner_in(room).is_some()
     }
 
     /// The member in whose own room we are, if it is still in it.
-    fn owner_in(&self, room: &Arc<str>) -> Option<&Member> {
-        self.members.get(self.by_id.get(room)?).filter(|member| member.is_in_own_room)
+    fn owner_in(&self, room: &Room) -> Option<&Member> {
+        self.members.get(self.by_id.get(room.as_text()?)?).filter(|member| member.is_in_own_room)
     }
 
     /// The rooms of a member, its own first.
-    pub(crate) fn rooms_of(&self, key: SocketKey) -> Vec<Arc<str>> {
+    pub(crate) fn rooms_of(&self, key: SocketKey) -> Vec<Room> {
         let Some(member) = self.members.get(&key) else { return Vec::new() };
-        let own = member.is_in_own_room.then(|| member.socket.id().clone());
+        let own = member.is_in_own_room.then(|| Room::Text(member.socket.id().clone()));
         own.into_iter().chain(member.rooms.iter().cloned()).collect()
     }
 
     /// Every room with its members.
-    pub(crate) fn all(&self) -> Vec<(Arc<str>, Vec<Arc<Socket>>)> {
-        let own =
-            self.members.values().filter(|member| member.is_in_own_room).map(|member| member.socket.id());
-        let names: IndexSet<&Arc<str>, RandomState> = own.chain(self.by_name.keys()).collect();
-        names.into_iter().map(|room| (room.clone(), self.members_of(room))).collect()
+    pub(crate) fn all(&self) -> Vec<(Room, Vec<Arc<Socket>>)> {
+        let own = self.members.values().filter(|member| member.is_in_own_room);
+        let own = own.map(|member| Room::Text(member.socket.id().clone()));
+        let names: IndexSet<Room, RandomState> = own.chain(self.by_name.keys().cloned()).collect();
+        let with_members = |room| {
+            let members = self.members_of(&room);
+            (room, members)
+        };
+        names.into_iter().map(with_members).collect()
     }
 
     /// The members of a room.
-    pub(crate) fn members_of(&self, room: &Arc<str>) -> Vec<Arc<Socket>> {
+    pub(crate) fn members_of(&self, room: &Room) -> Vec<Arc<Socket>> {
         let mut members = Vec::new();
         self.each_in(room, &mut |member| members.push(member.socket.clone()));
         members
@@ -232,7 +237,7 @@ impl Rooms {
         }
     }
 
-    fn each_in(&self, room: &Arc<str>, visit: &mut dyn FnMut(&Member)) {
+    fn each_in(&self, room: &Room, visit: &mut dyn FnMut(&Member)) {
         if let Some(owner) = self.owner_in(room) {
             visit(owner);
         }

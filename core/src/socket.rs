@@ -26,6 +26,7 @@ use crate::{
     queue::HostEvent,
     reason::DisconnectReason,
     recovery::{Log, Restored, Session},
+    room::Room,
     selection::Flags,
     writes::Writes,
 };
@@ -68,7 +69,7 @@ enum Stage {
 #[derive(Default)]
 struct Waiting {
     events: Vec<(Encoded, Flags)>,
-    rooms: Vec<Arc<str>>,
+    rooms: Vec<Room>,
 }
 
 /// What connection state recovery needs to know of a socket.
@@ -175,18 +176,18 @@ impl Socket {
     }
 
     /// Joins rooms. Does nothing once the socket's departure is finished.
-    pub fn join<R: Into<Arc<str>>>(&self, rooms: impl IntoIterator<Item = R>) {
-        let rooms: Vec<Arc<str>> = rooms.into_iter().map(Into::into).collect();
+    pub fn join<R: Into<Room>>(&self, rooms: impl IntoIterator<Item = R>) {
+        let rooms: Vec<Room> = rooms.into_iter().map(Into::into).collect();
         self.namespace.join_rooms(self, &rooms);
     }
 
     /// Leaves a room.
-    pub fn leave(&self, room: &str) {
-        self.namespace.leave_room(self, &Arc::from(room));
+    pub fn leave(&self, room: impl Into<Room>) {
+        self.namespace.leave_room(self, &room.into());
     }
 
     /// The rooms the socket is in, its own first.
-    pub fn rooms(&self) -> Vec<Arc<str>> {
+    pub fn rooms(&self) -> Vec<Room> {
         if let Stage::Pending(waiting) = &*self.stage.lock() {
             return waiting.rooms.clone();
         }
@@ -205,7 +206,7 @@ impl Socket {
     }
 
     /// Keeps rooms for later when the client is not let in yet. Returns whether it did.
-    pub(crate) fn join_later(&self, rooms: &[Arc<str>]) -> bool {
+    pub(crate) fn join_later(&self, rooms: &[Room]) -> bool {
         match &mut *self.stage.lock() {
             Stage::Pending(waiting) => {
                 for room in rooms {
@@ -221,7 +222,7 @@ impl Socket {
     }
 
     /// Forgets a room that was kept for later.
-    pub(crate) fn leave_early(&self, room: &Arc<str>) {
+    pub(crate) fn leave_early(&self, room: &Room) {
         if let Stage::Pending(waiting) = &mut *self.stage.lock() {
             waiting.rooms.retain(|joined| joined != room);
         }
@@ -318,7 +319,7 @@ impl Socket {
     }
 
     /// What is kept of the socket for its return.
-    pub(crate) fn session(&self, rooms: Vec<Arc<str>>, position: u64) -> Option<Session> {
+    pub(crate) fn session(&self, rooms: Vec<Room>, position: u64) -> Option<Session> {
         let recovery = self.recovery.as_ref()?;
         Some(Session {
             key: self.key,

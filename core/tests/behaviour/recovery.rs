@@ -153,7 +153,7 @@ async fn a_client_gets_its_id_rooms_and_missed_events_back() {
     }
     let (back, missed) = lost.recovered(&mut test).await;
     assert_eq!(missed, [0, 1, 4, 5].map(|number| format!(r#"42["n",{number}]"#)));
-    assert!(back.socket.rooms().iter().any(|room| &**room == "room"));
+    assert!(back.socket.rooms().iter().any(|room| *room == "room".into()));
     assert_eq!(test.server.metrics().recovered, 1);
     test.host.assert_silent();
 }

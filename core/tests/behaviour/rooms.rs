@@ -78,7 +78,7 @@ async fn rooms_are_joined_and_left_at_once() {
     assert_eq!(rooms(&socket), [&*own, "b"]);
     assert_eq!(test.main().members("b").len(), 1);
     assert!(test.main().members("a").is_empty());
-    socket.leave(&own);
+    socket.leave(own.clone());
     assert_eq!(rooms(&socket), ["b"]);
     assert!(test.main().select(&Selection::all().to(own)).is_empty());
 }
