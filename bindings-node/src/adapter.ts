@@ -4,7 +4,7 @@ import { EventEmitter } from "node:events";
 import type { Selection } from "./bridge";
 import { LiveMap } from "./live-map";
 import type { Namespace } from "./namespace";
-import { roomFromCore, roomToCore } from "./room";
+import type { CoreRoom } from "./room";
 import type { Socket } from "./socket";
 
 /** The name of a room. */
@@ -78,7 +78,10 @@ export class Adapter extends EventEmitter {
   socketRooms(id: SocketId): Set<Room> | undefined {
     const socket = this.nsp._find(id);
     const core = this.nsp._core;
-    return socket && core && new Set(core.socketRooms(socket._key).map(roomFromCore));
+    const names = this.nsp.server._bridge?.rooms;
+    if (socket === undefined || core === undefined || names === undefined) return undefined;
+    const rooms: CoreRoom[] = JSON.parse(core.socketRooms(socket._key));
+    return new Set(rooms.map((room) => names.fromCore(room)));
   }
 
   /** The sockets of a selection. */
@@ -153,17 +156,23 @@ export class Adapter extends EventEmitter {
 
   #everyRoom(): [Room, Set<SocketId>][] {
     const core = this.nsp._core;
-    const rooms: [Room, SocketId[]][] = core === undefined ? [] : JSON.parse(core.rooms(this.nsp._number));
-    return rooms.map(([room, members]) => [roomFromCore(room), new Set(members)]);
+    const names = this.nsp.server._bridge?.rooms;
+    if (core === undefined || names === undefined) return [];
+    const rooms: [CoreRoom, SocketId[]][] = JSON.parse(core.rooms(this.nsp._number));
+    return rooms.map(([room, members]) => [names.fromCore(room), new Set(members)]);
   }
 
   #members(room: Room): Set<SocketId> | undefined {
-    const members = this.nsp._core?.members(this.nsp._number, roomToCore(room)) ?? [];
+    const core = this.nsp._core;
+    const name = this.nsp.server._bridge?.rooms.toCore(room) ?? "";
+    const members = core?.members(this.nsp._number, name) ?? [];
     return members.length > 0 ? new Set(members) : undefined;
   }
 
   #size(room: Room): number {
-    return this.#members(room)?.size ?? 0;
+    const core = this.nsp._core;
+    const name = this.nsp.server._bridge?.rooms.toCore(room) ?? "";
+    return core?.roomSize(this.nsp._number, name) ?? 0;
   }
 
   #hasListeners(): boolean {

@@ -5,7 +5,6 @@ import { timeoutOf } from "./ack";
 import type { Adapter } from "./adapter";
 import { AckStatus, Flag } from "./native";
 import { refuseReserved } from "./reserved";
-import { roomsToCore } from "./room";
 import type { Socket } from "./socket";
 import type {
   AckValue,
@@ -149,8 +148,10 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     const { nsp } = this.adapter;
     const bridge = nsp.server._bridge;
     if (bridge === undefined || nsp._number === -1) return;
-    const [rooms, except] = [roomsToCore(this.rooms), roomsToCore(this.exceptRooms)];
-    const departures = bridge.flushed.disconnectMany(nsp._number, rooms, except, close);
+    const core = bridge.flushed;
+    const rooms = bridge.rooms.listToCore(this.rooms);
+    const except = bridge.rooms.listToCore(this.exceptRooms);
+    const departures = core.disconnectMany(nsp._number, rooms, except, close);
     nsp.server._reception.departed(bridge, departures);
   }
 

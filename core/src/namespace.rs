@@ -108,6 +108,11 @@ impl Namespace {
         self.rooms.lock().members_of(&room.into())
     }
 
+    /// How many members a room has on this node.
+    pub fn n_members(&self, room: impl Into<Room>) -> usize {
+        self.rooms.lock().n_members(&room.into())
+    }
+
     /// The sockets of this node that are meant.
     pub fn select(&self, selection: &Selection) -> Vec<Arc<Socket>> {
         let mut selected = Vec::new();

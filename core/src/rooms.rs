@@ -189,6 +189,12 @@ impl Rooms {
         members
     }
 
+    /// How many members a room has.
+    pub(crate) fn n_members(&self, room: &Room) -> usize {
+        let n_others = self.by_name.get(room).map_or(0, IndexSet::len);
+        n_others + usize::from(self.owner_in(room).is_some())
+    }
+
     /// A member by its id.
     pub(crate) fn by_id(&self, id: &str) -> Option<Arc<Socket>> {
         Some(self.members.get(self.by_id.get(id)?)?.socket.clone())
