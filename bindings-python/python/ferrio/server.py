@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-Room: TypeAlias = "str | int"
+Room: TypeAlias = "Hashable"
 Rooms: TypeAlias = "Room | Sequence[Room] | set[Room] | None"
 H = TypeVar("H", bound=Handler)
 T = TypeVar("T")
@@ -224,7 +224,7 @@ class AsyncServer(Handlers):
         if target is not None:
             target.close_room(room)
 
-    def rooms(self, sid: str, namespace: str | None = None) -> list[Room]:
+    def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
         """The rooms a client is in, its own first; none for a stranger."""
         socket = self._socket(sid, namespace)
         return socket.rooms() if socket is not None else []
