@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrio::{Flags, Namespace as CoreNamespace, Room, Selection};
+use ferrio::{Flags, Namespace as CoreNamespace, Selection};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{
@@ -36,7 +36,7 @@ impl Namespace {
     fn pending_in(&self, selection: &Selection) -> Vec<Arc<ferrio::Socket>> {
         let pending = self.bridge.pending.lock();
         let here = pending.values().filter(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace));
-        here.filter(|socket| is_meant(socket, selection)).cloned().collect()
+        here.filter(|socket| socket.is_meant(selection)).cloned().collect()
     }
 
     /// Who is meant by rooms, sockets to skip and rooms to skip; no rooms mean everybody.
@@ -52,12 +52,6 @@ impl Namespace {
         self.bridge.rooms.each(skip_rooms, |room| selection.except.push(room))?;
         Ok(selection)
     }
-}
-
-fn is_meant(socket: &ferrio::Socket, selection: &Selection) -> bool {
-    let rooms = socket.rooms();
-    let is_in = |room: &Room| room.as_text() == Some(socket.id()) || rooms.contains(room);
-    (selection.rooms.is_empty() || selection.rooms.iter().any(is_in)) && !selection.except.iter().any(is_in)
 }
 
 #[pymethods]

@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `config`, `cors` | options, their defaults and bounds |
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
-//! | `handshake`, `reason`, `room`, `selection`, `metrics` | small vocabulary |
+//! | `handshake`, `reason`, `room`, `room_set`, `selection`, `metrics` | small vocabulary |
 //! | `queue`, `deadlines`, `writes`, `runtime` | to the host, at a time, onto the wire, by these threads |
 //! | `rooms`, `recovery`, `ack`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
 //! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
@@ -69,6 +69,7 @@ mod receive;
 mod recovery;
 mod request;
 mod room;
+mod room_set;
 mod rooms;
 mod runtime;
 mod selection;

@@ -21,6 +21,7 @@ use crate::{
     reason::DisconnectReason,
     recovery::{Log, Restored, Session},
     room::Room,
+    room_set::RoomSet,
     rooms::{RoomChange, RoomEvent, Rooms},
     selection::{Flags, Selection},
     server::Shared,
@@ -200,7 +201,11 @@ impl Namespace {
 
     pub(crate) fn leave_room(&self, socket: &Socket, room: &Room) {
         socket.leave_early(room);
-        self.rooms.lock().leave(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
+        let mut index = self.rooms.lock();
+        index.leave(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
+        if let (Some(log), Some(private_id)) = (&mut index.log, socket.private_id()) {
+            log.remove_room(private_id, socket.key(), room);
+        }
     }
 
     /// Makes a socket reachable: by its own room and by those it has joined already.
@@ -245,7 +250,8 @@ impl Namespace {
         }
         let now = Instant::now();
         let mut rooms = self.rooms.lock();
-        let joined = rooms.rooms_of(socket.key());
+        let mut joined = RoomSet::default();
+        rooms.rooms_of(socket.key()).into_iter().for_each(|room| _ = joined.insert(room));
         let Some(log) = &mut rooms.log else { return false };
         let Some(session) = socket.session(joined, log.position()) else { return false };
         self.keep(log, session, now);

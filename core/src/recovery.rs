@@ -9,7 +9,10 @@ use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
 use ahash::HashMap;
 use rand::Rng as _;
 
-use crate::{config::Recovery, payload::Payload, room::Room, selection::Selection, socket::SocketKey};
+use crate::{
+    config::Recovery, payload::Payload, room::Room, room_set::RoomSet, selection::Selection,
+    socket::SocketKey,
+};
 
 /// The recent events of one namespace, and its sessions that are disconnected.
 pub(crate) struct Log {
@@ -40,7 +43,7 @@ pub(crate) struct Session {
     pub(crate) key: SocketKey,
     pub(crate) id: Arc<str>,
     pub(crate) private_id: Arc<str>,
-    pub(crate) rooms: Vec<Room>,
+    pub(crate) rooms: RoomSet,
     /// The position of the latest event when the socket connected: where a client that saw none starts from.
     pub(crate) connected_at: u64,
     /// The position of the last event that was sent to the socket.
@@ -139,10 +142,17 @@ impl Log {
         (forgotten, is_first.then(|| now + self.config.max_disconnection_duration))
     }
 
+    /// Notes that a socket left a room while its departure was on its way to the host.
+    pub(crate) fn remove_room(&mut self, private_id: &str, key: SocketKey, room: &Room) {
+        if let Some((_, session)) = self.sessions.get_mut(private_id).filter(|kept| kept.1.key == key) {
+            session.rooms.remove(room);
+        }
+    }
+
     /// Notes rooms that a socket joined while its departure was on its way to the host.
     pub(crate) fn add_rooms(&mut self, private_id: &str, key: SocketKey, rooms: &[Room]) {
         if let Some((_, session)) = self.sessions.get_mut(private_id).filter(|kept| kept.1.key == key) {
-            session.rooms.extend_from_slice(rooms);
+            rooms.iter().for_each(|room| _ = session.rooms.insert(room.clone()));
         }
     }
 
@@ -213,14 +223,9 @@ impl Log {
         let first = self.events.partition_point(|event| event.position <= restored.seen);
         self.events
             .range(first..)
-            .filter(|event| is_meant(&event.selection, &restored.session.rooms))
+            .filter(|event| event.selection.means(|room| restored.session.rooms.contains(room)))
             .map(|event| (event.position, &event.payload))
     }
-}
-
-fn is_meant(selection: &Selection, rooms: &[Room]) -> bool {
-    let is_in = |room: &Room| rooms.contains(room);
-    (selection.rooms.is_empty() || selection.rooms.iter().any(is_in)) && !selection.except.iter().any(is_in)
 }
 
 /// An id nobody can guess, of `n_bytes` random bytes in URL-safe base64.

@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc};
 
 use ahash::{HashMap, HashSet};
 use indexmap::{IndexMap, IndexSet};
-use smallvec::SmallVec;
 
 use crate::{
     recovery::Log,
     room::Room,
+    room_set::RoomSet,
     selection::Selection,
     socket::{Socket, SocketKey},
 };
@@ -32,7 +32,7 @@ struct Member {
     socket: Arc<Socket>,
     is_in_own_room: bool,
     /// Without the own room.
-    rooms: SmallVec<[Room; 2]>,
+    rooms: RoomSet,
 }
 
 /// A change in a namespace's rooms, as socket.io's adapters report it.
@@ -87,7 +87,7 @@ impl Rooms {
             self.remove(former, changes);
         }
         self.by_id.insert(socket.id().clone(), socket.key());
-        let member = Member { socket: socket.clone(), is_in_own_room: false, rooms: SmallVec::new() };
+        let member = Member { socket: socket.clone(), is_in_own_room: false, rooms: RoomSet::default() };
         self.members.insert(socket.key(), member);
     }
 
@@ -121,7 +121,7 @@ impl Rooms {
             if !self.by_name.entry(shared.clone()).or_default().insert(key) {
                 return;
             }
-            member.rooms.push(shared);
+            member.rooms.insert(shared);
         }
         if is_new {
             changes(RoomChange::Create, room, None);
@@ -138,8 +138,9 @@ impl Rooms {
                 return;
             }
         } else {
-            let Some(idx) = member.rooms.iter().position(|joined| joined == room) else { return };
-            member.rooms.remove(idx);
+            if !member.rooms.remove(room) {
+                return;
+            }
             if let Some(keys) = self.by_name.get_mut(room) {
                 keys.swap_remove(&key);
                 if keys.is_empty() {
@@ -167,7 +168,15 @@ impl Rooms {
     pub(crate) fn rooms_of(&self, key: SocketKey) -> Vec<Room> {
         let Some(member) = self.members.get(&key) else { return Vec::new() };
         let own = member.is_in_own_room.then(|| Room::Text(member.socket.id().clone()));
-        own.into_iter().chain(member.rooms.iter().cloned()).collect()
+        own.into_iter().chain(member.rooms.to_vec()).collect()
+    }
+
+    /// Whether a member is in a room.
+    pub(crate) fn is_in(&self, key: SocketKey, room: &Room) -> bool {
+        self.members.get(&key).is_some_and(|member| match room.as_text() {
+            Some(text) if text == member.socket.id() => member.is_in_own_room,
+            _ => member.rooms.contains(room),
+        })
     }
 
     /// Every room with its members.
@@ -217,11 +226,11 @@ impl Rooms {
     /// Calls `receive` once for every socket that is meant.
     pub(crate) fn select(&self, selection: &Selection, mut receive: impl FnMut(&Arc<Socket>)) {
         let mut excluded: HashSet<SocketKey> = HashSet::default();
-        for room in &selection.except {
+        for_each_once(&selection.except, |room| {
             self.each_in(room, &mut |member| {
                 excluded.insert(member.socket.key());
             });
-        }
+        });
         let mut visit = |member: &Member| {
             if excluded.is_empty() || !excluded.contains(&member.socket.key()) {
                 receive(&member.socket);
@@ -232,13 +241,13 @@ impl Rooms {
             [room] => self.each_in(room, &mut visit),
             rooms => {
                 let mut seen: HashSet<SocketKey> = HashSet::default();
-                for room in rooms {
+                for_each_once(rooms, |room| {
                     self.each_in(room, &mut |member| {
                         if seen.insert(member.socket.key()) {
                             visit(member);
                         }
                     });
-                }
+                });
             }
         }
     }
@@ -253,6 +262,15 @@ impl Rooms {
             }
         }
     }
+}
+
+/// Calls `visit` for every room, but not again for one that is named twice.
+fn for_each_once(rooms: &[Room], mut visit: impl FnMut(&Room)) {
+    if let [room] = rooms {
+        return visit(room);
+    }
+    let mut seen: HashSet<&Room> = HashSet::default();
+    rooms.iter().filter(|room| seen.insert(room)).for_each(visit);
 }
 
 impl fmt::Debug for Rooms {

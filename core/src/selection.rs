@@ -32,6 +32,12 @@ impl Selection {
         self.except.push(room.into());
         self
     }
+
+    /// Whether a socket is meant, given the rooms in which it is.
+    pub(crate) fn means(&self, is_in: impl Fn(&Room) -> bool) -> bool {
+        let is_in = &is_in;
+        (self.rooms.is_empty() || self.rooms.iter().any(is_in)) && !self.except.iter().any(is_in)
+    }
 }
 
 /// How an event is sent.

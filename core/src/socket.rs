@@ -27,7 +27,8 @@ use crate::{
     reason::DisconnectReason,
     recovery::{Log, Restored, Session},
     room::Room,
-    selection::Flags,
+    room_set::RoomSet,
+    selection::{Flags, Selection},
     writes::Writes,
 };
 use ferrio_protocol::engine::TransportKind;
@@ -69,7 +70,7 @@ enum Stage {
 #[derive(Default)]
 struct Waiting {
     events: Vec<(Encoded, Flags)>,
-    rooms: Vec<Room>,
+    rooms: RoomSet,
 }
 
 /// What connection state recovery needs to know of a socket.
@@ -189,9 +190,23 @@ impl Socket {
     /// The rooms the socket is in, its own first.
     pub fn rooms(&self) -> Vec<Room> {
         if let Stage::Pending(waiting) = &*self.stage.lock() {
-            return waiting.rooms.clone();
+            return waiting.rooms.to_vec();
         }
         self.namespace.rooms.lock().rooms_of(self.key)
+    }
+
+    /// Whether the socket is in a room.
+    pub fn is_in(&self, room: impl Into<Room>) -> bool {
+        let room = room.into();
+        if let Stage::Pending(waiting) = &*self.stage.lock() {
+            return waiting.rooms.contains(&room);
+        }
+        self.namespace.rooms.lock().is_in(self.key, &room)
+    }
+
+    /// Whether a selection means the socket, though it may not be let in yet: its own room is its own from the start.
+    pub fn is_meant(&self, selection: &Selection) -> bool {
+        selection.means(|room| room.as_text() == Some(&self.id) || self.is_in(room.clone()))
     }
 
     /// Puts the client out of the namespace, or closes its whole connection.
@@ -210,9 +225,7 @@ impl Socket {
         match &mut *self.stage.lock() {
             Stage::Pending(waiting) => {
                 for room in rooms {
-                    if !waiting.rooms.contains(room) {
-                        waiting.rooms.push(room.clone());
-                    }
+                    waiting.rooms.insert(room.clone());
                 }
                 true
             }
@@ -224,7 +237,7 @@ impl Socket {
     /// Forgets a room that was kept for later.
     pub(crate) fn leave_early(&self, room: &Room) {
         if let Stage::Pending(waiting) = &mut *self.stage.lock() {
-            waiting.rooms.retain(|joined| joined != room);
+            waiting.rooms.remove(room);
         }
     }
 
@@ -277,8 +290,8 @@ impl Socket {
         *stage = Stage::Connected;
         namespace.server.counters.sockets.add(1);
         drop(stage);
-        let restored_rooms = restored.into_iter().flat_map(|restored| restored.session.rooms);
-        namespace.enter(&mut rooms, self, restored_rooms.chain(waiting.rooms));
+        let restored_rooms = restored.into_iter().flat_map(|restored| restored.session.rooms.to_vec());
+        namespace.enter(&mut rooms, self, restored_rooms.chain(waiting.rooms.to_vec()));
         namespace.settle();
         tracing::debug!(namespace = %namespace.name(), socket = %self.id, "client joined a namespace");
         true
@@ -319,7 +332,7 @@ impl Socket {
     }
 
     /// What is kept of the socket for its return.
-    pub(crate) fn session(&self, rooms: Vec<Room>, position: u64) -> Option<Session> {
+    pub(crate) fn session(&self, rooms: RoomSet, position: u64) -> Option<Session> {
         let recovery = self.recovery.as_ref()?;
         Some(Session {
             key: self.key,

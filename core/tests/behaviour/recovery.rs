@@ -125,6 +125,22 @@ fn emit(test: &TestServer, selection: &Selection, number: usize) {
     test.main().emit(selection, &event, Flags::default(), &mut Writes::new());
 }
 
+#[tokio::test]
+async fn rooms_left_while_the_departure_is_on_its_way_are_not_got_back() {
+    let mut test = start_recovering().await;
+    let client = Returning::new(&mut test).await;
+    client.socket.join(["kept", "left"]);
+    let Returning { client, socket, private_id, offset } = client;
+    drop(client);
+    let departure = test.host.departure().await;
+    socket.leave("left");
+    socket.join(["joined"]);
+    drop(departure);
+    let lost = Lost { key: socket.key(), id: socket.id().clone(), private_id, offset };
+    let (back, _) = lost.recovered(&mut test).await;
+    assert_eq!(back.socket.rooms()[1..], ["kept".into(), "joined".into()]);
+}
+
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| format!(r#"42["n",{number}]"#)).collect()
 }
