@@ -230,6 +230,43 @@ describe("rooms", () => {
     expect(await names(pairs)).toEqual([["still there"]]);
   });
 
+  test("a socket's rooms are one set, which follows what is joined and left", async () => {
+    const { io, pairs } = await startWith(2);
+    const [{ socket }, { socket: other }] = pairs;
+    const { rooms } = socket;
+    socket.join(["a", "b"]);
+    socket.leave("a");
+    expect([...rooms]).toEqual([socket.id, "b"]);
+    io.socketsJoin("all");
+    io.in(other.id).socketsLeave("all");
+    expect([...socket.rooms]).toEqual([socket.id, "b", "all"]);
+    expect([...other.rooms]).toEqual([other.id]);
+    for (const room of socket.rooms) socket.leave(room);
+    expect([...socket.rooms]).toEqual([]);
+    other.join("after");
+    expect([...other.rooms]).toEqual([other.id, "after"]);
+  });
+
+  test("a client that names very many rooms enters and leaves them all", async () => {
+    const { io, pairs } = await startWith(1);
+    const [{ socket, client }] = pairs;
+    socket.on("enter", (room, done) => {
+      if (!socket.rooms.has(room)) socket.join(room);
+      done(socket.rooms.size);
+    });
+    socket.on("leave", (room, done) => {
+      if (socket.rooms.has(room)) socket.leave(room);
+      done(socket.rooms.size);
+    });
+    const named = Array.from({ length: 5000 }, (_, n) => `room ${n}`);
+    const sizes = await Promise.all(named.map((room) => client.emitWithAck("enter", room)));
+    expect(sizes[4999]).toBe(5001);
+    expect(io.of("/").adapter.rooms.size).toBe(5001);
+    await Promise.all(named.map((room) => client.emitWithAck("leave", room)));
+    expect([...socket.rooms]).toEqual([socket.id]);
+    expect(io.of("/").adapter.rooms.size).toBe(1);
+  });
+
   test("rooms are complete in disconnecting and empty in disconnect", async () => {
     const { pairs } = await startWith(1);
     const [{ client, socket }] = pairs;

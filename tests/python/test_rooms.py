@@ -286,6 +286,20 @@ async def test_passing_values(serve, connect_js):
     assert sum(reference() is not None for reference in passing) < 3000
 
 
+async def test_very_many_rooms(serve, connect_js):
+    """a client that names very many rooms enters and leaves them all"""
+    sio, [client] = await crowd(serve, connect_js, 1)
+    named = [f"room {number}" for number in range(5000)]
+    for room in named:
+        await sio.enter_room(client.sid, room)
+    assert sio.rooms(client.sid) == [client.sid, *named]
+    await sio.emit("everywhere", room=named + named)
+    assert await heard_by(sio, [client], "everywhere") == [0]
+    for room in reversed(named):
+        await sio.leave_room(client.sid, room)
+    assert sio.rooms(client.sid) == [client.sid]
+
+
 async def test_rooms_at_the_end(serve, connect_js):
     """rooms are complete in disconnecting and empty in disconnect"""
     # Python has one event for both: the rooms are there while its handler runs and gone afterwards.
