@@ -1,12 +1,23 @@
 //! Acks: who waits for one, until when, and how one is given.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use parking_lot::Mutex;
 
 use crate::{
-    deadlines::DeadlineKey, namespace::Namespace, payload::Payload, queue::HostEvent, server::Shared,
-    socket::Socket, writes::Writes,
+    deadlines::{DeadlineKey, Due},
+    namespace::Namespace,
+    payload::Payload,
+    queue::HostEvent,
+    server::Shared,
+    socket::Socket,
+    writes::Writes,
 };
 
 /// What came of an emit that wanted acks.
@@ -62,20 +73,15 @@ impl Socket {
     }
 }
 
-/// Who waits for the ack of one socket.
-#[derive(Debug)]
-pub(crate) enum Waiter {
-    /// The host, by its token.
-    One { token: u64, deadline: Option<DeadlineKey> },
-    /// The host, for the answers of many sockets together.
-    Many(Arc<Collector>),
-}
-
 /// Gathers the answers of a broadcast.
 #[derive(Debug)]
 pub(crate) struct Collector {
     server: Arc<Shared>,
     token: u64,
+    /// Whether the wait ends at a certain time.
+    has_deadline: bool,
+    /// Whether the outcome has been reported. Only set while `state` is locked.
+    is_over: AtomicBool,
     state: Mutex<Gathered>,
 }
 
@@ -86,7 +92,6 @@ struct Gathered {
     n_due: Option<usize>,
     n_early: usize,
     deadline: Option<DeadlineKey>,
-    is_over: bool,
 }
 
 impl Gathered {
@@ -101,13 +106,21 @@ impl Gathered {
 }
 
 impl Collector {
-    pub(crate) fn new(server: Arc<Shared>, token: u64) -> Arc<Self> {
-        Arc::new(Self { server, token, state: Mutex::default() })
-    }
-
-    /// Notes the deadline, which is cancelled when all have answered.
-    pub(crate) fn set_deadline(&self, deadline: DeadlineKey) {
-        self.state.lock().deadline = Some(deadline);
+    /// Begins to wait, until a certain time if one is given.
+    pub(crate) fn new(server: Arc<Shared>, token: u64, until: Option<Instant>) -> Arc<Self> {
+        let collector = Arc::new(Self {
+            server,
+            token,
+            has_deadline: until.is_some(),
+            is_over: AtomicBool::new(false),
+            state: Mutex::default(),
+        });
+        if let Some(until) = until {
+            let deadline = collector.server.deadlines.add(until, Due::Acks(collector.clone()));
+            // One that is up already finds nothing to cancel.
+            collector.state.lock().deadline = Some(deadline);
+        }
+        collector
     }
 
     /// Says how many answers are expected, once everyone has been asked.
@@ -122,7 +135,7 @@ impl Collector {
     /// Takes one answer.
     pub(crate) fn answer(&self, payload: Payload) {
         let mut state = self.state.lock();
-        if state.is_over {
+        if self.is_over() {
             drop(state);
             self.server.counters.acks_unexpected.add(1);
             return;
@@ -135,12 +148,12 @@ impl Collector {
 
     /// Whether the wait ends at a certain time.
     pub(crate) fn has_deadline(&self) -> bool {
-        self.state.lock().deadline.is_some()
+        self.has_deadline
     }
 
     /// Whether the outcome has been reported.
     pub(crate) fn is_over(&self) -> bool {
-        self.state.lock().is_over
+        self.is_over.load(Ordering::Relaxed)
     }
 
     /// Takes note of a socket that has left without an answer.
@@ -154,14 +167,14 @@ impl Collector {
     /// Reports the answers so far.
     pub(crate) fn timed_out(&self) {
         let state = self.state.lock();
-        if !state.is_over {
+        if !self.is_over() {
             self.server.counters.acks_timed_out.add(1);
             self.finish(state, AckStatus::TimedOut);
         }
     }
 
     fn finish(&self, mut state: parking_lot::MutexGuard<'_, Gathered>, status: AckStatus) {
-        if std::mem::replace(&mut state.is_over, true) {
+        if self.is_over.swap(true, Ordering::Relaxed) {
             return;
         }
         let answers = std::mem::take(&mut state.answers);
@@ -177,5 +190,5 @@ impl Collector {
 /// The next ack id of a namespace: one counter for all its sockets, so that a broadcast that wants acks is still
 /// encoded once.
 pub(crate) fn next_id(namespace: &Namespace) -> u64 {
-    namespace.ack_ids.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    namespace.ack_ids.fetch_add(1, Ordering::Relaxed)
 }

@@ -33,7 +33,7 @@
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
 //! | `handshake`, `reason`, `room`, `room_set`, `selection`, `metrics` | small vocabulary |
 //! | `queue`, `deadlines`, `writes`, `runtime` | to the host, at a time, onto the wire, by these threads |
-//! | `rooms`, `recovery`, `ack`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
+//! | `rooms`, `recovery`, `ack`, `waiters`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
 //! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
 //! | **`receive`**, **`emit`** | the two hot paths, each readable from top to bottom |
 //! | `join`, `connection`, `wire`, `websocket`, `polling` | how a client joins; one client and its transports |
@@ -76,6 +76,7 @@ mod selection;
 mod server;
 mod socket;
 mod tls;
+mod waiters;
 mod websocket;
 mod wire;
 mod writes;

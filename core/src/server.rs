@@ -18,6 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::{
+    ack::{AckOutcome, AckStatus},
     adapter::{Adapter, InMemory},
     config::{Config, ConfigError, Parser},
     connection::Connection,
@@ -29,7 +30,7 @@ use crate::{
     namespace::Namespace,
     outbox::Class,
     payload::Payload,
-    queue::{Events, HostQueue},
+    queue::{Events, HostEvent, HostQueue},
     recovery::random_id,
     runtime::runtime,
     selection::{Flags, Selection},
@@ -411,6 +412,13 @@ impl Shared {
     }
 
     // Sockets.
+
+    /// Reports an ack that did not come in time.
+    pub(crate) fn ack_timed_out(&self, token: u64) {
+        self.counters.acks_timed_out.add(1);
+        let outcome = AckOutcome { answers: Vec::new(), status: AckStatus::TimedOut };
+        self.queue.push(HostEvent::Ack { token, outcome });
+    }
 
     pub(crate) fn register(&self, socket: &Arc<Socket>) {
         self.sockets.write().insert(socket.key(), socket.clone());

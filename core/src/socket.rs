@@ -11,11 +11,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 
 use crate::{
-    ack::{AckOutcome, AckStatus, Waiter},
+    ack::{AckOutcome, AckStatus, Collector},
     connection::Connection,
+    deadlines::Due,
     departure::Departure,
     emit::{self, AckRequest},
     frame::Encoded,
@@ -29,12 +29,10 @@ use crate::{
     room::Room,
     room_set::RoomSet,
     selection::{Flags, Selection},
+    waiters::{Waiter, Waiters},
     writes::Writes,
 };
 use ferrio_protocol::engine::TransportKind;
-
-/// From this many waiters on, those that are over are looked for now and then.
-const MANY_WAITERS: usize = 16;
 
 /// Names a socket for the life of the process; never used twice. It fits a JavaScript number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,7 +52,7 @@ pub struct Socket {
     namespace: Arc<Namespace>,
     connection: Arc<Connection>,
     stage: Mutex<Stage>,
-    waiters: Mutex<SmallVec<[(u64, Waiter); 1]>>,
+    waiters: Mutex<Waiters>,
     recovery: Option<Box<Recoverable>>,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
@@ -321,12 +319,21 @@ impl Socket {
     /// Ends the wait for acks that have no time limit. The others are reported as missing when their time is up, as in
     /// socket.io.
     fn give_up_waiting(&self) {
-        let waiters = std::mem::take(&mut *self.waiters.lock());
-        for (id, waiter) in waiters {
+        let server = &self.namespace.server;
+        // A statement of its own, so that the lock is released.
+        let waiters = self.waiters.lock().take();
+        for waiter in waiters {
             match waiter {
                 Waiter::One { token, deadline: None } => self.report(token, Vec::new(), AckStatus::Gone),
-                Waiter::Many(collector) if !collector.has_deadline() => collector.gone(),
-                with_deadline => self.waiters.lock().push((id, with_deadline)),
+                Waiter::One { token, deadline: Some(deadline) } => {
+                    // The entry lives on without the socket. If it fires at this moment it finds no waiter.
+                    let due = Due::LostAck(Arc::downgrade(server), token);
+                    if !server.deadlines.replace(deadline, due) {
+                        server.ack_timed_out(token);
+                    }
+                }
+                Waiter::Many(collector) if collector.has_deadline() => {}
+                Waiter::Many(collector) => collector.gone(),
             }
         }
     }
@@ -357,14 +364,25 @@ impl Socket {
         }
     }
 
-    pub(crate) fn wait_for(&self, id: u64, waiter: Waiter) {
+    /// Waits for an ack until a certain time, or until the socket leaves.
+    pub(crate) fn wait_for(self: &Arc<Self>, id: u64, token: u64, until: Option<Instant>) {
         let mut waiters = self.waiters.lock();
-        if waiters.len() >= MANY_WAITERS && waiters.len().is_power_of_two() {
-            // A client that never answers must not gather the broadcasts it was asked in.
-            waiters.retain(|(_, waiter)| !matches!(waiter, Waiter::Many(collector) if collector.is_over()));
-        }
-        waiters.push((id, waiter));
+        // Under the lock, so that the waiter is found even if its time is up at once.
+        let due = || Due::Ack(Arc::downgrade(self), id);
+        let deadline = until.map(|at| self.namespace.server.deadlines.add(at, due()));
+        waiters.insert(id, Waiter::One { token, deadline });
         drop(waiters);
+        self.wait_in_vain();
+    }
+
+    /// Waits for one of many acks.
+    pub(crate) fn wait_for_many(&self, id: u64, collector: &Arc<Collector>) {
+        self.waiters.lock().insert(id, Waiter::Many(collector.clone()));
+        self.wait_in_vain();
+    }
+
+    /// Gives up at once if the socket has left.
+    fn wait_in_vain(&self) {
         if matches!(*self.stage.lock(), Stage::Left) {
             self.give_up_waiting();
         }
@@ -387,15 +405,12 @@ impl Socket {
     /// Reports an ack that did not come in time.
     pub(crate) fn ack_timed_out(&self, id: u64) {
         if let Some(Waiter::One { token, .. }) = self.take_waiter(id) {
-            self.namespace.server.counters.acks_timed_out.add(1);
-            self.report(token, Vec::new(), AckStatus::TimedOut);
+            self.namespace.server.ack_timed_out(token);
         }
     }
 
     fn take_waiter(&self, id: u64) -> Option<Waiter> {
-        let mut waiters = self.waiters.lock();
-        let idx = waiters.iter().position(|(waiting, _)| *waiting == id)?;
-        Some(waiters.remove(idx).1)
+        self.waiters.lock().remove(id)
     }
 
     fn report(&self, token: u64, answers: Vec<Payload>, status: AckStatus) {

@@ -110,6 +110,62 @@ async fn with_a_limit_a_socket_that_left_times_out() {
 }
 
 #[tokio::test]
+async fn a_socket_that_left_is_not_kept_for_an_ack_that_is_due_later() {
+    let mut test = start_default().await;
+    let (client, socket) = test.join(Door::Stream).await;
+    ask(&socket, 1, LONG);
+    client.close().await;
+    drop(test.host.departure().await);
+    let kept = Arc::downgrade(&socket);
+    drop(socket);
+    eventually(|| kept.upgrade().is_none()).await;
+    test.host.assert_silent();
+    test.server.close();
+    let (token, outcome) = test.host.ack().await;
+    assert_eq!((token, outcome.status), (1, AckStatus::TimedOut));
+}
+
+#[tokio::test]
+async fn a_time_that_is_up_at_once_is_reported() {
+    let mut test = start_default().await;
+    let (_client, socket) = test.join(Door::Stream).await;
+    for token in 0..1000 {
+        ask(&socket, token, Some(Duration::ZERO));
+    }
+    let mut tokens = Vec::new();
+    for _ in 0..1000 {
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!(outcome.status, AckStatus::TimedOut);
+        tokens.push(token);
+    }
+    tokens.sort_unstable();
+    assert!(tokens.into_iter().eq(0..1000));
+}
+
+#[tokio::test]
+async fn very_many_acks_may_come_in_reverse_and_not_at_all() {
+    const N: u64 = 20_000;
+    let mut test = start_default().await;
+    let (mut client, socket) = test.join(Door::Stream).await;
+    for token in 0..2 * N {
+        ask(&socket, token, None);
+    }
+    for _ in 0..2 * N {
+        client.text().await;
+    }
+    for id in (N..2 * N).rev() {
+        client.send(&format!("43{id}[]")).await;
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.status), (id, AckStatus::Complete));
+    }
+    client.close().await;
+    for id in 0..N {
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.status), (id, AckStatus::Gone));
+    }
+}
+
+#[tokio::test]
 async fn a_broadcast_gathers_its_acks() {
     let mut test = start_default().await;
     let mut clients = Vec::new();
