@@ -49,6 +49,7 @@ export const enum AckStatus {
   Complete = 0,
   TimedOut = 1,
   Gone = 2,
+  TooLarge = 3,
 }
 
 /** One server of the core. Numbers name what it keeps: sockets, namespaces, open questions, departures. */

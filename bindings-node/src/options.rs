@@ -142,6 +142,8 @@ fn parse_limits(options: &Options<'_>) -> Result<Limits> {
         max_connections: size("maxConnections", default.max_connections)?,
         host_queue: size("hostQueue", default.host_queue)?,
         host_queue_bytes: size("hostQueueBytes", default.host_queue_bytes)?,
+        max_ack_bytes: size("maxAckBytes", default.max_ack_bytes)?,
+        max_total_ack_bytes: size("maxTotalAckBytes", default.max_total_ack_bytes)?,
         max_packets_per_poll: size("maxPacketsPerPoll", default.max_packets_per_poll)?,
     })
 }

@@ -38,6 +38,9 @@ pub enum AckStatus {
     TimedOut,
     /// The socket left, and no time limit was set: nothing will come any more.
     Gone,
+    /// The answers of many sockets became too large to keep; these are the ones before. Only with
+    /// [`max_ack_bytes`](crate::Limits::max_ack_bytes) and its like.
+    TooLarge,
 }
 
 /// The ack that a client waits for. It is given at most once; dropped, the client never gets one.
@@ -88,6 +91,8 @@ pub(crate) struct Collector {
 #[derive(Debug, Default)]
 struct Gathered {
     answers: Vec<Payload>,
+    /// What they weigh.
+    bytes: usize,
     /// How many are still to come, of this node and of others; `None` until everyone has been asked.
     n_due: Option<usize>,
     n_early: usize,
@@ -140,10 +145,29 @@ impl Collector {
             self.server.counters.acks_unexpected.add(1);
             return;
         }
+        let weight = weight(&payload);
+        if state.bytes + weight > self.server.config.limits.max_ack_bytes || !self.reserve(weight) {
+            return self.finish(state, AckStatus::TooLarge);
+        }
+        state.bytes += weight;
         state.answers.push(payload);
         if state.count_one() {
             self.finish(state, AckStatus::Complete);
         }
+    }
+
+    /// Takes a part of what all collectors together may hold. Returns whether there was enough left.
+    fn reserve(&self, bytes: usize) -> bool {
+        let held = self.server.ack_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let is_enough = held.saturating_add(bytes) <= self.server.config.limits.max_total_ack_bytes;
+        if !is_enough {
+            self.release(bytes);
+        }
+        is_enough
+    }
+
+    fn release(&self, bytes: usize) {
+        self.server.ack_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Whether the wait ends at a certain time.
@@ -178,6 +202,8 @@ impl Collector {
             return;
         }
         let answers = std::mem::take(&mut state.answers);
+        // From here on the host's queue counts them.
+        self.release(std::mem::take(&mut state.bytes));
         let deadline = state.deadline.take();
         drop(state);
         if let Some(deadline) = deadline {
@@ -186,6 +212,23 @@ impl Collector {
         self.server.queue.push(HostEvent::Ack { token: self.token, outcome: AckOutcome { answers, status } });
     }
 }
+
+impl Drop for Collector {
+    /// Nobody is left who could answer.
+    fn drop(&mut self) {
+        let bytes = self.state.get_mut().bytes;
+        self.release(bytes);
+    }
+}
+
+/// What it takes to keep an answer.
+fn weight(answer: &Payload) -> usize {
+    answer.len() + PIECE_OVERHEAD * (1 + answer.attachments().len())
+}
+
+/// What it takes to keep a text or an attachment, besides its bytes: its places in lists, and the buffer's own
+/// accounts. Without it many tiny answers would be kept for nothing.
+const PIECE_OVERHEAD: usize = 96;
 
 /// The next ack id of a namespace: one counter for all its sockets, so that a broadcast that wants acks is still
 /// encoded once.

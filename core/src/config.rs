@@ -191,6 +191,13 @@ pub struct Limits {
     pub host_queue: usize,
     /// Bytes of events waiting for the host, with the same effect. Default 64 MiB. At least 1.
     pub host_queue_bytes: usize,
+    /// Bytes of answers that one emit to many sockets gathers, each answer and attachment counting 96 more than it has.
+    /// Beyond it the emit ends with those it has ([`AckStatus::TooLarge`](crate::AckStatus::TooLarge)). Default 16 MiB.
+    /// At least 1.
+    pub max_ack_bytes: usize,
+    /// Bytes of answers that all such emits gather at one time, with the same effect on the one that goes beyond.
+    /// Default 64 MiB. At least 1.
+    pub max_total_ack_bytes: usize,
     /// Packets in one answer to a poll. Default 16: the official Python client refuses more. At least 1.
     pub max_packets_per_poll: usize,
 }
@@ -208,6 +215,8 @@ impl Default for Limits {
             max_connections: 1_000_000,
             host_queue: 16_384,
             host_queue_bytes: 64 << 20,
+            max_ack_bytes: 16 << 20,
+            max_total_ack_bytes: 64 << 20,
             max_packets_per_poll: 16,
         }
     }
@@ -298,6 +307,8 @@ impl Limits {
         within("limits.max_connections", self.max_connections, 1, usize::MAX)?;
         within("limits.host_queue", self.host_queue, 16, usize::MAX)?;
         within("limits.host_queue_bytes", self.host_queue_bytes, 1, usize::MAX)?;
+        within("limits.max_ack_bytes", self.max_ack_bytes, 1, usize::MAX)?;
+        within("limits.max_total_ack_bytes", self.max_total_ack_bytes, 1, usize::MAX)?;
         within("limits.max_packets_per_poll", self.max_packets_per_poll, 1, usize::MAX)
     }
 }

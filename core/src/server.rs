@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) counters: Counters,
     pub(crate) make_adapter: MakeAdapter,
+    /// Bytes of the answers that are being gathered.
+    pub(crate) ack_bytes: AtomicUsize,
     connections: Mutex<HashMap<Arc<str>, Arc<Connection>>>,
     n_connections: AtomicUsize,
     namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
@@ -117,6 +119,7 @@ impl Server {
             deadlines: Arc::default(),
             counters: Counters::default(),
             make_adapter: Box::new(make_adapter),
+            ack_bytes: AtomicUsize::new(0),
             connections: Mutex::default(),
             n_connections: AtomicUsize::new(0),
             namespaces: RwLock::default(),

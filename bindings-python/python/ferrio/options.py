@@ -56,6 +56,10 @@ class Limits(TypedDict, total=False):
     """Events that wait for their handlers; beyond, reading from the clients pauses. Default 16 384."""
     host_queue_bytes: int
     """The same in bytes. Default 64 MiB."""
+    max_ack_bytes: int
+    """Bytes of answers that one emit to many clients gathers; beyond, it fails with those it has. Default 16 MiB."""
+    max_total_ack_bytes: int
+    """The same of all such emits together. Default 64 MiB."""
     max_packets_per_poll: int
     """Packets in one answer to a poll. Default 16, the most that python-socketio's client takes."""
 

@@ -192,7 +192,8 @@ class AsyncServer(Handlers):
     ) -> list[Any]:
         """Sends an event to many clients and returns the answers of all, in the order of their arrival.
 
-        Raises `TimeoutError` when some have not answered within `timeout` seconds; its `answers` are those that came.
+        Raises `TimeoutError` when some have not answered within `timeout` seconds, and `TooLargeError` when the answers
+        are more than the server's `limits` let it keep; its `answers` are those that came.
         """
         target = self._namespace(namespace)
         if target is None:
