@@ -20,7 +20,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// that return a future end by their deadline, with what came until then.
 ///
 /// What other nodes ask of this one comes in by the [`Namespace`] given to [`start`](Self::start), with
-/// [`Flags::local`] set so that it is not sent out again.
+/// [`Flags::local`] set so that it is not sent out again. No lock is held while a method runs.
 pub trait Adapter: Send + Sync + 'static {
     /// Begins to work for a namespace. Called once, before anything else.
     fn start(&self, namespace: &Arc<Namespace>);
@@ -66,7 +66,13 @@ pub trait Adapter: Send + Sync + 'static {
     /// How many nodes serve the namespace, this one included.
     fn n_nodes(&self) -> BoxFuture<'_, usize>;
 
-    /// A room got its first local member, or lost its last: adapters that subscribe by room want to know.
+    /// Whether [`room_changed`](Self::room_changed) shall be called. Default `false`. Asked once.
+    fn wants_room_changes(&self) -> bool {
+        false
+    }
+
+    /// A room got its first local member, or lost its last: adapters that subscribe by room want to know. The calls come
+    /// one at a time, in the order of the changes, shortly after them.
     fn room_changed(&self, room: &Room, exists: bool) {
         let _ = (room, exists);
     }

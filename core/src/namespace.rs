@@ -1,6 +1,7 @@
 //! A namespace: its sockets, their rooms, and what can be asked of many of them at once.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -23,6 +24,7 @@ use crate::{
     room::Room,
     room_set::RoomSet,
     rooms::{RoomChange, RoomEvent, Rooms},
+    runtime::runtime,
     selection::{Flags, Selection},
     server::Shared,
     socket::{Socket, SocketKey},
@@ -38,23 +40,35 @@ pub struct Namespace {
     pub(crate) ack_ids: AtomicU64,
     /// Whether events get positions and are kept for clients that come back.
     pub(crate) keeps_events: bool,
-    /// Clients that want to join, and have not been let in or refused.
-    n_pending: AtomicUsize,
+    /// Clients that want to join, or have joined and are not yet forgotten.
+    n_clients: AtomicUsize,
+    /// What the adapter has to hear of rooms, if it wants to.
+    room_changes: Option<Mutex<RoomChanges>>,
     /// Whether it was made because a client asked for it.
     is_dynamic: bool,
+}
+
+/// Changes of rooms on their way to the adapter. They are noted under the lock of the rooms, so in their order, and told
+/// under no lock, by one thread at a time. As many wait as are made while the adapter takes one, which does not block.
+#[derive(Default)]
+struct RoomChanges {
+    waiting: VecDeque<(Room, bool)>,
+    is_telling: bool,
 }
 
 impl Namespace {
     pub(crate) fn new(name: Arc<str>, server: Arc<Shared>, is_dynamic: bool) -> Self {
         let log = server.config.recovery.map(Log::new);
+        let adapter = (server.make_adapter)(&name);
         Self {
-            adapter: (server.make_adapter)(&name),
+            room_changes: adapter.wants_room_changes().then(Mutex::default),
+            adapter,
             name,
             keeps_events: log.is_some(),
             rooms: Mutex::new(Rooms::new(log)),
             server,
             ack_ids: AtomicU64::new(0),
-            n_pending: AtomicUsize::new(0),
+            n_clients: AtomicUsize::new(0),
             is_dynamic,
         }
     }
@@ -81,17 +95,26 @@ impl Namespace {
 
     /// Whether nobody is in it, nor wants to be.
     pub(crate) fn is_empty(&self) -> bool {
-        self.n_pending.load(Ordering::Acquire) == 0 && self.n_sockets() == 0
+        self.n_clients.load(Ordering::Acquire) == 0
     }
 
     /// Notes that a client wants to join.
     pub(crate) fn expect(&self) {
-        self.n_pending.fetch_add(1, Ordering::AcqRel);
+        self.n_clients.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Notes that a client was let in, refused, or has gone.
-    pub(crate) fn settle(&self) {
-        self.n_pending.fetch_sub(1, Ordering::AcqRel);
+    /// Notes that a client was not let in.
+    pub(crate) fn turned_away(self: &Arc<Self>) {
+        let was_last = self.n_clients.fetch_sub(1, Ordering::AcqRel) == 1;
+        if was_last && self.goes_when_empty() {
+            let namespace = self.clone();
+            // Not done here, where locks are held; it ends at once.
+            runtime().spawn(async move { namespace.server.remove_empty_namespace(&namespace) });
+        }
+    }
+
+    fn goes_when_empty(&self) -> bool {
+        self.is_dynamic && self.server.config.cleanup_empty_child_namespaces
     }
 
     /// A socket of this node by its id.
@@ -197,6 +220,8 @@ impl Namespace {
             // A handler may still join rooms for an event that came just before its socket was lost.
             log.add_rooms(private_id, socket.key(), rooms);
         }
+        drop(index);
+        self.tell_adapter();
     }
 
     pub(crate) fn leave_room(&self, socket: &Socket, room: &Room) {
@@ -206,12 +231,18 @@ impl Namespace {
         if let (Some(log), Some(private_id)) = (&mut index.log, socket.private_id()) {
             log.remove_room(private_id, socket.key(), room);
         }
+        drop(index);
+        self.tell_adapter();
     }
 
-    /// Makes a socket reachable: by its own room and by those it has joined already.
+    /// Makes a socket reachable: by its own room and by those it has joined already. The caller then calls
+    /// [`tell_adapter`](Self::tell_adapter), without the lock.
     pub(crate) fn enter(&self, rooms: &mut Rooms, socket: &Arc<Socket>, joined: impl Iterator<Item = Room>) {
         let mut report = |change, room: &Room, id: Option<&Arc<str>>| self.report(change, room, id);
-        rooms.insert(socket, &mut report);
+        if rooms.insert(socket, &mut report) {
+            // Nobody else will forget the one whose place it takes. It is not the last.
+            self.n_clients.fetch_sub(1, Ordering::AcqRel);
+        }
         rooms.join(socket.key(), &Room::Text(socket.id().clone()), &mut report);
         for room in joined {
             rooms.join(socket.key(), &room, &mut report);
@@ -222,24 +253,43 @@ impl Namespace {
     /// Takes a socket that has left out of its rooms.
     pub(crate) fn forget(self: &Arc<Self>, socket: &Arc<Socket>) {
         let mut rooms = self.rooms.lock();
-        rooms.remove(socket.key(), &mut |change, room, id| self.report(change, room, id));
+        let was_member = rooms.remove(socket.key(), &mut |change, room, id| self.report(change, room, id));
         drop(rooms);
+        if was_member {
+            self.n_clients.fetch_sub(1, Ordering::AcqRel);
+        }
         self.server.unregister(socket.key());
-        if self.is_dynamic && self.server.config.cleanup_empty_child_namespaces {
+        self.tell_adapter();
+        if self.goes_when_empty() {
             self.server.remove_empty_namespace(self);
         }
     }
 
     fn report(&self, change: RoomChange, room: &Room, socket_id: Option<&Arc<str>>) {
-        match change {
-            RoomChange::Create => self.adapter.room_changed(room, true),
-            RoomChange::Delete => self.adapter.room_changed(room, false),
-            RoomChange::Join | RoomChange::Leave => {}
+        if let (Some(changes), RoomChange::Create | RoomChange::Delete) = (&self.room_changes, change) {
+            changes.lock().waiting.push_back((room.clone(), change == RoomChange::Create));
         }
         if self.server.config.room_events {
             let namespace = self.name.clone();
             let event = RoomEvent { namespace, change, room: room.clone(), socket_id: socket_id.cloned() };
             self.server.queue.push(HostEvent::Room(event));
+        }
+    }
+
+    /// Tells the adapter of the changes that wait, unless another thread is about it, which then tells of these, too.
+    pub(crate) fn tell_adapter(&self) {
+        let Some(changes) = &self.room_changes else { return };
+        if std::mem::replace(&mut changes.lock().is_telling, true) {
+            return;
+        }
+        loop {
+            let mut locked = changes.lock();
+            let Some((room, exists)) = locked.waiting.pop_front() else {
+                locked.is_telling = false;
+                return;
+            };
+            drop(locked);
+            self.adapter.room_changed(&room, exists);
         }
     }
 

@@ -81,14 +81,15 @@ impl Rooms {
         Self { log, ..Self::default() }
     }
 
-    /// Makes a socket a member, in no room yet. A former member of the same id (one that was recovered) goes.
-    pub(crate) fn insert(&mut self, socket: &Arc<Socket>, changes: Changes<'_>) {
-        if let Some(&former) = self.by_id.get(socket.id()) {
-            self.remove(former, changes);
-        }
+    /// Makes a socket a member, in no room yet. A former member of the same id (one that was recovered) goes; returns
+    /// whether there was one.
+    pub(crate) fn insert(&mut self, socket: &Arc<Socket>, changes: Changes<'_>) -> bool {
+        let former = self.by_id.get(socket.id()).copied();
+        let has_replaced = former.is_some_and(|former| self.remove(former, changes));
         self.by_id.insert(socket.id().clone(), socket.key());
         let member = Member { socket: socket.clone(), is_in_own_room: false, rooms: RoomSet::default() };
         self.members.insert(socket.key(), member);
+        has_replaced
     }
 
     /// Takes a member out of all rooms and of the namespace. Returns whether it was one.

@@ -290,7 +290,8 @@ impl Socket {
         drop(stage);
         let restored_rooms = restored.into_iter().flat_map(|restored| restored.session.rooms.to_vec());
         namespace.enter(&mut rooms, self, restored_rooms.chain(waiting.rooms.to_vec()));
-        namespace.settle();
+        drop(rooms);
+        namespace.tell_adapter();
         tracing::debug!(namespace = %namespace.name(), socket = %self.id, "client joined a namespace");
         true
     }
@@ -311,7 +312,7 @@ impl Socket {
         let was = std::mem::replace(&mut *self.stage.lock(), Stage::Left);
         self.give_up_waiting();
         if matches!(was, Stage::Pending(_)) {
-            self.namespace.settle();
+            self.namespace.turned_away();
         }
         matches!(was, Stage::Connected)
     }
