@@ -31,6 +31,7 @@ use crate::{
     outbox::Class,
     payload::Payload,
     queue::{Events, HostEvent, HostQueue},
+    reason::DisconnectReason,
     recovery::random_id,
     runtime::runtime,
     selection::{Flags, Selection},
@@ -198,6 +199,8 @@ impl Server {
         self.0.closing.notify_waiters();
         for connection in self.0.all_connections() {
             connection.close(CloseReason::ServerShutdown);
+            // Another thread may have closed it just before, and not have come to telling the host.
+            connection.end(DisconnectReason::Connection(CloseReason::ServerShutdown));
         }
         // The namespaces hold the server; without them it goes with its last handle.
         let namespaces = std::mem::take(&mut *self.0.namespaces.write());
