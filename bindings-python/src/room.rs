@@ -144,9 +144,12 @@ fn number(value: &Bound<'_, PyAny>) -> Option<f64> {
 
 /// A whole number is an `int`, which equals the `float`.
 fn number_value(py: Python<'_>, number: f64) -> PyResult<Bound<'_, PyAny>> {
-    #[expect(clippy::cast_possible_truncation, reason = "one that does not fit is not the same")]
+    /// Whole numbers below it fit into an `i64`.
+    const TOO_LARGE: f64 = 9.2e18;
+    if number.fract() != 0.0 || number.abs() > TOO_LARGE {
+        return Ok(PyFloat::new(py, number).into_any());
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and fits")]
     let whole = number as i64;
-    #[expect(clippy::cast_precision_loss, reason = "as above")]
-    let is_whole = whole as f64 == number && whole != i64::MAX;
-    if is_whole { Ok(whole.into_pyobject(py)?.into_any()) } else { Ok(PyFloat::new(py, number).into_any()) }
+    Ok(whole.into_pyobject(py)?.into_any())
 }

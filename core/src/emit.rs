@@ -156,7 +156,9 @@ impl Outgoing {
         let Some(log) = &mut rooms.log else { return Self::new(namespace, payload, None) };
         let position = log.advance();
         if !flags.volatile {
-            log.keep(payload, selection, Instant::now());
+            let now = Instant::now();
+            log.keep(payload, selection, now);
+            namespace.watch(log, now);
         }
         let with_offset = log.with_offset(payload, position);
         Self { position, plain: Some(payload.clone()), ..Self::new(namespace, &with_offset, None) }
@@ -186,6 +188,7 @@ fn encode(namespace: &Namespace, protocol: Protocol, payload: &Payload, id: Opti
 pub(crate) fn replay(socket: &Arc<Socket>, missed: impl Iterator<Item = Payload>, writes: &mut Writes) {
     for payload in missed {
         let packet = socket.connection().encoder().event(socket.namespace().name(), None, &payload);
-        socket.connection().push(&packet, Class::Event, Flags::default(), writes);
+        // No policy may drop it: the client could not know that something is missing.
+        socket.connection().push(&packet, Class::Control, Flags::default(), writes);
     }
 }

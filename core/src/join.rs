@@ -103,7 +103,7 @@ fn decided(
 
 /// Asks the host whether the client may join a namespace that expects it.
 fn ask_host(connection: &Arc<Connection>, inbound: &mut Inbound, namespace: Arc<Namespace>, auth: Payload) {
-    let restored = restore(&namespace, &auth);
+    let restored = restore(connection, &namespace, &auth);
     let id = match &restored {
         Some(restored) => restored.session.id.clone(),
         None => new_id(connection, namespace.name()),
@@ -124,14 +124,14 @@ fn new_id(connection: &Connection, namespace: &str) -> Arc<str> {
     }
 }
 
-fn restore(namespace: &Namespace, auth: &Payload) -> Option<Restored> {
+fn restore(connection: &Connection, namespace: &Namespace, auth: &Payload) -> Option<Restored> {
     #[derive(Deserialize)]
     struct Claim {
         pid: String,
         #[serde(default)]
         offset: Option<String>,
     }
-    if !namespace.keeps_events || auth.is_empty() {
+    if !namespace.keeps_events || auth.is_empty() || connection.protocol() == Protocol::V3 {
         return None;
     }
     let claim: Claim = serde_json::from_str(auth.text()).ok()?;

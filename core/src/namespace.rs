@@ -20,9 +20,8 @@ use crate::{
     payload::Payload,
     queue::HostEvent,
     reason::DisconnectReason,
-    recovery::{Log, Restored, Session},
+    recovery::{Log, ReplayLimit, Restored, Session},
     room::Room,
-    room_set::RoomSet,
     rooms::{RoomChange, RoomEvent, Rooms},
     runtime::runtime,
     selection::{Flags, Selection},
@@ -48,6 +47,10 @@ pub struct Namespace {
     is_dynamic: bool,
 }
 
+/// What an event has in an outbox besides its payload and namespace: the frame's header and its account, the packet's
+/// type, the offset. An upper bound.
+const PACKET_OVERHEAD: usize = 192;
+
 /// Changes of rooms on their way to the adapter. They are noted under the lock of the rooms, so in their order, and told
 /// under no lock, by one thread at a time. As many wait as are made while the adapter takes one, which does not block.
 #[derive(Default)]
@@ -58,7 +61,12 @@ struct RoomChanges {
 
 impl Namespace {
     pub(crate) fn new(name: Arc<str>, server: Arc<Shared>, is_dynamic: bool) -> Self {
-        let log = server.config.recovery.map(Log::new);
+        let replay = ReplayLimit {
+            // Half of what it can hold: more may be sent before the client is let in.
+            max_bytes: server.config.outbox.max_bytes / 2,
+            packet_overhead: PACKET_OVERHEAD + name.len(),
+        };
+        let log = server.config.recovery.map(|recovery| Log::new(recovery, replay));
         let adapter = (server.make_adapter)(&name);
         Self {
             room_changes: adapter.wants_room_changes().then(Mutex::default),
@@ -295,25 +303,39 @@ impl Namespace {
 
     /// Keeps a socket's session when its client may come back, and returns whether it does.
     pub(crate) fn keep_session(self: &Arc<Self>, socket: &Arc<Socket>, reason: DisconnectReason) -> bool {
-        if !reason.is_recoverable() {
+        if socket.private_id().is_none() {
             return false;
         }
-        let now = Instant::now();
         let mut rooms = self.rooms.lock();
-        let mut joined = RoomSet::default();
-        rooms.rooms_of(socket.key()).into_iter().for_each(|room| _ = joined.insert(room));
+        let joined = if reason.is_recoverable() { rooms.rooms_of(socket.key()) } else { Vec::new() };
         let Some(log) = &mut rooms.log else { return false };
-        let Some(session) = socket.session(joined, log.position()) else { return false };
-        self.keep(log, session, now);
+        let session = reason.is_recoverable().then(|| socket.session(joined, log.position())).flatten();
+        let is_kept = session.is_some_and(|session| self.keep(log, session, Instant::now()));
+        log.client_gone();
+        is_kept
+    }
+
+    /// Keeps a session, and sees to it that somebody looks when its time is up. Returns whether it is kept.
+    pub(crate) fn keep(self: &Arc<Self>, log: &mut Log, session: Session, now: Instant) -> bool {
+        let Some(evicted) = log.keep_session(session, now) else { return false };
+        self.forget_sessions(evicted);
+        self.watch(log, now);
         true
     }
 
-    /// Keeps a session, and sees to it that somebody looks when its time is up.
-    pub(crate) fn keep(self: &Arc<Self>, log: &mut Log, session: Session, now: Instant) {
-        let (evicted, expires_first) = log.keep_session(session, now);
-        self.forget_sessions(evicted);
-        if let Some(until) = expires_first {
-            self.server.deadlines.add(until, Due::Recovery(Arc::downgrade(self)));
+    /// Sees to it that somebody looks when the time of what is kept is up.
+    pub(crate) fn watch(self: &Arc<Self>, log: &mut Log, now: Instant) {
+        if let Some(at) = log.watch(now) {
+            self.server.deadlines.add(at, Due::Recovery(Arc::downgrade(self)));
+        }
+    }
+
+    /// Notes that a client which might have come back was not let in.
+    pub(crate) fn client_not_let_in(&self, socket: &Socket) {
+        if socket.private_id().is_some()
+            && let Some(log) = &mut self.rooms.lock().log
+        {
+            log.client_gone();
         }
     }
 
@@ -329,7 +351,7 @@ impl Namespace {
         }
     }
 
-    /// Drops the sessions whose time is up, and looks again when the next one's will be.
+    /// Drops the events and sessions whose time is up, and looks again when the next one's will be.
     pub(crate) fn expire_sessions(self: &Arc<Self>, now: Instant) {
         let expired = self.rooms.lock().log.as_mut().map(|log| log.expire(now));
         let (expired, next) = expired.unwrap_or_default();

@@ -27,6 +27,16 @@ impl Room {
             Self::Number(_) | Self::Other(_) => None,
         }
     }
+
+    /// Bytes that it takes to keep the room's name.
+    pub(crate) fn weight(&self) -> usize {
+        let outside = match self {
+            Self::Text(text) => text.len(),
+            Self::Number(_) => 0,
+            Self::Other(bytes) => bytes.len(),
+        };
+        size_of::<Self>() + outside
+    }
 }
 
 impl<T: Into<Arc<str>>> From<T> for Room {

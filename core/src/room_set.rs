@@ -92,6 +92,16 @@ impl RoomSet {
     }
 }
 
+impl FromIterator<Room> for RoomSet {
+    fn from_iter<T: IntoIterator<Item = Room>>(rooms: T) -> Self {
+        let mut set = Self::default();
+        for room in rooms {
+            set.insert(room);
+        }
+        set
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

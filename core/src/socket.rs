@@ -32,7 +32,7 @@ use crate::{
     waiters::{Waiter, Waiters},
     writes::Writes,
 };
-use ferrio_protocol::engine::TransportKind;
+use ferrio_protocol::engine::{Protocol, TransportKind};
 
 /// Names a socket for the life of the process; never used twice. It fits a JavaScript number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,8 +87,14 @@ impl Socket {
         id: Arc<str>,
         restored: Option<&Restored>,
     ) -> Self {
-        let recovery = namespace.keeps_events.then(|| {
-            let position = namespace.rooms.lock().log.as_ref().map_or(0, Log::position);
+        // A client of the older protocol cannot come back.
+        let is_recoverable = namespace.keeps_events && connection.protocol() == Protocol::V4;
+        let recovery = is_recoverable.then(|| {
+            let mut rooms = namespace.rooms.lock();
+            if let (Some(log), None) = (&mut rooms.log, restored) {
+                log.client_came();
+            }
+            let position = rooms.log.as_ref().map_or(0, Log::position);
             Box::new(Recoverable {
                 private_id: restored.map_or_else(
                     || Arc::from(crate::recovery::random_id(15)),
@@ -266,9 +272,15 @@ impl Socket {
         let waiting = match &mut *stage {
             Stage::Pending(waiting) if is_there => std::mem::take(waiting),
             _ => {
-                // It may come back once more.
-                if let (Some(log), Some(restored)) = (&mut rooms.log, restored) {
-                    namespace.keep(log, restored.session, Instant::now());
+                drop(stage);
+                if let (Some(log), Some(_)) = (&mut rooms.log, &self.recovery) {
+                    // It may come back once more.
+                    let session = restored.map(|restored| restored.session);
+                    let former = session.as_ref().map(|session| session.key);
+                    if !session.is_some_and(|session| namespace.keep(log, session, Instant::now())) {
+                        namespace.forget_sessions(former);
+                    }
+                    log.client_gone();
                 }
                 return false;
             }
@@ -340,13 +352,15 @@ impl Socket {
     }
 
     /// What is kept of the socket for its return.
-    pub(crate) fn session(&self, rooms: RoomSet, position: u64) -> Option<Session> {
+    pub(crate) fn session(&self, joined: Vec<Room>, position: u64) -> Option<Session> {
         let recovery = self.recovery.as_ref()?;
+        let weight = joined.iter().map(Room::weight).sum();
         Some(Session {
             key: self.key,
             id: self.id.clone(),
             private_id: recovery.private_id.clone(),
-            rooms,
+            rooms: joined.into_iter().collect(),
+            weight,
             connected_at: recovery.connected_at,
             last_addressed: recovery.last_addressed.load(Ordering::Relaxed),
             disconnected_at: position,

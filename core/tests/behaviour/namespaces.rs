@@ -301,12 +301,14 @@ async fn an_adapter_hears_of_rooms_in_the_order_of_their_changes() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     let heard = heard.lock().unwrap();
     let of_the_room = heard.iter().filter(|(room, _)| room == "room").map(|(_, exists)| *exists);
     // It comes and goes in turn, and is gone at the end.
     assert!(of_the_room.clone().enumerate().all(|(idx, exists)| exists == (idx % 2 == 0)));
-    assert_eq!(of_the_room.last(), Some(false));
+    assert_eq!(of_the_room.count() % 2, 0);
 }
 
 #[tokio::test]
