@@ -3,7 +3,7 @@
 import type { AckListener } from "./ack";
 import type { RequestHead } from "./handshake";
 import { type AckStatus, Command, Flag, Kind, type NativeServer, native } from "./native";
-import { roomsToCore } from "./room";
+import { Rooms } from "./room";
 import type { Socket } from "./socket";
 import { encodeBinary, hasBinary, restoreBinary } from "./value";
 
@@ -62,6 +62,7 @@ export class Bridge {
   readonly native: NativeServer;
   /** The connected sockets, and those that wait to be admitted, by number. */
   readonly sockets = new Map<number, Socket>();
+  readonly rooms = new Rooms();
 
   readonly #host: Host;
   readonly #acks = new Map<number, AckListener>();
@@ -349,7 +350,7 @@ export class Bridge {
   /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */
   #move(command: Command, subject: number, rooms: Iterable<unknown>, to: Selection = EVERYBODY): void {
     this.#selection(to);
-    this.#text(JSON.stringify(roomsToCore(rooms)));
+    this.#text(this.rooms.listToCore(rooms));
     this.#put(command, subject, selectionFlags(to), 0);
     this.flush();
   }
@@ -362,7 +363,11 @@ export class Bridge {
 
   /** Hands everything over that waits; called before any other use of the core, so that order is kept. */
   flush(): void {
-    if (this.#nNumbers === 0) return;
+    if (this.#nNumbers > 0) this.#handOver();
+    this.rooms.tidy(this.native);
+  }
+
+  #handOver(): void {
     const length = this.#nNumbers;
     const texts = this.#texts;
     const outgoing = this.#outgoing.length > 0 ? this.#outgoing : undefined;
@@ -404,8 +409,8 @@ export class Bridge {
   }
 
   #selection({ rooms, except }: Selection): void {
-    if (rooms.size > 0) this.#text(JSON.stringify(roomsToCore(rooms)));
-    if (except.size > 0) this.#text(JSON.stringify(roomsToCore(except)));
+    if (rooms.size > 0) this.#text(this.rooms.listToCore(rooms));
+    if (except.size > 0) this.#text(this.rooms.listToCore(except));
   }
 
   /** JSON text has no bare line feed: it separates the texts. */

@@ -264,6 +264,7 @@ impl Records {
             AckStatus::Complete => 0,
             AckStatus::TimedOut => 1,
             AckStatus::Gone => 2,
+            AckStatus::TooLarge => 3,
         };
         self.begin(if is_binary { Kind::BinaryAck } else { Kind::Ack }, token, status);
         self.text.push('[');

@@ -5,7 +5,6 @@ import { Adapter } from "./adapter";
 import type { Selection } from "./bridge";
 import { type Broadcast, BroadcastOperator, type RemoteSocket } from "./broadcast-operator";
 import type { NativeServer } from "./native";
-import { roomsToCore } from "./room";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
 import {
@@ -232,12 +231,13 @@ export class Namespace<
   }
 
   _select({ rooms, except }: Selection): Socket[] {
-    const core = this._core;
-    if (core === undefined) return [];
-    const keys = core.fetch(this._number, roomsToCore(rooms), roomsToCore(except));
+    const bridge = this.server._bridge;
+    if (bridge === undefined || this._number === -1) return [];
+    const names = bridge.rooms;
+    const keys = bridge.flushed.fetch(this._number, names.listToCore(rooms), names.listToCore(except));
     const sockets: Socket[] = [];
     for (const key of keys) {
-      const socket = this.server._bridge?.sockets.get(key);
+      const socket = bridge.sockets.get(key);
       if (socket?.connected) sockets.push(socket);
     }
     return sockets;

@@ -49,6 +49,7 @@ export const enum AckStatus {
   Complete = 0,
   TimedOut = 1,
   Gone = 2,
+  TooLarge = 3,
 }
 
 /** One server of the core. Numbers name what it keeps: sockets, namespaces, open questions, departures. */
@@ -67,16 +68,22 @@ export interface NativeServer {
 
   namespace(name: string): number;
   removeNamespace(namespace: number): void;
-  fetch(namespace: number, rooms: string[], except: string[]): number[];
+  /** Rooms are JSON texts, which `room.ts` writes and reads. */
+  fetch(namespace: number, rooms: string, except: string): number[];
   /** A JSON array of pairs: a room and its members. */
   rooms(namespace: number): string;
   /** The ids of a room's members. */
   members(namespace: number, room: string): string[];
-  disconnectMany(namespace: number, rooms: string[], except: string[], close: boolean): Departure[];
+  /** How many members a room has. */
+  roomSize(namespace: number, room: string): number;
+  disconnectMany(namespace: number, rooms: string, except: string, close: boolean): Departure[];
+  /** The numbers of the values that no room stands for any more; they are forgotten. */
+  unusedRooms(): number[];
 
   accept(admission: number): boolean;
   refuse(admission: number, message: string, data: string | undefined): void;
-  socketRooms(socket: number): string[];
+  /** The rooms as JSON text. */
+  socketRooms(socket: number): string;
   /** The handshake as JSON text. */
   handshake(socket: number): string | null;
   transport(socket: number): string | null;

@@ -4,8 +4,8 @@ use std::{cell::RefCell, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Answer, Config, Departure, Events, HostEvent, Namespace, OriginDecision, Server, Socket,
-    Writes,
+    Admission, Answer, Config, Departure, Events, HostEvent, Namespace, NumberedRooms, OriginDecision,
+    Server, Socket, Writes,
 };
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
@@ -35,6 +35,7 @@ pub(crate) struct State {
     pub(crate) namespaces: Slab<Arc<Namespace>>,
     pub(crate) admissions: Slab<Admission>,
     pub(crate) departures: Slab<Departure>,
+    pub(crate) rooms: NumberedRooms,
     pub(crate) requests: Slab<Answer<std::result::Result<(), String>>>,
     pub(crate) origins: Slab<Answer<OriginDecision>>,
     pub(crate) asked_namespaces: Slab<Answer<bool>>,

@@ -5,17 +5,26 @@ use napi::{Env, JsString, Result};
 use napi_derive::napi;
 
 use crate::{
+    room,
     server::{DepartureRecord, NativeServer},
     value,
 };
 
 #[napi]
 impl NativeServer {
-    /// The rooms of a socket.
+    /// The rooms of a socket, as JSON text.
     #[napi(catch_unwind)]
-    pub fn socket_rooms(&self, socket: f64) -> Vec<String> {
-        let rooms = self.with_socket(socket, |socket| socket.rooms());
-        rooms.unwrap_or_default().iter().map(ToString::to_string).collect()
+    pub fn socket_rooms<'env>(&self, env: &'env Env, socket: f64) -> Result<JsString<'env>> {
+        let rooms = self.with_socket(socket, |socket| socket.rooms()).unwrap_or_default();
+        let mut out = String::from("[");
+        for room in &rooms {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            room::push_json(&mut out, room);
+        }
+        out.push(']');
+        value::string(env, &out)
     }
 
     /// The handshake of a socket's client as JSON text.

@@ -28,6 +28,7 @@ use crate::{
     error,
     handling::{Reserve, Stepper},
     pending::Ready,
+    room::Rooms,
     value::Json,
     waker::{Pipe, Waker},
 };
@@ -89,6 +90,7 @@ pub(crate) struct Bridge {
     pub(crate) server: Server,
     events: Events,
     pub(crate) json: Json,
+    pub(crate) rooms: Rooms,
     /// Handlers by namespace and event: the server's own dictionary, looked at before anything else.
     pub(crate) handlers: Py<PyDict>,
     pub(crate) manners: Manners,
@@ -118,6 +120,7 @@ impl Bridge {
         events: Events,
         waker: Arc<Waker>,
         json: Json,
+        rooms: Rooms,
         handlers: Py<PyDict>,
         manners: Manners,
     ) -> Self {
@@ -125,6 +128,7 @@ impl Bridge {
             server,
             events,
             json,
+            rooms,
             handlers,
             manners,
             ready: Arc::new(Ready::new(waker.clone())),

@@ -22,6 +22,7 @@ mod namespace;
 mod options;
 mod pending;
 mod request;
+mod room;
 mod server;
 mod socket;
 mod value;

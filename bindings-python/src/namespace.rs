@@ -8,7 +8,6 @@ use pyo3::{prelude::*, types::PyString};
 use crate::{
     bridge::{AckTarget, Bridge},
     socket::{self, Socket},
-    value,
 };
 
 #[pyclass(frozen, module = "ferrio._native")]
@@ -37,14 +36,22 @@ impl Namespace {
     fn pending_in(&self, selection: &Selection) -> Vec<Arc<ferrio::Socket>> {
         let pending = self.bridge.pending.lock();
         let here = pending.values().filter(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace));
-        here.filter(|socket| is_meant(socket, selection)).cloned().collect()
+        here.filter(|socket| socket.is_meant(selection)).cloned().collect()
     }
-}
 
-fn is_meant(socket: &ferrio::Socket, selection: &Selection) -> bool {
-    let rooms = socket.rooms();
-    let is_in = |room: &Arc<str>| room == socket.id() || rooms.contains(room);
-    (selection.rooms.is_empty() || selection.rooms.iter().any(is_in)) && !selection.except.iter().any(is_in)
+    /// Who is meant by rooms, sockets to skip and rooms to skip; no rooms mean everybody.
+    fn selection(
+        &self,
+        rooms: Option<&Bound<'_, PyAny>>,
+        skip: Option<&Bound<'_, PyAny>>,
+        skip_rooms: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Selection> {
+        let mut selection = Selection::all();
+        self.bridge.rooms.each(rooms, |room| selection.rooms.push(room))?;
+        self.bridge.rooms.each(skip, |room| selection.except.push(room))?;
+        self.bridge.rooms.each(skip_rooms, |room| selection.except.push(room))?;
+        Ok(selection)
+    }
 }
 
 #[pymethods]
@@ -55,7 +62,9 @@ impl Namespace {
     }
 
     /// A socket by its id.
-    fn socket(&self, sid: &str) -> Option<Socket> {
+    fn socket(&self, sid: &Bound<'_, PyString>) -> Option<Socket> {
+        // No id has a lone surrogate.
+        let sid = sid.to_str().ok()?;
         let socket = self.namespace.socket(sid).or_else(|| self.pending(sid));
         socket.map(|socket| self.wrap(socket))
     }
@@ -68,7 +77,7 @@ impl Namespace {
         skip: Option<&Bound<'_, PyAny>>,
         skip_rooms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Socket>> {
-        let selection = selection(rooms, skip, skip_rooms)?;
+        let selection = self.selection(rooms, skip, skip_rooms)?;
         Ok(self.namespace.select(&selection).into_iter().map(|socket| self.wrap(socket)).collect())
     }
 
@@ -86,7 +95,7 @@ impl Namespace {
         local: bool,
     ) -> PyResult<()> {
         let payload = self.bridge.json.event(event, data)?;
-        let selection = selection(rooms, skip, skip_rooms)?;
+        let selection = self.selection(rooms, skip, skip_rooms)?;
         let flags = Flags { volatile, compress, local };
         let pending = self.pending_in(&selection);
         self.bridge.write(event.py(), |writes| {
@@ -112,7 +121,7 @@ impl Namespace {
         skip_rooms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let payload = self.bridge.json.event(event, data)?;
-        let selection = selection(rooms, skip, skip_rooms)?;
+        let selection = self.selection(rooms, skip, skip_rooms)?;
         let ack = self.bridge.expect_ack(AckTarget::Many(future), socket::duration(timeout)?);
         self.bridge.write(event.py(), |writes| {
             self.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes);
@@ -126,7 +135,7 @@ impl Namespace {
             members.iter().map(|socket| socket.id().to_string()).collect()
         };
         let rooms = self.namespace.rooms().into_iter();
-        rooms.map(|(room, members)| Ok((value::room_value(py, &room)?, of(members)))).collect()
+        rooms.map(|(room, members)| Ok((self.bridge.rooms.value(py, &room)?, of(members)))).collect()
     }
 
     fn __len__(&self) -> usize {
@@ -135,21 +144,8 @@ impl Namespace {
 
     /// Empties a room.
     fn close_room(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        let room = value::room(room)?;
+        let room = self.bridge.rooms.room(room)?;
         self.namespace.leave(&Selection::all().to(room.clone()), &[room], false);
         Ok(())
     }
-}
-
-/// Who is meant by rooms, sockets to skip and rooms to skip; no rooms mean everybody.
-fn selection(
-    rooms: Option<&Bound<'_, PyAny>>,
-    skip: Option<&Bound<'_, PyAny>>,
-    skip_rooms: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Selection> {
-    let mut selection = Selection::all();
-    value::each_room(rooms, |room| selection.rooms.push(room))?;
-    value::each_room(skip, |room| selection.except.push(room))?;
-    value::each_room(skip_rooms, |room| selection.except.push(room))?;
-    Ok(selection)
 }

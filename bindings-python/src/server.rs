@@ -19,6 +19,7 @@ use crate::{
     options,
     pending::{self, Outcome},
     request,
+    room::Rooms,
     value::Json,
     waker::Waker,
 };
@@ -47,7 +48,15 @@ impl Server {
         let (server, events) =
             CoreServer::new(config, move || wake.wake()).map_err(|error| error::config(&error))?;
         let manners = Manners { is_serial: !async_handlers, always_connect, recovers };
-        let bridge = Bridge::new(server.clone(), events, waker, Json::new(json), handlers, manners);
+        let bridge = Bridge::new(
+            server.clone(),
+            events,
+            waker,
+            Json::new(json),
+            Rooms::new(options.py()),
+            handlers,
+            manners,
+        );
         Ok(Self { server, bridge: Arc::new(bridge) })
     }
 

@@ -13,7 +13,6 @@ use pyo3::{
 use crate::{
     bridge::{AckTarget, Bridge},
     request::Handshake,
-    value,
 };
 
 /// What Python keeps with a socket, in the core's slot for it.
@@ -172,20 +171,20 @@ impl Socket {
         let rooms = PyList::empty(py);
         let is_pending = self.bridge.is_pending(&self.socket);
         // Nobody can reach it there before it is let in, but it is a room of its own from the start.
-        let own = is_pending.then(|| self.socket.id().clone());
+        let own = is_pending.then(|| self.socket.id().clone().into());
         for room in own.into_iter().chain(self.socket.rooms()) {
-            rooms.append(value::room_value(py, &room)?)?;
+            rooms.append(self.bridge.rooms.value(py, &room)?)?;
         }
         Ok(rooms)
     }
 
     fn join(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.socket.join([value::room(room)?]);
+        self.socket.join([self.bridge.rooms.room(room)?]);
         Ok(())
     }
 
     fn leave(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.socket.leave(&value::room(room)?);
+        self.socket.leave(self.bridge.rooms.room(room)?);
         Ok(())
     }
 

@@ -54,6 +54,7 @@ fn decline(
     writes: &mut Writes,
 ) {
     socket.connection().refuse(socket.namespace().name(), message, data, writes);
+    socket.namespace().client_not_let_in(socket);
     socket.namespace().forget_sessions(restored.map(|restored| restored.session.key));
 }
 

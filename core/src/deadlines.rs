@@ -21,12 +21,27 @@ pub(crate) enum Due {
     Connection(Weak<Connection>),
     /// The last words of a session that has ended.
     Farewell(Weak<Shared>, Arc<str>),
-    /// An ack that one socket owes; its lack is reported even if the socket has left meanwhile.
-    Ack(Arc<Socket>, u64),
+    /// An ack that one socket owes.
+    Ack(Weak<Socket>, u64),
+    /// An ack, by the host's token, whose socket has left: its lack is reported all the same, at its time.
+    LostAck(Weak<Shared>, u64),
     /// Acks that many sockets owe.
     Acks(Arc<Collector>),
     /// The oldest session that a namespace keeps for recovery.
     Recovery(Weak<Namespace>),
+}
+
+impl Due {
+    /// The time of an ack is up.
+    fn report_missing(self) {
+        match self {
+            // One that has left has put another entry in this one's place, or reports the ack itself.
+            Self::Ack(socket, id) => _ = socket.upgrade().map(|socket| socket.ack_timed_out(id)),
+            Self::LostAck(server, token) => _ = server.upgrade().map(|server| server.ack_timed_out(token)),
+            Self::Acks(collector) => collector.timed_out(),
+            Self::Connection(_) | Self::Farewell(..) | Self::Recovery(_) => {}
+        }
+    }
 }
 
 /// Names an entry, so that it can be cancelled.
@@ -62,6 +77,14 @@ impl Deadlines {
         let cancelled = self.entries.lock().remove(&key);
         // Dropped after the lock: it may be the last handle of what it names.
         drop(cancelled);
+    }
+
+    /// Puts something else in the place of an entry, for the same time. Returns whether it was still there.
+    pub(crate) fn replace(&self, key: DeadlineKey, due: Due) -> bool {
+        let mut entries = self.entries.lock();
+        let former = entries.get_mut(&key).map(|entry| std::mem::replace(entry, due));
+        drop(entries);
+        former.is_some()
     }
 
     /// Carries out what is due. Ends when nothing is left after [`close`](Self::close).
@@ -101,9 +124,8 @@ impl Deadlines {
                     }
                 }
                 Due::Farewell(..) => _ = self.entries.lock().insert((at, id), due),
-                Due::Ack(socket, id) => socket.ack_timed_out(id),
-                Due::Acks(collector) => collector.timed_out(),
                 Due::Recovery(_) => {}
+                ack => ack.report_missing(),
             }
         }
         self.changed.notify_one();
@@ -129,13 +151,12 @@ impl Deadlines {
                         server.farewells.take(&id);
                     }
                 }
-                Due::Ack(socket, id) => socket.ack_timed_out(id),
-                Due::Acks(collector) => collector.timed_out(),
                 Due::Recovery(namespace) => {
                     if let Some(namespace) = namespace.upgrade() {
                         namespace.expire_sessions(now);
                     }
                 }
+                ack => ack.report_missing(),
             }
         }
     }

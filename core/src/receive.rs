@@ -195,14 +195,7 @@ fn dispatch(connection: &Arc<Connection>, packet: &Incoming<'_>) -> Result<(), V
         if inbound.entry(packet.namespace).is_some() {
             return Err(Violation::OutOfPlace);
         }
-        join::requested(
-            connection,
-            &mut inbound,
-            packet.namespace,
-            packet.query,
-            packet.payload(),
-            &mut writes,
-        );
+        join::requested(connection, inbound, packet.namespace, packet.query, packet.payload(), &mut writes);
         return Ok(());
     }
     let socket = inbound.joined_socket(packet.namespace)?;

@@ -18,6 +18,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::{
+    ack::{AckOutcome, AckStatus},
     adapter::{Adapter, InMemory},
     config::{Config, ConfigError, Parser},
     connection::Connection,
@@ -31,7 +32,8 @@ use crate::{
     outbox::{Class, Outbox},
     payload::Payload,
     polling::PollAnswer,
-    queue::{Events, HostQueue},
+    queue::{Events, HostEvent, HostQueue},
+    reason::DisconnectReason,
     recovery::random_id,
     runtime::runtime,
     selection::{Flags, Selection},
@@ -54,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) counters: Counters,
     pub(crate) make_adapter: MakeAdapter,
+    /// Bytes of the answers that are being gathered.
+    pub(crate) ack_bytes: AtomicUsize,
     connections: Mutex<HashMap<Arc<str>, Arc<Connection>>>,
     n_connections: AtomicUsize,
     pub(crate) farewells: Farewells,
@@ -72,7 +76,7 @@ pub(crate) struct Shared {
 
 type MakeAdapter = Box<dyn Fn(&Arc<str>) -> Box<dyn Adapter> + Send + Sync>;
 
-type Matcher = Box<dyn Fn(&str) -> bool + Send + Sync>;
+type Matcher = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl Server {
     /// Makes a server without a door: nothing is listened to and no thread started before the first connection.
@@ -89,7 +93,8 @@ impl Server {
         Self::with_adapter(config, wake, |_| Box::new(InMemory))
     }
 
-    /// Makes a server whose namespaces are connected with other nodes by the adapters that `make_adapter` makes.
+    /// Makes a server whose namespaces are connected with other nodes by the adapters that `make_adapter` makes. When two
+    /// threads make a namespace at the same moment, one of the two adapters is started and closed at once.
     ///
     /// # Errors
     /// When an option is out of its bounds.
@@ -119,6 +124,7 @@ impl Server {
             deadlines: Arc::default(),
             counters: Counters::default(),
             make_adapter: Box::new(make_adapter),
+            ack_bytes: AtomicUsize::new(0),
             connections: Mutex::default(),
             n_connections: AtomicUsize::new(0),
             farewells: Farewells::default(),
@@ -160,7 +166,7 @@ impl Server {
 
     /// Lets every namespace whose name matches come into being when a client asks for it.
     pub fn dynamic_namespace(&self, matches: impl Fn(&str) -> bool + Send + Sync + 'static) {
-        self.0.matchers.write().push(Box::new(matches));
+        self.0.matchers.write().push(Arc::new(matches));
     }
 
     /// Every namespace.
@@ -197,6 +203,8 @@ impl Server {
         self.0.closing.notify_waiters();
         for connection in self.0.all_connections() {
             connection.close(CloseReason::ServerShutdown);
+            // Another thread may have closed it just before, and not have come to telling the host.
+            connection.end(DisconnectReason::Connection(CloseReason::ServerShutdown));
         }
         // The namespaces hold the server; without them it goes with its last handle.
         let namespaces = std::mem::take(&mut *self.0.namespaces.write());
@@ -321,19 +329,15 @@ impl Shared {
         // Nothing is flushed yet: the transport is not attached.
         let mut writes = Writes::new();
         connection.push(&packet, Class::Control, Flags::default(), &mut writes);
-        if protocol == Protocol::V3 {
-            join::older_client(&connection);
-        }
         if self.is_closed.load(Ordering::Acquire) {
             // Closing looks at the sessions after it has set the flag, so one of the two sees the other.
             connection.close(CloseReason::ServerShutdown);
         }
+        if protocol == Protocol::V3 {
+            join::older_client(&connection);
+        }
         let remote = &connection.handshake().head.remote;
         tracing::debug!(?remote, transport = transport.as_str(), ?protocol, "session opened");
-        if self.is_closed.load(Ordering::Acquire) {
-            // The server's close may have come too early to see it.
-            connection.close(CloseReason::ServerShutdown);
-        }
         Some(connection)
     }
 
@@ -415,26 +419,45 @@ impl Shared {
         self.namespaces.read().get(name).cloned()
     }
 
-    /// A namespace that exists, or that a matcher lets come into being.
-    pub(crate) fn find_or_match(self: &Arc<Self>, name: &str) -> Option<Arc<Namespace>> {
-        if let Some(namespace) = self.find_namespace(name) {
-            return Some(namespace);
+    /// A namespace that exists, for a client that wants to join it. It stays until the client has settled.
+    pub(crate) fn find_for_client(&self, name: &str) -> Option<Arc<Namespace>> {
+        let namespaces = self.namespaces.read();
+        let namespace = namespaces.get(name)?;
+        // Under the lock, so that it is not removed before it knows of the client.
+        namespace.expect();
+        Some(namespace.clone())
+    }
+
+    /// The same of a namespace that a matcher lets come into being. Runs functions of the host: never under a lock.
+    pub(crate) fn match_for_client(self: &Arc<Self>, name: &str) -> Option<Arc<Namespace>> {
+        let matchers = self.matchers.read().clone();
+        if !matchers.iter().any(|matches| matches(name)) {
+            return None;
         }
-        let is_matched = self.matchers.read().iter().any(|matches| matches(name));
-        is_matched.then(|| self.namespace(name, true))
+        loop {
+            self.namespace(name, true);
+            // Its last client may have left it meanwhile.
+            if let Some(namespace) = self.find_for_client(name) {
+                return Some(namespace);
+            }
+        }
     }
 
     fn namespace(self: &Arc<Self>, name: &str, is_dynamic: bool) -> Arc<Namespace> {
-        let mut namespaces = self.namespaces.write();
-        if let Some(namespace) = namespaces.get(name) {
-            return namespace.clone();
+        if let Some(namespace) = self.find_namespace(name) {
+            return namespace;
         }
-        let name: Arc<str> = Arc::from(name);
-        let namespace = Arc::new(Namespace::new(name.clone(), self.clone(), is_dynamic));
-        namespaces.insert(name, namespace.clone());
+        // Its adapter is the host's own, so this is done under no lock, and before anybody can find the namespace.
+        let made = Arc::new(Namespace::new(Arc::from(name), self.clone(), is_dynamic));
+        made.adapter.start(&made);
+        let mut namespaces = self.namespaces.write();
+        let found = namespaces.entry(made.name().clone()).or_insert_with(|| made.clone()).clone();
         drop(namespaces);
-        namespace.adapter.start(&namespace);
-        namespace
+        if !Arc::ptr_eq(&found, &made) {
+            // Another thread was quicker.
+            made.adapter.close();
+        }
+        found
     }
 
     pub(crate) fn remove_empty_namespace(&self, namespace: &Arc<Namespace>) -> bool {
@@ -450,6 +473,13 @@ impl Shared {
     }
 
     // Sockets.
+
+    /// Reports an ack that did not come in time.
+    pub(crate) fn ack_timed_out(&self, token: u64) {
+        self.counters.acks_timed_out.add(1);
+        let outcome = AckOutcome { answers: Vec::new(), status: AckStatus::TimedOut };
+        self.queue.push(HostEvent::Ack { token, outcome });
+    }
 
     pub(crate) fn register(&self, socket: &Arc<Socket>) {
         self.sockets.write().insert(socket.key(), socket.clone());
