@@ -29,6 +29,12 @@ impl Admission {
         Self { state: Some((socket, restored)) }
     }
 
+    /// The socket that the client will be.
+    pub fn socket(&self) -> &Arc<Socket> {
+        let (socket, _) = self.state.as_ref().expect("only a decision takes it, and consumes the admission");
+        socket
+    }
+
     /// Lets the client in.
     ///
     /// # Errors

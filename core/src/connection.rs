@@ -57,6 +57,7 @@ impl Connection {
                 entries: SmallVec::new(),
                 assembler: Assembler::new(),
                 is_open: true,
+                is_watched: false,
             }),
             waker: AtomicWaker::new(),
             server,

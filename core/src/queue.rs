@@ -25,6 +25,7 @@ use crate::{
     handshake::{Handshake, RequestHead},
     metrics::Counters,
     payload::Payload,
+    reason::DisconnectReason,
     rooms::RoomEvent,
     socket::{Socket, SocketKey},
 };
@@ -70,6 +71,11 @@ pub enum HostEvent {
         /// Takes the decision.
         admission: Admission,
     },
+    /// A client has gone before it was let in or refused: its [`Admission`] has nothing to decide any more.
+    Withdrawn {
+        /// The socket it would have been.
+        socket: Arc<Socket>,
+    },
     /// An event from a client.
     Event {
         /// The socket it came from.
@@ -88,6 +94,15 @@ pub enum HostEvent {
     },
     /// A socket left its namespace.
     Disconnect(Departure),
+    /// A connection has ended, and all its sockets have left. Only where [`Connection::watch`] asked for it.
+    ///
+    /// [`Connection::watch`]: crate::Connection::watch
+    ConnectionEnd {
+        /// The connection's id.
+        id: Arc<str>,
+        /// Why.
+        reason: DisconnectReason,
+    },
     /// A room changed. Only with [`room_events`](crate::Config::room_events).
     Room(RoomEvent),
     /// A session that could have been recovered will not be: what the host kept for the socket may go.
@@ -121,6 +136,11 @@ impl<T> Answer<T> {
     /// Gives the decision. Nothing happens when the client has gone meanwhile.
     pub fn send(self, decision: T) {
         let _ = self.0.send(decision);
+    }
+
+    /// Whether nobody waits for the decision any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.0.is_closed()
     }
 }
 
