@@ -186,10 +186,12 @@ impl Records {
                 self.begin(Kind::Connect, socket.key().0, 0);
                 self.push_connect(&socket, &auth);
             }
-            HostEvent::Withdrawn { socket } => {
-                self.begin(Kind::Withdrawn, socket.key().0, 0);
-                value::push_json(&mut self.text, socket.namespace().name());
-                state.withdraw(socket);
+            HostEvent::Withdrawn { namespace, socket } => {
+                self.begin(Kind::Withdrawn, socket.as_ref().map_or(0, |socket| socket.key().0), 0);
+                value::push_json(&mut self.text, &namespace);
+                if let Some(socket) = socket {
+                    state.withdraw(socket);
+                }
             }
             HostEvent::Disconnect(departure) => {
                 self.begin(Kind::Disconnect, departure.socket().key().0, 0);

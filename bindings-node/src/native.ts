@@ -81,6 +81,8 @@ export interface NativeServer {
   members(namespace: number, room: string): string[];
   disconnectMany(namespace: number, rooms: string[], except: string[], close: boolean): Departure[];
 
+  /** Whether a client waits to be let in as this socket. */
+  isPending(socket: number): boolean;
   accept(socket: number): boolean;
   refuse(socket: number, message: string, data: string | undefined): void;
   socketRooms(socket: number): string[];

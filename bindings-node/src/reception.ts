@@ -48,8 +48,7 @@ export class Reception implements Host {
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void {
     this.#server._admitNamespace(name, auth, (exists) => {
       const isAwaited = bridge.flushed.answerNamespace(question, exists);
-      // Nobody will leave a namespace that nobody joins.
-      if (exists && !isAwaited) this.#server._nsps.get(name)?._removeIfEmpty();
+      if (!isAwaited) this.#tidy(bridge, name);
     });
   }
 
@@ -63,11 +62,12 @@ export class Reception implements Host {
     if (namespace === undefined) {
       // It went away with its last socket, just before this one came.
       this.#server._admitNamespace(name, auth, (exists) => {
-        if (exists) this.onConnect(bridge, key, told);
-        else {
-          bridge.flushed.refuse(key, "Invalid namespace", undefined);
-          this.#tidy(bridge, name);
+        if (exists && bridge.native.isPending(key)) {
+          this.onConnect(bridge, key, told);
+          return;
         }
+        bridge.flushed.refuse(key, "Invalid namespace", undefined);
+        this.#tidy(bridge, name);
       });
       return;
     }
@@ -112,7 +112,10 @@ export class Reception implements Host {
     }
   }
 
-  /** A client has left before it was let in or refused, whether or not its middleware ever says so. */
+  /**
+   * A client has left before it was let in or refused, whether or not its middleware ever says so. The number is 0 where
+   * it was the namespace that was asked about.
+   */
   onWithdrawn(bridge: Bridge, key: number, namespace: string): void {
     const socket = bridge.sockets.get(key);
     if (socket !== undefined) this.#withdraw(bridge, socket);
@@ -127,9 +130,11 @@ export class Reception implements Host {
     socket.nsp._remove(socket);
   }
 
-  /** The core keeps a namespace, though it was removed here, while a client waits to be let in: nobody does any more. */
-  #tidy(bridge: Bridge, namespace: string): void {
-    if (!this.#server._nsps.has(namespace)) bridge.flushed.removeNamespace(namespace, undefined);
+  /** Nobody joins a namespace after all, which may have come into being for this client, or been kept by the core for it. */
+  #tidy(bridge: Bridge, name: string): void {
+    const namespace = this.#server._nsps.get(name);
+    if (namespace === undefined) bridge.flushed.removeNamespace(name, undefined);
+    else namespace._removeIfEmpty();
   }
 
   // ---- Departure

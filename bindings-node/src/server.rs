@@ -172,6 +172,12 @@ impl NativeServer {
         Ok(Self { server, events, waker, doors, state: RefCell::default() })
     }
 
+    /// Whether a client waits to be let in as this socket.
+    #[napi(catch_unwind)]
+    pub fn is_pending(&self, socket: f64) -> bool {
+        matches!(self.state.borrow().sockets.get(&number(socket)), Some(Held::Pending(_)))
+    }
+
     /// Lets a client in. Returns whether it was still there.
     #[napi(catch_unwind)]
     pub fn accept(&self, socket: f64) -> bool {

@@ -54,17 +54,16 @@ pub(crate) fn older_client(connection: &Arc<Connection>) {
 fn ask_for_namespace(connection: &Arc<Connection>, inbound: &mut Inbound, name: &str, auth: Payload) {
     let server = connection.server();
     let name: Arc<str> = Arc::from(name);
-    inbound.entries.push((name.clone(), Entry::Asking));
     let (answer, decision) = Answer::new();
     let handshake = connection.handshake().clone();
     server.queue.push(HostEvent::Namespace { name: name.clone(), auth: auth.clone(), handshake, answer });
-    let connection = connection.clone();
-    // Ends with the host's decision, or when the host drops the question.
-    runtime().spawn(async move {
+    let (entry, connection) = (name.clone(), connection.clone());
+    // Ends with the host's decision, when the host drops the question, or when the client leaves.
+    let waiting = runtime().spawn(async move {
         let exists = decision.await.unwrap_or(false);
         let mut writes = Writes::new();
         let mut inbound = connection.inbound.lock();
-        if !matches!(inbound.remove(&name), Some(Entry::Asking)) {
+        if !matches!(inbound.remove(&name), Some(Entry::Asking(_))) {
             return;
         }
         match connection.server().find_namespace(&name).filter(|_| exists) {
@@ -76,6 +75,7 @@ fn ask_for_namespace(connection: &Arc<Connection>, inbound: &mut Inbound, name: 
             ),
         }
     });
+    inbound.entries.push((entry, Entry::Asking(waiting.abort_handle())));
 }
 
 /// Asks the host whether the client may join.

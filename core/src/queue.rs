@@ -71,10 +71,12 @@ pub enum HostEvent {
         /// Takes the decision.
         admission: Admission,
     },
-    /// A client has gone before it was let in or refused: its [`Admission`] has nothing to decide any more.
+    /// A client has gone before it was let in or refused: there is nothing to decide any more.
     Withdrawn {
-        /// The socket it would have been.
-        socket: Arc<Socket>,
+        /// The name of the namespace that it wanted to join.
+        namespace: Arc<str>,
+        /// The socket it would have been; `None` while the host is asked whether the namespace shall exist.
+        socket: Option<Arc<Socket>>,
     },
     /// An event from a client.
     Event {

@@ -203,6 +203,39 @@ describe("lifetimes", () => {
       expect(server.io._nsps.has("/late")).toBe(false);
     });
 
+    test("nothing is kept of clients that come and go while namespaces do", async () => {
+      const server = await startServer({ cleanupEmptyChildNamespaces: true });
+      // Decides by turns, at once and later, for and against.
+      let n = 0;
+      const decide = (word) => {
+        n += 1;
+        const decision = n % 3 !== 0;
+        if (n % 4 === 0) setImmediate(word, decision);
+        else if (n % 7 !== 0) word(decision);
+      };
+      const parent = server.io.of((_name, _auth, answer) => decide((isAllowed) => answer(null, isAllowed)));
+      parent.use((_socket, next) => decide((isAllowed) => next(isAllowed ? undefined : new Error("no"))));
+      parent.on("connection", (socket) => {
+        socket.nsp.emit("in", socket.nsp.name);
+        socket.on("disconnect", () => socket.broadcast.emit("out", socket.nsp.name));
+        if (socket.id.charCodeAt(0) % 5 === 0) socket.disconnect(true);
+      });
+      const astray = [];
+      await churn(server, 500, async (socket) => {
+        const name = `/tenant-${n % 10}`;
+        socket.socket.on("message", (data) => {
+          const message = data.toString();
+          if (message.startsWith("42") && !message.includes(`"${name}"`)) astray.push(message);
+        });
+        for (let i = 0; i < 3; i += 1) {
+          socket.send(`40${name},`);
+          await new Promise(setImmediate);
+        }
+      });
+      expect(astray).toEqual([]);
+      await nothingIsHeld(server);
+    });
+
     test("nothing is kept of uploads that break off", async () => {
       const server = await startServer();
       for (const more of ["", "Accept-Encoding: gzip\r\n"]) {

@@ -7,6 +7,7 @@ use ferrio_protocol::{
     socket::Assembler,
 };
 use smallvec::SmallVec;
+use tokio::task::AbortHandle;
 
 use crate::{
     connection::Connection, departure::Departure, outbox::Class, queue::HostEvent, reason::DisconnectReason,
@@ -23,8 +24,8 @@ pub(crate) struct Inbound {
 
 /// How far a client is with joining a namespace.
 pub(crate) enum Entry {
-    /// The host is asked whether the namespace shall exist.
-    Asking,
+    /// The host is asked whether the namespace shall exist; the task waits for its word.
+    Asking(AbortHandle),
     /// The host is asked whether the client may join.
     Pending(Arc<Socket>),
     /// The client has joined.
@@ -45,7 +46,7 @@ impl Inbound {
     fn joined(&self) -> Vec<Arc<Socket>> {
         let joined = |(_, entry): &(Arc<str>, Entry)| match entry {
             Entry::Joined(socket) => Some(socket.clone()),
-            Entry::Asking | Entry::Pending(_) => None,
+            Entry::Asking(_) | Entry::Pending(_) => None,
         };
         self.entries.iter().filter_map(joined).collect()
     }
@@ -162,19 +163,24 @@ impl Connection {
     fn vacate(&self, inbound: &mut Inbound, reason: DisconnectReason) -> Vec<Departure> {
         inbound.assembler = Assembler::new();
         let mut departures = Vec::new();
-        for (_, entry) in std::mem::take(&mut inbound.entries) {
-            match entry {
-                Entry::Asking => {}
-                Entry::Pending(socket) => {
-                    socket.left();
-                    self.server.queue.push(HostEvent::Withdrawn { socket });
-                }
+        for (namespace, entry) in std::mem::take(&mut inbound.entries) {
+            let socket = match entry {
                 Entry::Joined(socket) => {
                     if socket.left() {
                         departures.push(socket.depart(reason));
                     }
+                    continue;
                 }
-            }
+                Entry::Pending(socket) => {
+                    socket.left();
+                    Some(socket)
+                }
+                Entry::Asking(waiting) => {
+                    waiting.abort();
+                    None
+                }
+            };
+            self.server.queue.push(HostEvent::Withdrawn { namespace, socket });
         }
         departures
     }

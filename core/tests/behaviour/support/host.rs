@@ -43,7 +43,7 @@ impl Host {
     /// The socket of a client that has left before it was let in or refused.
     pub(crate) async fn withdrawn(&mut self) -> Arc<Socket> {
         match self.next().await {
-            HostEvent::Withdrawn { socket } => socket,
+            HostEvent::Withdrawn { socket: Some(socket), .. } => socket,
             other => panic!("a withdrawal was due, not {other:?}"),
         }
     }
