@@ -106,8 +106,13 @@ export class HttpDoor {
       return;
     }
     if (hasBody) this.#pumpBody(bridge, tag, request);
-    response.on("close", () => {
+    const abort = () => {
       if (this.#exchanges.delete(tag)) bridge.native.requestAbort(tag);
+    };
+    response.on("close", abort);
+    // A response that waits behind another on its connection is not told when that closes; its request is.
+    request.on("close", () => {
+      if (request.readableAborted) abort();
     });
   }
 

@@ -141,9 +141,11 @@ describe("lifetimes", () => {
       const server = await startServer({ allowRequest: (_request, answer) => asked.push(answer) });
       const connections = await Promise.all(Array.from({ length: 100 }, () => openTcp(server)));
       for (const connection of connections) {
-        connection.write("GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
+        // Two in one go, of which HTTP answers the second after the first.
+        const head = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+        connection.write(head + head);
       }
-      await eventually(() => asked.length === connections.length);
+      await eventually(() => asked.length === 2 * connections.length);
       for (const connection of connections) connection.socket.destroy();
       await nothingIsHeld(server);
       for (const answer of asked) answer(null, true);
