@@ -6,16 +6,13 @@ const fs = require("node:fs");
 const http = require("node:http");
 const { io: connect } = require("socket.io-client");
 const { underTest } = require("../support/module");
+const functions = require("./functions");
 
 /** Rounds enough for a leak of any kind to show. */
 const ROUNDS = 40;
 
 function descriptors() {
   return fs.existsSync("/proc/self/fd") ? fs.readdirSync("/proc/self/fd").length : 0;
-}
-
-function functions() {
-  return process.getActiveResourcesInfo().filter((name) => /threadsafe/i.test(name)).length;
 }
 
 async function used(port, close) {
@@ -62,10 +59,10 @@ async function main() {
   const before = descriptors();
   for (let n = 0; n < ROUNDS; n += 1) await round();
   // What was closed goes in the turns that follow.
-  for (let n = 0; n < 1000 && (functions() > 0 || descriptors() > before); n += 1) {
+  for (let n = 0; n < 1000 && (functions.size > 0 || descriptors() > before); n += 1) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  const left = { functions: functions(), descriptors: descriptors() - before };
+  const left = { functions: functions.size, descriptors: descriptors() - before };
   process.stdout.write(left.functions > 0 || left.descriptors > 0 ? JSON.stringify(left) : "nothing is left");
 }
 

@@ -5,12 +5,9 @@
 const http = require("node:http");
 const { io: connect } = require("socket.io-client");
 const { underTest } = require("../support/module");
+const functions = require("./functions");
 
 const SERVERS = 50;
-
-function functions() {
-  return process.getActiveResourcesInfo().filter((name) => /threadsafe/i.test(name)).length;
-}
 
 function makeAndForget() {
   for (let n = 0; n < SERVERS; n += 1) {
@@ -38,7 +35,7 @@ async function collect(enough) {
 async function main() {
   const port = await portOfForgotten();
   makeAndForget();
-  await collect(() => functions() <= 1);
+  await collect(() => functions.size <= 1);
   for (const transports of [["websocket"], ["polling"]]) {
     const client = connect(`http://127.0.0.1:${port}`, { transports, reconnection: false, forceNew: true });
     await client.timeout(5000).emitWithAck("ping me");
@@ -46,7 +43,7 @@ async function main() {
     await client.timeout(5000).emitWithAck("ping me");
     client.close();
   }
-  process.stdout.write(functions() > 1 ? `${functions()} are left` : "nothing is left");
+  process.stdout.write(functions.size > 1 ? `${functions.size} are left` : "nothing is left");
   process.exit();
 }
 
