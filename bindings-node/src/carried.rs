@@ -96,7 +96,7 @@ impl Carried {
 
 /// The body of a request.
 pub(crate) struct CarriedBody {
-    pub(crate) tag: u32,
+    pub(crate) tag: u64,
     pub(crate) carried: Arc<Mutex<Carried>>,
     pub(crate) outlet: Arc<Outlet>,
 }
@@ -123,7 +123,7 @@ impl Body for CarriedBody {
 
 /// A stream, as the core sees it.
 pub(crate) struct CarriedStream {
-    pub(crate) tag: u32,
+    pub(crate) tag: u64,
     pub(crate) carried: Arc<Mutex<Carried>>,
     pub(crate) outlet: Arc<Outlet>,
 }

@@ -13,7 +13,7 @@ use napi_derive::napi;
 use crate::{
     error::misuse,
     room,
-    server::{NativeServer, State, number},
+    server::{Held, NativeServer, State, number},
 };
 
 /// The flags' bits: the same as `Flag` in `native.ts`.
@@ -70,7 +70,7 @@ impl Commands<'_> {
         let subject = self.number()?;
         let detail = self.number()?;
         let n_attachments = self.number()?;
-        let socket = state.sockets.get(&subject);
+        let socket = state.sockets.get(&subject).map(Held::socket);
         match command {
             0 => {
                 let payload = self.payload(n_attachments)?;
@@ -94,15 +94,17 @@ impl Commands<'_> {
             3 => {
                 let selection = self.selection(&mut state.rooms, detail)?;
                 let payload = self.payload(n_attachments)?;
-                let namespace = namespace(state, subject)?;
-                namespace.emit(&selection, &payload, flags(detail), &mut self.writes);
+                if let Some(namespace) = state.namespaces.get(&subject) {
+                    namespace.emit(&selection, &payload, flags(detail), &mut self.writes);
+                }
             }
             4 => {
                 let selection = self.selection(&mut state.rooms, detail)?;
                 let payload = self.payload(n_attachments)?;
                 let ack = self.ack_request()?;
-                let namespace = namespace(state, subject)?;
-                namespace.emit_with_ack(&selection, &payload, flags(detail), ack, &mut self.writes);
+                if let Some(namespace) = state.namespaces.get(&subject) {
+                    namespace.emit_with_ack(&selection, &payload, flags(detail), ack, &mut self.writes);
+                }
             }
             5 => {
                 let rooms = self.rooms(&mut state.rooms)?;
@@ -121,14 +123,18 @@ impl Commands<'_> {
             7 => {
                 let selection = self.selection(&mut state.rooms, detail)?;
                 let rooms = self.rooms(&mut state.rooms)?;
-                namespace(state, subject)?.join(&selection, &rooms, detail & LOCAL != 0);
+                if let Some(namespace) = state.namespaces.get(&subject) {
+                    namespace.join(&selection, &rooms, detail & LOCAL != 0);
+                }
             }
             8 => {
                 let selection = self.selection(&mut state.rooms, detail)?;
                 let rooms = self.rooms(&mut state.rooms)?;
-                namespace(state, subject)?.leave(&selection, &rooms, detail & LOCAL != 0);
+                if let Some(namespace) = state.namespaces.get(&subject) {
+                    namespace.leave(&selection, &rooms, detail & LOCAL != 0);
+                }
             }
-            9 => state.depart(usize::try_from(subject).unwrap_or(usize::MAX)),
+            9 => state.depart(subject),
             _ => return Err(misuse("unknown command")),
         }
         Ok(())
@@ -172,11 +178,6 @@ impl Commands<'_> {
         let timeout = Duration::try_from_secs_f64(milliseconds / 1000.0).ok();
         Ok(AckRequest { token: self.number()?, timeout })
     }
-}
-
-fn namespace(state: &State, namespace: u64) -> Result<&Arc<ferrio::Namespace>> {
-    let idx = usize::try_from(namespace).unwrap_or(usize::MAX);
-    state.namespaces.get(idx).ok_or_else(|| misuse("unknown namespace"))
 }
 
 fn flags(bits: u64) -> Flags {

@@ -41,16 +41,30 @@ impl NativeServer {
         text.map(|text| value::string(env, &text)).transpose()
     }
 
-    /// The transport of a socket's client at the moment.
-    #[napi(catch_unwind)]
-    pub fn transport(&self, socket: f64) -> Option<&'static str> {
-        self.with_socket(socket, |socket| socket.transport().as_str())
-    }
-
     /// Puts a client out of the namespace, or ends its whole connection.
     #[napi(catch_unwind)]
     pub fn disconnect(&self, socket: f64, close: bool) -> Vec<DepartureRecord> {
         let departures = self.with_socket(socket, |socket| socket.disconnect(close, &mut Writes::new()));
         self.keep_departures(departures.unwrap_or_default())
+    }
+
+    /// The transport of a connection at the moment; nothing once it is closed.
+    #[napi(catch_unwind)]
+    pub fn transport(&self, connection: String) -> Option<&'static str> {
+        let connection = self.server.connection(&connection)?;
+        connection.is_open().then(|| connection.transport().as_str())
+    }
+
+    /// Has the end of a connection told. Returns `false` when it has ended already.
+    #[napi(catch_unwind)]
+    pub fn watch_connection(&self, connection: String) -> bool {
+        self.server.connection(&connection).is_some_and(|connection| connection.watch())
+    }
+
+    /// Ends a connection, and with it all its sockets.
+    #[napi(catch_unwind)]
+    pub fn close_connection(&self, connection: String) -> Vec<DepartureRecord> {
+        let connection = self.server.connection(&connection);
+        self.keep_departures(connection.map(|connection| connection.force_close()).unwrap_or_default())
     }
 }

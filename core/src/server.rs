@@ -179,6 +179,11 @@ impl Server {
         self.0.sockets.read().get(&key).cloned()
     }
 
+    /// A connection by its id, as long as the server knows of it.
+    pub fn connection(&self, id: &str) -> Option<Arc<Connection>> {
+        self.0.find_connection(id)
+    }
+
     /// How many sessions are open.
     pub fn n_connections(&self) -> usize {
         self.0.n_connections()

@@ -18,6 +18,8 @@ pub(crate) struct Inbound {
     pub(crate) entries: SmallVec<[(Arc<str>, Entry); 1]>,
     pub(crate) assembler: Assembler,
     pub(crate) is_open: bool,
+    /// Whether the host wants to be told of the end.
+    pub(crate) is_watched: bool,
 }
 
 /// How far a client is with joining a namespace.
@@ -131,15 +133,63 @@ impl Connection {
     /// Ends every socket of the connection, and tells the host.
     pub(crate) fn end(self: &Arc<Self>, reason: DisconnectReason) {
         let mut inbound = self.inbound.lock();
-        inbound.is_open = false;
+        // Under the lock, so that no event of a socket can come after its disconnect.
+        for departure in self.vacate(&mut inbound, reason) {
+            self.server.queue.push(HostEvent::Disconnect(departure));
+        }
+        self.tell_end(&mut inbound, reason);
+    }
+
+    /// Ends the connection at the host's own word. Returns the sockets that leave by it, as
+    /// [`Socket::disconnect`] does; their reason is `forced close`.
+    pub fn force_close(self: &Arc<Self>) -> Vec<Departure> {
+        let reason = DisconnectReason::Connection(CloseReason::ForcedClose);
+        let mut inbound = self.inbound.lock();
+        let departures = self.vacate(&mut inbound, reason);
+        for departure in &departures {
+            departure.socket().put_out();
+        }
+        self.tell_end(&mut inbound, reason);
+        drop(inbound);
+        self.close(CloseReason::ForcedClose);
+        departures
+    }
+
+    /// Has the host told of the connection's end by [`HostEvent::ConnectionEnd`]. Returns `false` when that has been:
+    /// nothing will be told then.
+    pub fn watch(&self) -> bool {
+        let mut inbound = self.inbound.lock();
+        inbound.is_watched = true;
+        inbound.is_open
+    }
+
+    /// Takes all sockets out. Those that were not let in yet are told of here.
+    fn vacate(&self, inbound: &mut Inbound, reason: DisconnectReason) -> Vec<Departure> {
         inbound.assembler = Assembler::new();
-        for (_, entry) in std::mem::take(&mut inbound.entries) {
-            if let Entry::Pending(socket) | Entry::Joined(socket) = entry
-                && socket.left()
-            {
-                // Under the lock, so that no event of the socket can come after its disconnect.
-                self.server.queue.push(HostEvent::Disconnect(socket.depart(reason)));
-            }
+        let mut departures = Vec::new();
+        for (namespace, entry) in std::mem::take(&mut inbound.entries) {
+            let socket = match entry {
+                Entry::Joined(socket) => {
+                    if socket.left() {
+                        departures.push(socket.depart(reason));
+                    }
+                    continue;
+                }
+                Entry::Pending(socket) => {
+                    socket.left();
+                    Some(socket)
+                }
+                Entry::Asking(_) => None,
+            };
+            self.server.queue.push(HostEvent::Withdrawn { namespace, socket });
+        }
+        departures
+    }
+
+    /// Tells of the end once, where the host wants to know.
+    fn tell_end(&self, inbound: &mut Inbound, reason: DisconnectReason) {
+        if std::mem::replace(&mut inbound.is_open, false) && inbound.is_watched {
+            self.server.queue.push(HostEvent::ConnectionEnd { id: self.id.clone(), reason });
         }
     }
 }

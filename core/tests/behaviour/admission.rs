@@ -121,6 +121,8 @@ async fn a_client_that_left_before_was_never_there() {
         socket.join(["room"]);
         client.close().await;
         test.emptied().await;
+        assert_eq!(test.host.withdrawn().await.key(), socket.key());
+        assert_eq!(admission.socket().key(), socket.key());
         assert_eq!(admission.accept(&mut Writes::new()), Err(Gone), "{door:?}");
         assert!(!socket.is_connected(), "{door:?}");
         assert!(test.main().rooms().is_empty(), "{door:?}");

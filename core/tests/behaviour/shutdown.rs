@@ -158,6 +158,7 @@ async fn a_pending_client_is_refused_by_a_close() {
     client.send("40").await;
     let (socket, _, admission) = test.host.connect().await;
     test.server.close();
+    assert_eq!(test.host.withdrawn().await.key(), socket.key());
     assert!(admission.accept(&mut Writes::new()).is_err());
     assert!(!socket.is_connected());
     assert!(test.host.next_or_end().await.is_none());
