@@ -4,15 +4,14 @@ use std::{cell::RefCell, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Answer, Config, Departure, Events, HostEvent, Namespace, OriginDecision, Server, Socket,
-    Writes,
+    Admission, Answer, Config, Departure, Events, Namespace, OriginDecision, Server, Socket, Writes,
 };
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
 use slab::Slab;
 
 use crate::{
-    callback::Waker,
+    callback::{Crossing, Waker},
     doors::{Doors, Outlet},
     error::{bad_option, misuse},
     options,
@@ -38,10 +37,7 @@ pub(crate) struct State {
     pub(crate) requests: Slab<Answer<std::result::Result<(), String>>>,
     pub(crate) origins: Slab<Answer<OriginDecision>>,
     pub(crate) asked_namespaces: Slab<Answer<bool>>,
-    /// The events being drained; kept for its memory.
-    pub(crate) batch: Vec<HostEvent>,
-    /// The binary values of the last batch.
-    pub(crate) attachments: Vec<bytes::Bytes>,
+    pub(crate) crossing: Crossing,
 }
 
 /// A socket that has left, as JavaScript takes it.
