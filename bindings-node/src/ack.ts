@@ -1,6 +1,6 @@
 /** Acknowledgements of what the server emits. */
 
-import type { AckStatus } from "./native";
+import { AckStatus } from "./native";
 
 /** Gets the outcome of an emit that wanted acks. */
 export type AckListener = (status: AckStatus, answers: unknown[][]) => void;
@@ -12,4 +12,10 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 export function timeoutOf(milliseconds: unknown): number {
   const value = Number(milliseconds);
   return value >= 1 && value <= MAX_TIMEOUT_MS ? value : 1;
+}
+
+/** What a callback is told of an outcome; `null` if all have answered. */
+export function errorOf(status: AckStatus): Error | null {
+  if (status === AckStatus.Complete) return null;
+  return new Error(status === AckStatus.TooLarge ? "the answers are too large" : "operation has timed out");
 }

@@ -1,9 +1,9 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
 /** Many sockets at once, chosen by rooms. */
 
-import { timeoutOf } from "./ack";
+import { errorOf, timeoutOf } from "./ack";
 import type { Adapter } from "./adapter";
-import { AckStatus, Flag } from "./native";
+import { Flag } from "./native";
 import { refuseReserved } from "./reserved";
 import { roomsToCore } from "./room";
 import type { Socket } from "./socket";
@@ -102,9 +102,8 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     }
     const timeout = timeoutOf(this.flags.timeout);
     bridge.broadcastWithAck(nsp._number, this.#selection, this.#bits, timeout, data, (status, answers) => {
-      const error = status === AckStatus.Complete ? null : new Error("operation has timed out");
       const firsts = answers.map((values) => values[0]);
-      ack.call(this, error, firsts);
+      ack.call(this, errorOf(status), firsts);
     });
   }
 
