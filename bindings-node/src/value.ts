@@ -106,6 +106,11 @@ export function restoreBinary(value: unknown, attachments: Uint8Array[]): unknow
   return object;
 }
 
+/** Whether a text has no half of a surrogate pair without the other: the core's texts, like those of the wire, do not. */
+export function isWellFormed(text: string): boolean {
+  return !/\p{Surrogate}/u.test(text);
+}
+
 type Plain = Record<string, unknown>;
 
 interface Jsonable {

@@ -2,6 +2,7 @@
 
 const { execFile } = require("node:child_process");
 const path = require("node:path");
+const { constants } = require("node:buffer");
 const { Worker } = require("node:worker_threads");
 const {
   POLLING,
@@ -12,7 +13,9 @@ const {
   once,
   openWebSocket,
   record,
+  request,
   startServer,
+  underTest,
   within,
 } = require("./support");
 
@@ -24,6 +27,7 @@ async function startWith(n, options = {}) {
   return { server, io: server.io, pairs };
 }
 
+const LONE = "a \ud800 b \udc00 c";
 const KIB = 1024;
 
 /** Bytes that tell one buffer from another. */
@@ -509,6 +513,100 @@ describe("batches", () => {
     socket.emit("after");
     await barrier(client);
     expect(heard).toEqual([["after"]]);
+  });
+});
+
+describe("text that is not well-formed", () => {
+  for (const [title, options] of [
+    ["a lone surrogate in names, arguments and answers harms nobody", {}],
+    [
+      "a lone surrogate harms nobody with the MessagePack parser",
+      { parser: require("socket.io-msgpack-parser") },
+    ],
+  ]) {
+    test(title, async () => {
+      const server = await startServer(options);
+      const { client, socket } = await server.pair("/", options);
+      const heard = record(client);
+      client.on("ask", (...args) => args.at(-1)(LONE, { [LONE]: LONE }));
+      socket.emit(LONE, LONE, { [LONE]: [LONE] });
+      socket.emit("bytes", LONE, bytes(2, "b"));
+      server.io.to(socket.id).emit("many", LONE);
+      socket.on("ask", (value, answer) => answer(value, LONE));
+      expect(await socket.timeout(10000).emitWithAck("ask", LONE)).toEqual(expect.any(String));
+      expect(await client.timeout(10000).emitWithAck("ask", LONE)).toEqual(expect.any(String));
+      await barrier(client);
+      expect(heard).toContainEqual(["bytes", expect.any(String), bytes(2, "b")]);
+      expect(heard.slice(0, 3).map((event) => event.length)).toEqual([3, 3, 2]);
+      if (options.parser === undefined) expect(heard[0]).toEqual([LONE, LONE, { [LONE]: [LONE] }]);
+    });
+  }
+
+  test("a lone surrogate in a refusal reaches the client in some form", async () => {
+    const server = await startServer();
+    server.io.use((_socket, next) => next(Object.assign(new Error(LONE), { data: { [LONE]: LONE } })));
+    const [error] = await once(server.client(), "connect_error");
+    expect(error.message).toHaveLength(LONE.length);
+    expect(error.data).toEqual({ [LONE]: LONE });
+  });
+
+  test("a lone surrogate in the message of allowRequest refuses like any other", async () => {
+    const server = await startServer({ allowRequest: (_request, answer) => answer(LONE, false) });
+    const answer = await request(server, "/socket.io/?EIO=4&transport=polling");
+    expect(answer.status).toBe(403);
+    expect(JSON.parse(answer.text).message).toHaveLength(LONE.length);
+  });
+
+  test("namespaces whose names differ in lone surrogates stay apart", async () => {
+    const server = await startServer();
+    const { client } = await server.pair("/\ufffd");
+    const heard = record(client);
+    for (const name of ["/\ud800", "/\ud801"]) {
+      const namespace = server.io.of(name);
+      namespace.emit("not yours", bytes(2, "b"));
+      namespace.to("room").except("other").emit("not yours");
+      namespace.socketsJoin("room");
+      namespace.disconnectSockets();
+      expect(await namespace.fetchSockets()).toEqual([]);
+      expect(await namespace.timeout(1000).emitWithAck("not yours")).toEqual([]);
+    }
+    await barrier(client);
+    expect(heard).toEqual([]);
+  });
+
+  ferrioOnly("in the official server such a header ends the process", () => {
+    test("a header that cannot be written is left out", async () => {
+      const server = await startServer();
+      server.io.engine.on("headers", (headers) => {
+        headers["x-lone"] = LONE;
+        headers["x-break"] = "a\r\nb: c";
+        headers["a name"] = "x";
+        headers["x-good"] = "good";
+      });
+      const answer = await request(server, "/socket.io/?EIO=4&transport=polling");
+      expect(answer.status).toBe(200);
+      expect(answer.headers["x-good"]).toBe("good");
+      for (const name of ["x-lone", "x-break", "a name"]) expect(answer.headers).not.toHaveProperty(name);
+    });
+
+    test("options that are not well-formed are refused by name", () => {
+      for (const [name, options] of [
+        ["path", { path: "/\ud800" }],
+        ["cors.origin", { cors: { origin: "http://\ud800" } }],
+        ["cors.origin", { cors: { origin: ["http://a", "http://\ud800"] } }],
+        ["cookie.name", { cookie: { name: "\ud800" } }],
+      ]) {
+        expect(() => new underTest.Server(options)).toThrow(`option \`${name}\``);
+      }
+    });
+
+    test("a message larger than a string can be is refused by option", () => {
+      const maxHttpBufferSize = constants.MAX_STRING_LENGTH + 1;
+      expect(() => new underTest.Server({ maxHttpBufferSize })).toThrow(
+        `option \`maxHttpBufferSize\` must be at most ${constants.MAX_STRING_LENGTH}`,
+      );
+      expect(() => new underTest.Server({ maxHttpBufferSize: constants.MAX_STRING_LENGTH })).not.toThrow();
+    });
   });
 });
 
