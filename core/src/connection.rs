@@ -36,6 +36,8 @@ pub struct Connection {
     pub(crate) inbound: Mutex<Inbound>,
     /// Wakes the task that drives the WebSocket, if there is one.
     pub(crate) waker: AtomicWaker,
+    /// Wakes the request whose body is on its way.
+    poster: AtomicWaker,
 }
 
 impl Connection {
@@ -59,6 +61,7 @@ impl Connection {
                 is_open: true,
             }),
             waker: AtomicWaker::new(),
+            poster: AtomicWaker::new(),
             server,
         }
     }

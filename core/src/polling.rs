@@ -2,7 +2,7 @@
 //!
 //! See [the protocol](https://socket.io/docs/v4/engine-io-protocol/#http-long-polling).
 
-use std::{borrow::Cow, fmt::Write as _, sync::Arc, time::Instant};
+use std::{borrow::Cow, fmt::Write as _, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use ferrio_protocol::engine::{PacketType, Protocol, TransportKind, payload, payload::PayloadEncoder};
@@ -227,7 +227,10 @@ where
     // Read no more than the host can take.
     connection.server().queue.relieved().await;
     let max = connection.server().config.max_http_buffer_size;
-    let body = match collect(body, max).await {
+    let Some(body) = before_end(connection, collect(body, max)).await else {
+        return error_response(&RequestError::BAD_REQUEST);
+    };
+    let body = match body {
         Ok(body) => body,
         Err(CollectError::TooLarge) => return plain(StatusCode::PAYLOAD_TOO_LARGE, ""),
         // The client went away in the middle of its request.
@@ -254,6 +257,16 @@ where
     // The client's next POST waits for this answer, which waits until the host has caught up.
     connection.server().queue.relieved().await;
     plain(StatusCode::OK, "ok")
+}
+
+/// What `reading` a body comes to, unless the session ends before: a body that trickles in must not outlive it.
+async fn before_end<T>(connection: &Connection, reading: impl Future<Output = T>) -> Option<T> {
+    let mut reading = pin!(reading);
+    poll_fn(|context| match reading.as_mut().poll(context) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending => connection.poll_ended(context).map(|()| None),
+    })
+    .await
 }
 
 /// Lets a poll be taken in that came before the client's goodbye, on another TCP connection: it is to be answered and
@@ -303,7 +316,7 @@ where
     if body.size_hint().lower() > max as u64 {
         return Err(CollectError::TooLarge);
     }
-    let mut body = std::pin::pin!(Limited::new(body, max));
+    let mut body = pin!(Limited::new(body, max));
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = body.as_mut().frame().await {

@@ -129,6 +129,7 @@ impl Connection {
         io.attachments_by = None;
         self.write(io);
         self.waker.wake();
+        self.poster.wake();
     }
 
     /// Whether the session is closed and a WebSocket of it is not.
