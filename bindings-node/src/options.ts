@@ -104,6 +104,11 @@ export interface ServerOptions {
   upgradeTimeout: number;
   /** Milliseconds that a client may stay without joining a namespace. Default 45 000. */
   connectTimeout: number;
+  /**
+   * Milliseconds in which nothing follows a CONNECT packet on a WebSocket, for simple clients that only then listen for
+   * the next. Default 0.
+   */
+  connectPause: number;
   /** Bytes of the largest incoming message. Default 1 000 000. */
   maxHttpBufferSize: number;
   /** Whether clients of Socket.IO 2 are served. Default `false`. */
@@ -165,6 +170,7 @@ export function optionsForCore(options: Partial<ServerOptions>): string {
     pingTimeout: rest.pingTimeout,
     upgradeTimeout: rest.upgradeTimeout,
     connectTimeout: rest.connectTimeout,
+    connectPause: rest.connectPause,
     maxHttpBufferSize: rest.maxHttpBufferSize,
     allowEIO3: rest.allowEIO3,
     parser: parserName(parser),
