@@ -101,7 +101,9 @@ impl PollAnswer {
 
     fn of(protocol: Protocol, packets: &[&str]) -> Self {
         let mut encoder = PayloadEncoder::new(protocol, false);
-        packets.iter().for_each(|packet| encoder.push_text(packet));
+        for packet in packets {
+            encoder.push_text(packet);
+        }
         let (body, is_binary) = encoder.finish();
         Self { body, is_binary, compress: true }
     }
