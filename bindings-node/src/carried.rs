@@ -170,7 +170,9 @@ impl AsyncWrite for CarriedStream {
         carried.n_outgoing += n_bytes;
         drop(carried);
         let mut data = Vec::with_capacity(n_bytes);
-        slices.iter().for_each(|slice| data.extend_from_slice(slice));
+        for slice in slices {
+            data.extend_from_slice(slice);
+        }
         self.outlet.push(Outgoing::StreamData { tag: self.tag, data: Bytes::from(data) });
         Poll::Ready(Ok(n_bytes))
     }

@@ -28,6 +28,7 @@ pub(crate) fn parse(text: &str) -> Result<Config> {
         ping_timeout: options.duration("pingTimeout")?.unwrap_or(default.ping_timeout),
         upgrade_timeout: options.duration("upgradeTimeout")?.unwrap_or(default.upgrade_timeout),
         connect_timeout: options.duration("connectTimeout")?.unwrap_or(default.connect_timeout),
+        connect_pause: options.duration("connectPause")?.unwrap_or(default.connect_pause),
         max_http_buffer_size: options.size("maxHttpBufferSize")?.unwrap_or(default.max_http_buffer_size),
         allow_eio3: options.flag("allowEIO3")?.unwrap_or(default.allow_eio3),
         parser: match options.text("parser")?.as_deref() {

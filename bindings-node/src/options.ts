@@ -123,6 +123,11 @@ export interface ServerOptions {
   /** Milliseconds that a client may stay without joining a namespace. Default 45 000. */
   connectTimeout: number;
   /**
+   * Milliseconds in which nothing follows a CONNECT packet on a WebSocket, for simple clients that only then listen for
+   * the next. Default 0.
+   */
+  connectPause: number;
+  /**
    * Bytes of the largest incoming message. Default 1 000 000, at most 2³⁰. A text that is longer than a string of
    * JavaScript can be (512 MiB) ends its client's connection with an `error`.
    */
@@ -188,6 +193,7 @@ export function optionsForCore(options: Partial<ServerOptions>): string {
     pingTimeout: rest.pingTimeout,
     upgradeTimeout: rest.upgradeTimeout,
     connectTimeout: rest.connectTimeout,
+    connectPause: rest.connectPause,
     maxHttpBufferSize: rest.maxHttpBufferSize,
     allowEIO3: rest.allowEIO3,
     parser: parserName(parser),

@@ -29,6 +29,7 @@ pub(crate) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
     options.seconds("ping_timeout", &mut config.ping_timeout)?;
     options.seconds("upgrade_timeout", &mut config.upgrade_timeout)?;
     options.seconds("connect_timeout", &mut config.connect_timeout)?;
+    options.seconds("connect_pause", &mut config.connect_pause)?;
     options.set("max_http_buffer_size", &mut config.max_http_buffer_size)?;
     options.set("allow_eio3", &mut config.allow_eio3)?;
     if let Some(name) = options.get::<String>("parser")? {

@@ -33,6 +33,11 @@ pub struct Config {
     pub upgrade_timeout: Duration,
     /// How long a client may stay without joining any namespace. Default 45 s. At least 1 ms, at most one day.
     pub connect_timeout: Duration,
+    /// How long nothing follows a CONNECT packet on a WebSocket. Default zero, at most 1 s.
+    ///
+    /// For clients that wait for this one message and only then listen for the next, as the public test suite of the
+    /// protocol does: they lose the next when it comes soon after. Longer delays the first events of every client.
+    pub connect_pause: Duration,
     /// The largest incoming message and polling body, in bytes.
     ///
     /// Default 1 000 000. From 1 byte to 2³⁰. A longer POST is answered with 413, a longer WebSocket message
@@ -81,6 +86,7 @@ impl Default for Config {
             ping_timeout: Duration::from_secs(20),
             upgrade_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(45),
+            connect_pause: Duration::ZERO,
             max_http_buffer_size: 1_000_000,
             allow_eio3: false,
             parser: Parser::default(),
@@ -282,6 +288,8 @@ impl Config {
         duration("ping_timeout", self.ping_timeout)?;
         duration("upgrade_timeout", self.upgrade_timeout)?;
         duration("connect_timeout", self.connect_timeout)?;
+        let is_short = self.connect_pause <= Duration::from_secs(1);
+        check(is_short, "connect_pause", "at most 1 s", self.connect_pause)?;
         within("max_http_buffer_size", self.max_http_buffer_size, 1, 1 << 30)?;
         if let Some(recovery) = &self.recovery {
             duration("recovery.max_disconnection_duration", recovery.max_disconnection_duration)?;

@@ -37,6 +37,8 @@ pub struct Connection {
     pub(crate) share: Share,
     /// Wakes the task that drives the WebSocket, if there is one.
     pub(crate) waker: AtomicWaker,
+    /// Wakes the request whose body is on its way.
+    poster: AtomicWaker,
 }
 
 impl Connection {
@@ -62,6 +64,7 @@ impl Connection {
             }),
             share: Share::default(),
             waker: AtomicWaker::new(),
+            poster: AtomicWaker::new(),
             server,
         }
     }

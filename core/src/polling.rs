@@ -2,7 +2,7 @@
 //!
 //! See [the protocol](https://socket.io/docs/v4/engine-io-protocol/#http-long-polling).
 
-use std::{borrow::Cow, fmt::Write as _, sync::Arc, time::Instant};
+use std::{borrow::Cow, fmt::Write as _, future::poll_fn, pin::pin, sync::Arc, task::Poll, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use ferrio_protocol::engine::{PacketType, Protocol, TransportKind, payload, payload::PayloadEncoder};
@@ -101,7 +101,9 @@ impl PollAnswer {
 
     fn of(protocol: Protocol, packets: &[&str]) -> Self {
         let mut encoder = PayloadEncoder::new(protocol, false);
-        packets.iter().for_each(|packet| encoder.push_text(packet));
+        for packet in packets {
+            encoder.push_text(packet);
+        }
         let (body, is_binary) = encoder.finish();
         Self { body, is_binary, compress: true }
     }
@@ -225,7 +227,10 @@ where
     }
     let Some(posting) = Posting::begin(connection) else { return refused(connection) };
     let max = connection.server().config.max_http_buffer_size;
-    let body = match collect(body, max).await {
+    let Some(body) = before_end(connection, collect(body, max)).await else {
+        return error_response(&RequestError::BAD_REQUEST);
+    };
+    let body = match body {
         Ok(body) => body,
         Err(CollectError::TooLarge) => {
             posting.end();
@@ -267,6 +272,16 @@ async fn take_packets(connection: &Arc<Connection>, body: &Bytes, is_binary: boo
         receive::engine_packet(connection, TransportKind::Polling, packet, Instant::now());
     }
     true
+}
+
+/// What `reading` a body comes to, unless the session ends before: a body that trickles in must not outlive it.
+async fn before_end<T>(connection: &Connection, reading: impl Future<Output = T>) -> Option<T> {
+    let mut reading = pin!(reading);
+    poll_fn(|context| match reading.as_mut().poll(context) {
+        Poll::Ready(read) => Poll::Ready(Some(read)),
+        Poll::Pending => connection.poll_ended(context).map(|()| None),
+    })
+    .await
 }
 
 /// Lets a poll be taken in that came before the client's goodbye, on another TCP connection: it is to be answered and
@@ -327,7 +342,7 @@ where
     if body.size_hint().lower() > max as u64 {
         return Err(CollectError::TooLarge);
     }
-    let mut body = std::pin::pin!(Limited::new(body, max));
+    let mut body = pin!(Limited::new(body, max));
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = body.as_mut().frame().await {

@@ -262,12 +262,12 @@ fn verify(
     // engine.io takes every other value, and none at all, for the older revision.
     let protocol = if query.revision.as_deref() == Some("4") { Protocol::V4 } else { Protocol::V3 };
     if let Some(sid) = &query.sid {
-        let (session, spoken) = match shared.find_connection(sid) {
-            Some(connection) => (Verified::Session(connection.clone()), connection.protocol()),
-            None => {
-                let spoken = shared.farewells.protocol(sid).ok_or(RequestError::UNKNOWN_SID)?;
-                (Verified::Ended(Arc::from(&**sid)), spoken)
-            }
+        let (session, spoken) = if let Some(connection) = shared.find_connection(sid) {
+            let spoken = connection.protocol();
+            (Verified::Session(connection), spoken)
+        } else {
+            let spoken = shared.farewells.protocol(sid).ok_or(RequestError::UNKNOWN_SID)?;
+            (Verified::Ended(Arc::from(&**sid)), spoken)
         };
         if spoken != protocol || named != via {
             return Err(RequestError::BAD_REQUEST);

@@ -422,6 +422,88 @@ async fn the_servers_close_frees_its_ports() {
 }
 
 #[tokio::test]
+async fn connections_that_have_not_asked_end_with_the_port() {
+    for is_servers_end in [false, true] {
+        let fixture = start_plain().await;
+        let mut silent = fixture.connect().await;
+        let mut halfway = fixture.connect().await;
+        halfway.write_all(&HANDSHAKE.as_bytes()[..30]).await.unwrap();
+        let (encrypted, _) = start_encrypted(Config::default()).await;
+        let mut unencrypted = encrypted.connect().await;
+        unencrypted.write_all(b"\x16\x03\x01").await.unwrap();
+        // Connections are accepted in their order: those before are, too.
+        fixture.assert_alive().await;
+        let late = encrypted.connect().await;
+        for fixture in [&fixture, &encrypted] {
+            if is_servers_end { fixture.server.close() } else { fixture.listener.close() }
+        }
+        for stream in [&mut silent, &mut halfway, &mut unencrypted] {
+            assert!(read_to_close(stream).await.is_empty(), "server's end: {is_servers_end}");
+        }
+        drop(late);
+    }
+}
+
+#[tokio::test]
+async fn requests_that_hide_others_are_refused() {
+    let fixture = start_plain().await;
+    let hidden = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: hidden\r\n\r\n";
+    let headers = [
+        format!("Content-Length: 0\r\nContent-Length: {}", hidden.len()),
+        "Content-Length: 0\r\nTransfer-Encoding: chunked".to_owned(),
+        "Transfer-Encoding: chunked, identity".to_owned(),
+        "Transfer-Encoding: xchunked".to_owned(),
+        "Transfer-Encoding : chunked".to_owned(),
+        format!("Content-Length: +{}", hidden.len()),
+        format!("Content-Length: {}, 0", hidden.len()),
+        "Content-Length: -1".to_owned(),
+        "Content-Length: 99999999999999999999".to_owned(),
+        "X: 1\r\n Content-Length: 5".to_owned(),
+    ];
+    for header in headers {
+        let mut stream = fixture.connect().await;
+        let request = format!(
+            "POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n{hidden}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answers = String::from_utf8(read_to_close(&mut stream).await).unwrap();
+        assert!(!answers.contains("\"sid\""), "{header}: what is hidden is not answered: {answers}");
+        assert!(answers.is_empty() || answers.starts_with("HTTP/1.1 400"), "{header}: {answers}");
+    }
+    fixture.assert_alive().await;
+}
+
+#[tokio::test]
+async fn methods_that_are_not_of_the_engine_are_refused() {
+    let fixture = start_plain().await;
+    for method in ["HEAD", "TRACE", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
+        let mut stream = fixture.connect().await;
+        let request =
+            HANDSHAKE.replacen("GET", method, 1).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = String::from_utf8(read_to_close(&mut stream).await).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{method}: {answer}");
+    }
+    let mut stream = fixture.connect().await;
+    stream.write_all(b"CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(read_response(&mut stream).await.expect("it is answered").status, 404);
+    fixture.assert_alive().await;
+}
+
+#[tokio::test]
+async fn an_older_http_is_served_without_keeping_its_connection() {
+    let fixture = start_plain().await;
+    let mut stream = fixture.connect().await;
+    stream.write_all(HANDSHAKE.replace("HTTP/1.1", "HTTP/1.0").as_bytes()).await.unwrap();
+    let answer = String::from_utf8(read_to_close(&mut stream).await).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200") && answer.contains("\"sid\""), "{answer}");
+    // There are no upgrades in it.
+    let mut stream = fixture.connect().await;
+    stream.write_all(WEBSOCKET.replace("HTTP/1.1", "HTTP/1.0").as_bytes()).await.unwrap();
+    assert_eq!(read_response(&mut stream).await.expect("it is answered").status, 400);
+}
+
+#[tokio::test]
 async fn a_listener_that_is_dropped_leaves_its_port_open() {
     let fixture = start_plain().await;
     let address = fixture.server.listen(loopback()).await.unwrap().local_addr();

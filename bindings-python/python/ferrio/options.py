@@ -117,6 +117,9 @@ class ServerOptions(TypedDict, total=False):
     """For python-socketio's sake."""
     connect_timeout: float
     """How long a client may stay without joining a namespace. Default 45."""
+    connect_pause: float
+    """How long nothing follows a CONNECT packet on a WebSocket, for simple clients that only then listen for the next.
+    Default 0."""
     upgrade_timeout: float
     """How long an upgrade may take. Default 10."""
     allow_eio3: bool
@@ -134,6 +137,7 @@ PLAIN = (
     "ping_timeout",
     "upgrade_timeout",
     "connect_timeout",
+    "connect_pause",
     "max_http_buffer_size",
     "allow_eio3",
     "limits",

@@ -33,6 +33,8 @@ pub(super) struct Io {
     pub(super) is_poll_late: bool,
     /// Until when a closed WebSocket may take to write what it still has.
     pub(super) drop_wire_at: Option<Instant>,
+    /// Until when nothing follows a CONNECT packet, and what would. Only where the operator wants that.
+    pub(super) pause: Option<Box<(Instant, Outbox)>>,
     /// Whether the connection is in some [`Writes`] already.
     pub(super) flush_is_due: bool,
     /// In which turn of the host something was last sent; see [`Writes::in_turn`](crate::Writes::in_turn).
@@ -54,6 +56,7 @@ impl Io {
             attachments_by: None,
             is_poll_late: false,
             drop_wire_at: None,
+            pause: None,
             flush_is_due: false,
             last_turn: 0,
             is_posting: false,
@@ -61,10 +64,18 @@ impl Io {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        [self.session.poll_timeout(), self.join_by, self.attachments_by, self.drop_wire_at]
+        let pause = self.pause.as_ref().map(|pause| pause.0);
+        [self.session.poll_timeout(), self.join_by, self.attachments_by, self.drop_wire_at, pause]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Ends the pause after a CONNECT packet: what was kept back waits to be written now.
+    pub(super) fn end_pause(&mut self) {
+        if let Some(mut pause) = self.pause.take() {
+            self.outbox.append(&mut pause.1);
+        }
     }
 
     /// Whether a packet would leave at once, which is what a volatile event needs.

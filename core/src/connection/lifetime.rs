@@ -94,6 +94,7 @@ impl Connection {
 
     pub(super) fn close_transports(self: &Arc<Self>, io: &mut Io, reason: CloseReason) {
         let by_client = matches!(reason, CloseReason::TransportClose);
+        io.end_pause();
         match io.session.transport() {
             TransportKind::WebSocket => {
                 if matches!(reason, CloseReason::SlowReader | CloseReason::TransportError) {
@@ -130,6 +131,7 @@ impl Connection {
         io.attachments_by = None;
         self.write(io);
         self.waker.wake();
+        self.poster.wake();
     }
 
     /// Whether the session is closed and a WebSocket of it is not.
@@ -170,6 +172,10 @@ impl Connection {
             // Its peer does not read: dropped, it is reset.
             io.wire = None;
             self.waker.wake();
+        }
+        if io.pause.as_ref().is_some_and(|pause| pause.0 <= now) {
+            io.end_pause();
+            self.write(&mut io);
         }
         let has_not_joined = is_due(&mut io.join_by);
         if is_due(&mut io.attachments_by) || has_not_joined {

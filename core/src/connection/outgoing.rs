@@ -1,6 +1,6 @@
 //! What a connection sends: packets into its outbox, and from there onto the wire.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use ferrio_protocol::engine::{CloseReason, TransportKind};
 
@@ -8,7 +8,7 @@ use crate::{
     config::SlowReader,
     connection::{Connection, io::Io},
     frame::{Encoded, Frame},
-    outbox::Class,
+    outbox::{Class, Outbox},
     polling::{PendingPoll, PollAnswer},
     selection::Flags,
     wire::{Flushed, Wire, Writer},
@@ -26,9 +26,15 @@ impl Connection {
     /// next, which they can miss when both come in one read.
     pub(crate) fn push_connect(self: &Arc<Self>, packet: &Encoded, writes: &mut Writes) {
         let mut io = self.io.lock();
+        io.end_pause();
         self.queue(&mut io, packet, Class::Control, Flags::default(), writes);
         io.outbox.end_write();
         self.write(&mut io);
+        let pause = self.server.config.connect_pause;
+        if !pause.is_zero() && io.session.is_open() && io.session.transport() == TransportKind::WebSocket {
+            io.pause = Some(Box::new((Instant::now() + pause, Outbox::default())));
+            self.keep_deadline(&mut io);
+        }
     }
 
     fn queue(
@@ -50,7 +56,8 @@ impl Connection {
         if !self.make_room(io, packet.len(), class) {
             return;
         }
-        io.outbox.push(packet, class, flags.compress);
+        let outbox = io.pause.as_mut().map_or(&mut io.outbox, |pause| &mut pause.1);
+        outbox.push(packet, class, flags.compress);
         if writes.turn() != 0 {
             io.last_turn = writes.turn();
         }
@@ -64,6 +71,9 @@ impl Connection {
     /// Applies the slow-reader policy when the outbox is full. Returns whether the packet may be queued.
     pub(super) fn make_room(self: &Arc<Self>, io: &mut Io, len: usize, class: Class) -> bool {
         let limits = &self.server.config.outbox;
+        if io.pause.as_ref().is_some_and(|pause| pause.1.bytes() + len > limits.max_bytes) {
+            io.end_pause();
+        }
         if io.outbox.bytes() + len <= limits.max_bytes || io.outbox.is_empty() {
             return true;
         }

@@ -72,6 +72,12 @@ impl Connection {
         self.io.lock().is_posting = false;
     }
 
+    /// Waits for the end of the session, on behalf of a POST. There is one at a time.
+    pub(crate) fn poll_ended(&self, context: &Context<'_>) -> Poll<()> {
+        self.poster.register(context.waker());
+        if self.is_open() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
     /// Attaches the WebSocket of a session that begins with it.
     pub(crate) fn attach(&self, writer: Writer) -> u32 {
         let mut io = self.io.lock();

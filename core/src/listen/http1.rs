@@ -78,7 +78,12 @@ impl Port {
             let client = Client { port: self, remote, is_secure: false, pending: Mutex::new(permit) };
             return client.serve(stream, phase).await;
         };
-        match timeout(self.handshake_timeout, tls.accept(stream)).await {
+        let mut closing = phase.clone();
+        let accepted = tokio::select! {
+            accepted = timeout(self.handshake_timeout, tls.accept(stream)) => accepted,
+            () = Phase::over(&mut closing) => return,
+        };
+        match accepted {
             Ok(Ok(stream)) => {
                 let client = Client { port: self, remote, is_secure: true, pending: Mutex::new(permit) };
                 client.serve(stream, phase).await;
@@ -117,6 +122,10 @@ impl Client {
         let end = tokio::select! {
             end = connection.as_mut() => end,
             () = Phase::over(&mut phase) => {
+                if client.pending.lock().is_some() {
+                    // It has not asked for anything yet, and hyper would wait for that.
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

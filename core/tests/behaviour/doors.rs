@@ -7,6 +7,7 @@ use ferrio::{AckRequest, AckStatus, Config, Flags, Outgoing, Payload, Selection,
 use http::Method;
 
 use crate::support::{
+    SOON,
     client::{Carrier, Client, Door, Message},
     http::{UPGRADE, head},
     start, start_default,
@@ -68,6 +69,27 @@ async fn connect_leaves_alone() {
     let connect = Outgoing::Text(format!(r#"40{{"sid":"{}"}}"#, socket.id()).into());
     assert_eq!(client.next().await, Some(vec![connect]));
     assert_eq!(client.next().await, Some(vec![Outgoing::Text(r#"42["early",1]"#.into())]));
+}
+
+#[tokio::test]
+async fn a_pause_after_connect_keeps_back_what_follows_and_loses_nothing() {
+    for door in [Door::Stream, Door::Listen, Door::Messages, Door::Upgraded] {
+        let mut test = start(Config { connect_pause: SOON, ..Config::default() }).await;
+        let (mut client, socket) = test.join(door).await;
+        for number in ["1", "2"] {
+            socket.emit(&Payload::event("n", [number]), Flags::default(), &mut Writes::new());
+        }
+        assert_eq!(client.text().await, r#"42["n",1]"#, "{door:?}");
+        assert_eq!(client.text().await, r#"42["n",2]"#, "{door:?}");
+
+        // The end of the connection ends the pause, too.
+        let (mut client, socket) = test.join(door).await;
+        socket.emit(&Payload::event("last", []), Flags::default(), &mut Writes::new());
+        drop(socket.disconnect(true, &mut Writes::new()));
+        assert_eq!(client.text().await, r#"42["last"]"#, "{door:?}");
+        assert_eq!(client.text().await, "41", "{door:?}");
+        assert!(matches!(client.receive().await, Message::Closed(_)), "{door:?}");
+    }
 }
 
 #[tokio::test]

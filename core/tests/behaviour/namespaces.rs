@@ -364,6 +364,7 @@ async fn a_question_about_a_namespace_keeps_nobody_who_has_left() {
     client.send("40/dyn,").await;
     let HostEvent::Namespace { answer, .. } = test.host.next().await else { panic!("asked") };
     client.close().await;
+    assert!(matches!(test.host.next().await, HostEvent::Withdrawn { socket: None, .. }));
     drop(test.host.departure().await);
     eventually(|| connection.upgrade().is_none()).await;
     answer.send(true);

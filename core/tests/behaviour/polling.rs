@@ -15,7 +15,7 @@ use crate::support::{
     client::{Client, Door, Message},
     eventually,
     http::{Http, assert_refused, head, text},
-    start, start_default,
+    in_time, start, start_default,
 };
 
 const HANDSHAKE: &str = "EIO=4&transport=polling";
@@ -202,6 +202,30 @@ async fn a_second_post_ends_the_session() {
     settle(first.as_mut()).await;
     assert_refused(&polling.http.post(&polling.query, b"42[\"a\"]").await, 400, BAD_REQUEST);
     assert_eq!(test.host.reason().await, "transport error");
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_in_does_not_outlive_its_session() {
+    let mut test = start_default().await;
+    let (client, socket) = test.join(Door::Handle).await;
+    let polling = client.polling();
+    let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+    let mut post = pin!(test.server.handle(head(&Method::POST, &polling.query, &[]), endless));
+    settle(post.as_mut()).await;
+    drop(socket.disconnect(true, &mut Writes::new()));
+    assert_refused(&in_time(post).await, 400, BAD_REQUEST);
+    assert_eq!(text(&polling.get().await), "41");
+}
+
+#[tokio::test]
+async fn a_body_of_goodbyes_is_answered_at_once() {
+    let mut test = start_default().await;
+    let (client, _) = test.join(Door::Port).await;
+    let polling = client.polling();
+    let goodbyes = vec!["1"; 100_000].join("\x1e");
+    assert_eq!(text(&polling.http.post(&polling.query, goodbyes.as_bytes()).await), "ok");
+    assert_eq!(test.host.reason().await, "transport close");
+    assert_refused(&polling.get().await, 400, UNKNOWN_SID);
 }
 
 #[tokio::test]

@@ -258,6 +258,7 @@ async fn a_client_that_is_lost_while_it_comes_back_may_come_back_once_more() {
     let (socket, _, admission) = test.host.connect().await;
     drop(client);
     test.emptied().await;
+    assert_eq!(test.host.withdrawn().await.key(), socket.key());
     assert!(admission.accept(&mut Writes::new()).is_err());
     assert!(!socket.is_connected());
     let (_, missed) = lost.recovered(&mut test).await;
