@@ -8,10 +8,11 @@ use serde::Deserialize;
 use crate::{
     admission::Admission,
     connection::{Connection, Entry, Inbound},
+    ids::random_id,
     namespace::Namespace,
     payload::Payload,
     queue::{Answer, HostEvent},
-    recovery::{Restored, random_id},
+    recovery::Restored,
     runtime::runtime,
     socket::Socket,
     writes::Writes,

@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `config`, `cors` | options, their defaults and bounds |
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
-//! | `handshake`, `reason`, `selection`, `metrics` | small vocabulary |
+//! | `handshake`, `ids`, `reason`, `selection`, `metrics` | small vocabulary |
 //! | `queue`, `deadlines`, `writes`, `runtime` | to the host, at a time, onto the wire, by these threads |
 //! | `rooms`, `recovery`, `ack`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
 //! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
@@ -55,7 +55,7 @@ mod encode;
 mod exchange;
 mod frame;
 mod handshake;
-
+mod ids;
 mod join;
 mod listen;
 mod metrics;

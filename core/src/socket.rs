@@ -20,6 +20,7 @@ use crate::{
     emit::{self, AckRequest},
     frame::Encoded,
     handshake::Handshake,
+    ids::random_id,
     namespace::Namespace,
     outbox::Class,
     payload::Payload,
@@ -90,10 +91,8 @@ impl Socket {
         let recovery = namespace.keeps_events.then(|| {
             let position = namespace.rooms.lock().log.as_ref().map_or(0, Log::position);
             Box::new(Recoverable {
-                private_id: restored.map_or_else(
-                    || Arc::from(crate::recovery::random_id(15)),
-                    |restored| restored.session.private_id.clone(),
-                ),
+                private_id: restored
+                    .map_or_else(|| Arc::from(random_id(15)), |restored| restored.session.private_id.clone()),
                 connected_at: restored.map_or(position, |restored| restored.session.connected_at),
                 last_addressed: AtomicU64::new(
                     restored.map_or(0, |restored| restored.session.last_addressed),
