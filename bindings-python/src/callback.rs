@@ -239,7 +239,7 @@ impl Bridge {
             occupy_lane(&work);
             let handling = Py::new(py, Handling::new(self, work))?;
             let task = turn.start_task.call1(py, (&handling,))?;
-            if !handling.get().is_done() {
+            if !handling.get().is_done()? {
                 self.keep(handling.as_ptr() as usize, task);
             }
             return Ok(true);

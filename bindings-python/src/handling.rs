@@ -16,7 +16,10 @@ use pyo3::{
     types::{PyString, PyTuple, iterator::PySendResult},
 };
 
-use crate::bridge::{Bridge, Turn};
+use crate::{
+    bridge::{Bridge, Turn},
+    process::Own,
+};
 
 /// What a handler's result is for.
 pub(crate) enum Purpose {
@@ -40,9 +43,17 @@ pub(crate) struct Work {
 
 /// The coroutine of a task.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Handling {
+pub(crate) struct Handling(Own<Inner>);
+
+pub(crate) struct Inner {
     bridge: Arc<Bridge>,
     state: Mutex<State>,
+}
+
+impl Inner {
+    fn take(&self) -> State {
+        std::mem::replace(&mut *self.state.lock(), State::Taken)
+    }
 }
 
 enum State {
@@ -67,7 +78,7 @@ impl Reserve {
     pub(crate) fn new(py: Python<'_>, bridge: &Arc<Bridge>, turn: &Turn) -> PyResult<Self> {
         let idle = turn.event_loop.call_method0(py, intern!(py, "create_future"))?;
         let state = Mutex::new(State::Idle(idle.clone_ref(py)));
-        let handling = Py::new(py, Handling { bridge: bridge.clone(), state })?;
+        let handling = Py::new(py, Handling(Own::new(Inner { bridge: bridge.clone(), state })))?;
         let task = turn.start_task.call1(py, (&handling,))?;
         // Nothing is lost with it when its loop is closed.
         quiet(py, &task, true);
@@ -77,12 +88,12 @@ impl Reserve {
     /// Whether nobody has cancelled it meanwhile.
     pub(crate) fn is_fit(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(!self.idle.call_method0(py, intern!(py, "done"))?.is_truthy(py)?
-            && matches!(*self.handling.get().state.lock(), State::Idle(_)))
+            && matches!(*self.handling.get().0.here()?.state.lock(), State::Idle(_)))
     }
 
     /// Gives the task to a handler that waits.
     pub(crate) fn hand_over(self, py: Python<'_>, work: Work, awaited: Bound<'_, PyAny>) -> PyResult<()> {
-        let handling = self.handling.get();
+        let handling = self.handling.get().0.here()?;
         *handling.state.lock() = State::Begun(work, awaited.unbind());
         handling.bridge.keep(self.handling.as_ptr() as usize, self.task.clone_ref(py));
         quiet(py, &self.task, false);
@@ -105,15 +116,11 @@ fn quiet(py: Python<'_>, task: &Py<PyAny>, is_quiet: bool) {
 impl Handling {
     /// The coroutine of a task that takes the first step itself.
     pub(crate) fn new(bridge: &Arc<Bridge>, work: Work) -> Self {
-        Self { bridge: bridge.clone(), state: Mutex::new(State::Running(work)) }
+        Self(Own::new(Inner { bridge: bridge.clone(), state: Mutex::new(State::Running(work)) }))
     }
 
-    pub(crate) fn is_done(&self) -> bool {
-        matches!(*self.state.lock(), State::Taken)
-    }
-
-    fn take(&self) -> State {
-        std::mem::replace(&mut *self.state.lock(), State::Taken)
+    pub(crate) fn is_done(&self) -> PyResult<bool> {
+        Ok(matches!(*self.0.here()?.state.lock(), State::Taken))
     }
 
     /// Notes the outcome of one step, and acts on the last.
@@ -122,7 +129,7 @@ impl Handling {
         work: Work,
         step: PyResult<PySendResult<'py>>,
     ) -> PyResult<PySendResult<'py>> {
-        let this = slf.get();
+        let this = slf.get().0.here()?;
         let result = match step {
             Ok(PySendResult::Next(value)) => {
                 *this.state.lock() = State::Running(work);
@@ -155,7 +162,7 @@ impl Handling {
 
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
-        let this = slf.get();
+        let this = slf.get().0.here()?;
         match this.take() {
             State::Idle(idle) => {
                 idle.setattr(py, intern!(py, "_asyncio_future_blocking"), true)?;
@@ -185,7 +192,7 @@ impl Handling {
     #[pyo3(signature = (*error))]
     fn throw<'py>(slf: &Bound<'py, Self>, error: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let (State::Begun(work, _) | State::Running(work)) = slf.get().take() else {
+        let (State::Begun(work, _) | State::Running(work)) = slf.get().0.here()?.take() else {
             return Err(PyErr::from_value(error.get_item(0)?));
         };
         let throw = work.coroutine.bind(py).getattr(intern!(py, "throw"))?;
@@ -198,7 +205,7 @@ impl Handling {
     }
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if let State::Begun(work, _) | State::Running(work) = slf.get().take() {
+        if let State::Begun(work, _) | State::Running(work) = slf.get().0.here()?.take() {
             work.coroutine.bind(slf.py()).call_method0(intern!(slf.py(), "close"))?;
         }
         Ok(())
@@ -206,7 +213,7 @@ impl Handling {
 
     /// Names, frames and code of the handler, for debuggers and error reports.
     fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        let coroutine = match &*self.state.lock() {
+        let coroutine = match &*self.0.here()?.state.lock() {
             State::Begun(work, _) | State::Running(work) => Some(work.coroutine.clone_ref(name.py())),
             State::Idle(_) | State::Taken => None,
         };

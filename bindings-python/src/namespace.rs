@@ -7,23 +7,28 @@ use pyo3::{prelude::*, types::PyString};
 
 use crate::{
     bridge::{AckTarget, Bridge},
+    process::Own,
     socket::{self, Socket},
     value,
 };
 
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Namespace {
+pub(crate) struct Namespace(Own<Local>);
+
+struct Local {
     namespace: Arc<CoreNamespace>,
     bridge: Arc<Bridge>,
 }
 
 impl Namespace {
     pub(crate) fn new(namespace: Arc<CoreNamespace>, bridge: &Arc<Bridge>) -> Self {
-        Self { namespace, bridge: bridge.clone() }
+        Self(Own::new(Local { namespace, bridge: bridge.clone() }))
     }
+}
 
+impl Local {
     fn wrap(&self, socket: Arc<ferrio::Socket>) -> Socket {
-        Socket { socket, bridge: self.bridge.clone() }
+        Socket::new(socket, self.bridge.clone())
     }
 
     /// A client of this namespace whose connect handler has not decided yet.
@@ -50,14 +55,15 @@ fn is_meant(socket: &ferrio::Socket, selection: &Selection) -> bool {
 #[pymethods]
 impl Namespace {
     #[getter]
-    fn name(&self) -> &str {
-        self.namespace.name()
+    fn name(&self) -> PyResult<&str> {
+        Ok(self.0.here()?.namespace.name())
     }
 
     /// A socket by its id.
-    fn socket(&self, sid: &str) -> Option<Socket> {
-        let socket = self.namespace.socket(sid).or_else(|| self.pending(sid));
-        socket.map(|socket| self.wrap(socket))
+    fn socket(&self, sid: &str) -> PyResult<Option<Socket>> {
+        let this = self.0.here()?;
+        let socket = this.namespace.socket(sid).or_else(|| this.pending(sid));
+        Ok(socket.map(|socket| this.wrap(socket)))
     }
 
     /// The sockets that are meant.
@@ -69,7 +75,8 @@ impl Namespace {
         skip_rooms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Socket>> {
         let selection = selection(rooms, skip, skip_rooms)?;
-        Ok(self.namespace.select(&selection).into_iter().map(|socket| self.wrap(socket)).collect())
+        let this = self.0.here()?;
+        Ok(this.namespace.select(&selection).into_iter().map(|socket| this.wrap(socket)).collect())
     }
 
     #[pyo3(signature = (event, data, rooms = None, skip = None, skip_rooms = None, volatile = false, compress = true, local = false))]
@@ -85,15 +92,16 @@ impl Namespace {
         compress: bool,
         local: bool,
     ) -> PyResult<()> {
-        let payload = self.bridge.json.event(event, data)?;
+        let this = self.0.here()?;
+        let payload = this.bridge.json.event(event, data)?;
         let selection = selection(rooms, skip, skip_rooms)?;
         let flags = Flags { volatile, compress, local };
-        let pending = self.pending_in(&selection);
-        self.bridge.write(event.py(), |writes| {
+        let pending = this.pending_in(&selection);
+        this.bridge.write(event.py(), |writes| {
             for socket in pending {
                 socket.emit(&payload, flags, writes);
             }
-            self.namespace.emit(&selection, &payload, flags, writes);
+            this.namespace.emit(&selection, &payload, flags, writes);
         });
         Ok(())
     }
@@ -111,11 +119,12 @@ impl Namespace {
         skip: Option<&Bound<'_, PyAny>>,
         skip_rooms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let payload = self.bridge.json.event(event, data)?;
+        let this = self.0.here()?;
+        let payload = this.bridge.json.event(event, data)?;
         let selection = selection(rooms, skip, skip_rooms)?;
-        let ack = self.bridge.expect_ack(AckTarget::Many(future), socket::duration(timeout)?);
-        self.bridge.write(event.py(), |writes| {
-            self.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes);
+        let ack = this.bridge.expect_ack(AckTarget::Many(future), socket::duration(timeout)?);
+        this.bridge.write(event.py(), |writes| {
+            this.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes);
         });
         Ok(())
     }
@@ -125,18 +134,18 @@ impl Namespace {
         let of = |members: Vec<Arc<ferrio::Socket>>| {
             members.iter().map(|socket| socket.id().to_string()).collect()
         };
-        let rooms = self.namespace.rooms().into_iter();
+        let rooms = self.0.here()?.namespace.rooms().into_iter();
         rooms.map(|(room, members)| Ok((value::room_value(py, &room)?, of(members)))).collect()
     }
 
-    fn __len__(&self) -> usize {
-        self.namespace.n_sockets()
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(self.0.here()?.namespace.n_sockets())
     }
 
     /// Empties a room.
     fn close_room(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
         let room = value::room(room)?;
-        self.namespace.leave(&Selection::all().to(room.clone()), &[room], false);
+        self.0.here()?.namespace.leave(&Selection::all().to(room.clone()), &[room], false);
         Ok(())
     }
 }

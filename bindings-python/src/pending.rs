@@ -17,7 +17,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use pyo3::{intern, prelude::*};
 
-use crate::{body::Pieces, bridge::Bridge, waker::Waker};
+use crate::{body::Pieces, bridge::Bridge, process::Own, waker::Waker};
 
 /// What a future of the core comes to, made into a Python value where the interpreter is held.
 pub(crate) type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
@@ -157,7 +157,7 @@ pub(crate) fn start_with_body(
     let _ = job.future.set(future.clone_ref(py));
     *job.work.lock() = Some(work);
     job.ready.n_pending.fetch_add(1, Ordering::Relaxed);
-    Ok(Py::new(py, Pending { job, future, body })?.into_any())
+    Ok(Py::new(py, Pending { work: Own::new((job, body)), future })?.into_any())
 }
 
 /// Without the interpreter: locks of the core and the compression of bodies must hold nobody up.
@@ -172,26 +172,28 @@ fn poll(py: Python<'_>, work: &mut Work, waker: &TaskWaker) -> Poll<Outcome> {
 /// Something of the core that is under way.
 #[pyclass(frozen, module = "ferrio._native")]
 pub(crate) struct Pending {
-    job: Arc<Job>,
+    work: Own<(Arc<Job>, Pieces)>,
     /// The asyncio future that gets the result.
     #[pyo3(get)]
     future: Py<PyAny>,
-    body: Pieces,
 }
 
 #[pymethods]
 impl Pending {
     /// Takes the next piece of the request's body.
-    fn feed(&self, piece: &[u8], has_more: bool) {
-        self.body.push(Bytes::copy_from_slice(piece), has_more);
+    fn feed(&self, piece: &[u8], has_more: bool) -> PyResult<()> {
+        self.work.here()?.1.push(Bytes::copy_from_slice(piece), has_more);
+        Ok(())
     }
 
     /// Gives it up; nothing happens when it is done.
     fn cancel(&self, py: Python<'_>) {
+        // One of the parent's goes on with the parent.
+        let Some((job, _)) = self.work.get() else { return };
         // The loop's thread may be polling it, and want the interpreter back before it lets go.
-        let work = py.detach(|| self.job.work.lock().take());
+        let work = py.detach(|| job.work.lock().take());
         if work.is_some() {
-            self.job.ready.n_pending.fetch_sub(1, Ordering::Relaxed);
+            job.ready.n_pending.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -12,6 +12,7 @@ use pyo3::{
 
 use crate::{
     bridge::{AckTarget, Bridge},
+    process::Own,
     request::Handshake,
     value,
 };
@@ -116,83 +117,102 @@ impl SocketState {
 
 /// A socket, as the package sees it.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Socket {
-    pub(crate) socket: Arc<CoreSocket>,
-    pub(crate) bridge: Arc<Bridge>,
+pub(crate) struct Socket(Own<Local>);
+
+struct Local {
+    socket: Arc<CoreSocket>,
+    bridge: Arc<Bridge>,
+}
+
+impl Socket {
+    pub(crate) fn new(socket: Arc<CoreSocket>, bridge: Arc<Bridge>) -> Self {
+        Self(Own::new(Local { socket, bridge }))
+    }
+
+    fn socket(&self) -> PyResult<&Arc<CoreSocket>> {
+        Ok(&self.0.here()?.socket)
+    }
+
+    fn state(&self, py: Python<'_>) -> PyResult<&SocketState> {
+        Ok(SocketState::attach(py, self.socket()?))
+    }
 }
 
 #[pymethods]
 impl Socket {
     #[getter]
-    fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        SocketState::attach(py, &self.socket).sid.bind(py).clone()
+    fn id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.state(py)?.sid.bind(py).clone())
     }
 
     #[getter]
-    fn namespace<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        SocketState::attach(py, &self.socket).namespace.bind(py).clone()
+    fn namespace<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.state(py)?.namespace.bind(py).clone())
     }
 
     #[getter]
-    fn handshake(&self) -> Handshake {
-        Handshake(self.socket.handshake().clone())
+    fn handshake(&self) -> PyResult<Handshake> {
+        Ok(Handshake(self.socket()?.handshake().clone()))
     }
 
     #[getter]
     fn environ<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        SocketState::attach(py, &self.socket).environ(py, &self.socket)
+        self.state(py)?.environ(py, self.socket()?)
     }
 
     #[getter]
-    fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        SocketState::attach(py, &self.socket).session(py)
+    fn session<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.state(py)?.session(py))
     }
 
     #[setter]
-    fn set_session(&self, py: Python<'_>, session: Py<PyAny>) {
-        SocketState::attach(py, &self.socket).restore_session(Some(session));
+    fn set_session(&self, py: Python<'_>, session: Py<PyAny>) -> PyResult<()> {
+        self.state(py)?.restore_session(Some(session));
+        Ok(())
     }
 
     #[getter]
-    fn transport(&self) -> &'static str {
-        self.socket.transport().as_str()
+    fn transport(&self) -> PyResult<&'static str> {
+        Ok(self.socket()?.transport().as_str())
     }
 
     #[getter]
-    fn connected(&self) -> bool {
-        self.socket.is_connected()
+    fn connected(&self) -> PyResult<bool> {
+        Ok(self.socket()?.is_connected())
     }
 
     #[getter]
-    fn recovered(&self) -> bool {
-        self.socket.recovered().is_some()
+    fn recovered(&self) -> PyResult<bool> {
+        Ok(self.socket()?.recovered().is_some())
     }
 
     fn rooms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let Local { socket, bridge } = self.0.here()?;
         let rooms = PyList::empty(py);
-        let is_pending = self.bridge.is_pending(&self.socket);
+        let is_pending = bridge.is_pending(socket);
         // Nobody can reach it there before it is let in, but it is a room of its own from the start.
-        let own = is_pending.then(|| self.socket.id().clone());
-        for room in own.into_iter().chain(self.socket.rooms()) {
+        let own = is_pending.then(|| socket.id().clone());
+        for room in own.into_iter().chain(socket.rooms()) {
             rooms.append(value::room_value(py, &room)?)?;
         }
         Ok(rooms)
     }
 
     fn join(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.socket.join([value::room(room)?]);
+        self.socket()?.join([value::room(room)?]);
         Ok(())
     }
 
     fn leave(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.socket.leave(&value::room(room)?);
+        self.socket()?.leave(&value::room(room)?);
         Ok(())
     }
 
     fn emit(&self, event: &Bound<'_, PyString>, data: &Bound<'_, PyAny>, volatile: bool) -> PyResult<()> {
-        let payload = self.bridge.json.event(event, data)?;
+        let Local { socket, bridge } = self.0.here()?;
+        let payload = bridge.json.event(event, data)?;
         let flags = Flags { volatile, ..Flags::default() };
-        self.bridge.write(event.py(), |writes| self.socket.emit(&payload, flags, writes));
+        bridge.write(event.py(), |writes| socket.emit(&payload, flags, writes));
         Ok(())
     }
 
@@ -205,22 +225,24 @@ impl Socket {
         is_future: bool,
         timeout: Option<f64>,
     ) -> PyResult<()> {
-        let payload = self.bridge.json.event(event, data)?;
+        let Local { socket, bridge } = self.0.here()?;
+        let payload = bridge.json.event(event, data)?;
         let target = if is_future { AckTarget::One(target) } else { AckTarget::Callback(target) };
-        let ack = self.bridge.expect_ack(target, duration(timeout)?);
-        self.bridge.write(event.py(), |writes| {
-            self.socket.emit_with_ack(&payload, Flags::default(), ack, writes);
+        let ack = bridge.expect_ack(target, duration(timeout)?);
+        bridge.write(event.py(), |writes| {
+            socket.emit_with_ack(&payload, Flags::default(), ack, writes);
         });
         Ok(())
     }
 
     /// Puts the client out. Returns what is left to do for each socket that leaves by it.
-    fn disconnect(&self, py: Python<'_>, close: bool) -> Vec<Departure> {
-        let departures = self.bridge.write(py, |writes| self.socket.disconnect(close, writes));
+    fn disconnect(&self, py: Python<'_>, close: bool) -> PyResult<Vec<Departure>> {
+        let Local { socket, bridge } = self.0.here()?;
+        let departures = bridge.write(py, |writes| socket.disconnect(close, writes));
         for departure in &departures {
             SocketState::attach(py, departure.socket()).drop_waiting();
         }
-        departures.into_iter().map(|departure| Departure::new(&self.bridge, departure)).collect()
+        Ok(departures.into_iter().map(|departure| Departure::new(bridge, departure)).collect())
     }
 }
 
@@ -232,8 +254,10 @@ pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
 
 /// A socket that has left, while its rooms and session are still known.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Departure {
-    pending: Mutex<Option<ferrio::Departure>>,
+pub(crate) struct Departure(Own<Leaving>);
+
+struct Leaving {
+    departure: Mutex<Option<ferrio::Departure>>,
     socket: Arc<CoreSocket>,
     reason: DisconnectReason,
     bridge: Arc<Bridge>,
@@ -241,43 +265,49 @@ pub(crate) struct Departure {
 
 impl Departure {
     pub(crate) fn new(bridge: &Arc<Bridge>, departure: ferrio::Departure) -> Self {
-        Self {
+        Self(Own::new(Leaving {
             socket: departure.socket().clone(),
             reason: departure.reason(),
-            pending: Mutex::new(Some(departure)),
+            departure: Mutex::new(Some(departure)),
             bridge: bridge.clone(),
-        }
+        }))
+    }
+
+    fn state(&self, py: Python<'_>) -> PyResult<&SocketState> {
+        Ok(SocketState::attach(py, &self.0.here()?.socket))
     }
 }
 
 #[pymethods]
 impl Departure {
     #[getter]
-    fn sid<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        SocketState::attach(py, &self.socket).sid.bind(py).clone()
+    fn sid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.state(py)?.sid.bind(py).clone())
     }
 
     #[getter]
-    fn namespace<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        SocketState::attach(py, &self.socket).namespace.bind(py).clone()
+    fn namespace<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.state(py)?.namespace.bind(py).clone())
     }
 
     /// Socket.IO's own words.
     #[getter]
-    fn reason(&self) -> &'static str {
-        self.reason.as_str()
+    fn reason(&self) -> PyResult<&'static str> {
+        Ok(self.0.here()?.reason.as_str())
     }
 
     /// Forgets the socket.
-    fn finish(&self, py: Python<'_>) {
-        let departure = self.pending.lock().take();
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        let this = self.0.here()?;
+        let departure = this.departure.lock().take();
         drop(departure);
-        let session = SocketState::attach(py, &self.socket).session.lock().take();
+        let session = SocketState::attach(py, &this.socket).session.lock().take();
         if let Some(session) = session
-            && self.bridge.manners.recovers
-            && self.reason.is_recoverable()
+            && this.bridge.manners.recovers
+            && this.reason.is_recoverable()
         {
-            self.bridge.sessions.lock().insert(self.socket.key(), session);
+            this.bridge.sessions.lock().insert(this.socket.key(), session);
         }
+        Ok(())
     }
 }

@@ -15,9 +15,11 @@ __all__ = [
     "Socket",
     "WebSocket",
     "check_options",
+    "forked",
 ]
 
 def check_options(options: dict[str, Any]) -> None: ...
+def forked() -> None: ...
 
 @final
 class Server:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +29,9 @@ Rooms: TypeAlias = "Room | Sequence[Room] | set[Room] | None"
 H = TypeVar("H", bound=Handler)
 T = TypeVar("T")
 
+_servers: weakref.WeakValueDictionary[int, AsyncServer] = weakref.WeakValueDictionary()
+"""Every server of this process, for its children to begin anew."""
+
 
 class AsyncServer(Handlers):
     """A Socket.IO server for asyncio.
@@ -43,7 +48,8 @@ class AsyncServer(Handlers):
     It belongs to the event loop that first serves a client with it, and moves to another when that one has ended.
     Handlers run on that loop, in order of arrival. One that never waits takes no task of its own; for any other,
     `asyncio.current_task()`, cancellation and context variables are those of a task that starts with the context of
-    the place where the server was made.
+    the place where the server was made. A forked process serves its own clients with it, also when it was used before the
+    fork; those of the parent stay with the parent.
     """
 
     class reason:  # noqa: N801 - python-socketio's name
@@ -89,6 +95,7 @@ class AsyncServer(Handlers):
         self._bridge: Bridge | None = None
         self._opened: dict[str, _native.Namespace] = {}
         self._listeners: list[Listener] = []
+        _servers[id(self)] = self
 
     def is_asyncio_based(self) -> bool:
         return True
@@ -361,6 +368,10 @@ class AsyncServer(Handlers):
         self._bridge.attach()
         return self._bridge.native
 
+    def _begin_anew(self) -> None:
+        """Forgets what belongs to the process that this one was forked from; the handlers stay."""
+        self._bridge, self._opened, self._listeners, self._farewells = None, {}, [], set()
+
     def _open(self, namespace: str) -> None:
         """Opens a namespace for clients; before the core is needed there is nothing to do."""
         if self._bridge is not None and namespace != "*":
@@ -435,3 +446,13 @@ def _logger(logger: bool | logging.Logger) -> logging.Logger:
     if logger and own.level == logging.NOTSET:
         own.setLevel(logging.INFO)
     return own
+
+
+def _in_child() -> None:
+    """Lets every server of a forked child serve clients of its own; those of the parent stay with the parent."""
+    _native.forked()
+    for server in list(_servers.values()):
+        server._begin_anew()
+
+
+os.register_at_fork(after_in_child=_in_child)
