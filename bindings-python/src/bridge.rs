@@ -92,7 +92,7 @@ pub(crate) struct Bridge {
     /// Handlers by namespace and event: the server's own dictionary, looked at before anything else.
     pub(crate) handlers: Py<PyDict>,
     pub(crate) manners: Manners,
-    waker: Arc<Waker>,
+    pub(crate) waker: Arc<Waker>,
     turn: Mutex<Option<Arc<Turn>>>,
     pub(crate) ready: Arc<Ready>,
     writes: Mutex<Writes>,
@@ -180,14 +180,20 @@ impl Bridge {
 
     /// Leaves the event loop.
     pub(crate) fn unbind(&self, py: Python<'_>) {
-        self.waker.close();
         let reserve = self.reserve.lock().take();
         if let Some(reserve) = reserve {
             reserve.end(py);
         }
+        self.clear();
+    }
+
+    /// Forgets the event loop, with all that refers to it.
+    pub(crate) fn clear(&self) {
+        self.waker.close();
         let former = self.turn.lock().take();
+        let reserve = self.reserve.lock().take();
         let kept = std::mem::take(&mut *self.kept.lock());
-        drop((former, kept));
+        drop((former, reserve, kept));
     }
 
     pub(crate) fn turn(&self) -> PyResult<Arc<Turn>> {
@@ -195,14 +201,26 @@ impl Bridge {
         turn.ok_or_else(|| PyRuntimeError::new_err("the server is not running on an event loop"))
     }
 
-    /// For the garbage collector: what the loop's part refers to.
+    /// For the garbage collector: what an idle server refers to. A handler or an ack that is waited for keeps its server.
     pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.handlers)?;
+        self.json.visit(visit)?;
+        if let Some(reserve) = self.reserve.try_lock()
+            && let Some(reserve) = &*reserve
+        {
+            reserve.visit(visit)?;
+        }
         let Some(turn) = self.turn.try_lock() else { return Ok(()) };
         let Some(turn) = &*turn else { return Ok(()) };
-        for object in
-            [&turn.event_loop, &turn.host, &turn.call_soon, &turn.start_task, &turn.flush, &turn.drain]
-        {
+        for object in [
+            &turn.event_loop,
+            &turn.host,
+            &turn.call_soon,
+            &turn.start_task,
+            &turn.flush,
+            &turn.drain,
+            &turn.context,
+        ] {
             visit.call(object)?;
         }
         Ok(())

@@ -101,6 +101,12 @@ impl Reserve {
         Ok(())
     }
 
+    pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.handling)?;
+        visit.call(&self.task)?;
+        visit.call(&self.idle)
+    }
+
     /// Ends it.
     pub(crate) fn end(&self, py: Python<'_>) {
         // A loop that is closed has ended it already.

@@ -61,6 +61,12 @@ impl Server {
         Ok(pipe.reader.as_raw_fd())
     }
 
+    /// Says that a thread reads the descriptor, and has the loop call `drain` for each byte.
+    fn leave_to_reader(&self) -> PyResult<()> {
+        self.0.here()?.waker.leave_to_reader();
+        Ok(())
+    }
+
     /// Leaves its event loop.
     fn unbind(&self, py: Python<'_>) -> PyResult<()> {
         self.0.here()?.unbind(py);
@@ -199,6 +205,12 @@ impl Server {
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         self.0.get().map_or(Ok(()), |bridge| bridge.visit(&visit))
     }
+
+    fn __clear__(&self) {
+        if let Some(bridge) = self.0.get() {
+            bridge.clear();
+        }
+    }
 }
 
 impl Drop for Server {
@@ -206,6 +218,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(bridge) = self.0.get() {
             bridge.server.close();
+            bridge.clear();
         }
     }
 }

@@ -1,6 +1,7 @@
 """The native part: the Rust core, seen from asyncio."""
 
 import asyncio
+import concurrent.futures
 import contextvars
 from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any, final
@@ -38,6 +39,7 @@ class Server:
         start_task: Callable[[Coroutine[Any, Any, Any]], Any],
         context: contextvars.Context,
     ) -> int: ...
+    def leave_to_reader(self) -> None: ...
     def unbind(self) -> None: ...
     def drain(self) -> bool: ...
     def flush(self) -> None: ...
@@ -76,7 +78,7 @@ class Namespace:
         self,
         event: str,
         data: Any,
-        future: asyncio.Future[Any],
+        future: asyncio.Future[Any] | concurrent.futures.Future[Any],
         timeout: float | None,
         rooms: Any = None,
         skip: Any = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import logging
 import os
@@ -176,12 +177,12 @@ class AsyncServer(Handlers):
             raise ValueError("Cannot use call() to broadcast.")
         if not self.async_handlers:
             raise RuntimeError("Cannot use call() when async_handlers is False.")
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer = self._future()
         target = self._namespace(namespace)
         for socket in self._receivers(target, to or sid) if target is not None else ():
             socket.emit_with_ack(event, data, answer, True, timeout)
         try:
-            return await asyncio.wait_for(answer, timeout)
+            return await asyncio.wait_for(asyncio.wrap_future(answer), timeout)
         except asyncio.TimeoutError:
             raise TimeoutError("no answer in time") from None
 
@@ -204,9 +205,9 @@ class AsyncServer(Handlers):
         target = self._namespace(namespace)
         if target is None:
             return []
-        answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        answers = self._future()
         target.emit_with_ack(event, data, answers, timeout, to or room, skip_sid, except_rooms)
-        return await answers
+        return await asyncio.wrap_future(answers)
 
     # Rooms.
 
@@ -393,6 +394,12 @@ class AsyncServer(Handlers):
         if socket is None:
             raise KeyError("Session not found")
         return socket
+
+    def _future(self) -> asyncio.Future[Any] | concurrent.futures.Future[Any]:
+        """What takes an answer on the server's loop and is waited for on the running one, which may be another."""
+        loop = asyncio.get_running_loop()
+        is_own = self._bridge is None or self._bridge.runs_on(loop)
+        return loop.create_future() if is_own else concurrent.futures.Future()
 
     def _receivers(
         self, target: _native.Namespace, rooms: Rooms, skip_sid: Rooms = None, except_rooms: Rooms = None
