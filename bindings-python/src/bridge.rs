@@ -28,6 +28,7 @@ use crate::{
     error,
     handling::{Reserve, Stepper},
     pending::Ready,
+    socket::SocketState,
     value::Json,
     waker::{Pipe, Waker},
 };
@@ -65,8 +66,8 @@ pub(crate) struct Turn {
 
 /// Who waits for an ack.
 pub(crate) enum AckTarget {
-    /// A callback, which gets the arguments.
-    Callback(Py<PyAny>),
+    /// A callback, which gets the arguments, unless the client was put out meanwhile.
+    Callback(Py<PyAny>, Arc<Socket>),
     /// A future for one answer.
     One(Py<PyAny>),
     /// A future for the answers of many.
@@ -99,12 +100,16 @@ pub(crate) struct Bridge {
     will_flush: AtomicBool,
     /// Clients whose connect handler has not decided yet: they are in no room, but their handler may use them.
     pub(crate) pending: Mutex<HashMap<Arc<str>, Arc<Socket>>>,
+    /// Clients whose events wait for a handler that was given up.
+    freed: Mutex<Vec<Arc<Socket>>>,
     acks: Mutex<HashMap<u64, AckTarget>>,
     next_token: AtomicU64,
-    /// Application sessions of clients that may come back.
-    pub(crate) sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
+    /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
+    sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
     /// Events that were taken from the core and not handled in their turn.
     backlog: Mutex<VecDeque<HostEvent>>,
+    /// Whether everybody is being put out: nothing but disconnects is handled any more.
+    is_closing: AtomicBool,
     /// Whether no task is at work, so that handlers may take their first steps.
     may_step: AtomicBool,
     reserve: Mutex<Option<Reserve>>,
@@ -133,10 +138,12 @@ impl Bridge {
             writes: Mutex::default(),
             will_flush: AtomicBool::new(false),
             pending: Mutex::default(),
+            freed: Mutex::default(),
             acks: Mutex::default(),
             next_token: AtomicU64::new(0),
             sessions: Mutex::default(),
             backlog: Mutex::default(),
+            is_closing: AtomicBool::new(false),
             may_step: AtomicBool::new(false),
             reserve: Mutex::default(),
             stepper: PyOnceLock::new(),
@@ -176,6 +183,21 @@ impl Bridge {
         let former = self.turn.lock().replace(Arc::new(turn));
         drop(former);
         Ok(pipe)
+    }
+
+    /// Ends every connection.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        py.detach(|| self.server.close());
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed)
+    }
+
+    /// Whether a client is still listened to. Whoever is put out is not, not even to what came before.
+    pub(crate) fn listens_to(&self, socket: &Socket) -> bool {
+        !self.is_closing() && !SocketState::of(socket).is_some_and(SocketState::is_out)
     }
 
     /// Leaves the event loop.
@@ -250,6 +272,11 @@ impl Bridge {
 
     fn take_turn(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<bool> {
         let started = Instant::now();
+        loop {
+            let freed = self.freed.lock().pop();
+            let Some(socket) = freed else { break };
+            self.next_in_lane(py, &socket)?;
+        }
         let mut batch = Vec::new();
         let mut core_has_more = true;
         for n_taken in 0.. {
@@ -346,12 +373,50 @@ impl Bridge {
 
     /// Keeps a task alive while it waits.
     pub(crate) fn keep(&self, handling: usize, task: Py<PyAny>) {
-        self.kept.lock().insert(handling, task);
+        let former = self.kept.lock().insert(handling, task);
+        drop(former);
     }
 
     pub(crate) fn let_go(&self, handling: usize) {
         let task = self.kept.lock().remove(&handling);
         drop(task);
+    }
+
+    /// Keeps a client's session for its return, from the moment that its departure comes: the core may forget it while
+    /// the disconnect handler is still at work.
+    pub(crate) fn keep_session(&self, key: SocketKey, session: Py<PyAny>) {
+        let former = self.sessions.lock().insert(key, session);
+        drop(former);
+    }
+
+    /// Replaces the session of a client that may still come back.
+    pub(crate) fn update_session(&self, key: SocketKey, mut session: Py<PyAny>) {
+        if let Some(kept) = self.sessions.lock().get_mut(&key) {
+            std::mem::swap(kept, &mut session);
+        }
+    }
+
+    /// Takes the session of a client that has come back, or never will.
+    pub(crate) fn take_session(&self, key: SocketKey) -> Option<Py<PyAny>> {
+        self.sessions.lock().remove(&key)
+    }
+
+    /// Has the loop go on with the events of a client, later.
+    pub(crate) fn free_lane(&self, socket: Arc<Socket>) {
+        self.freed.lock().push(socket);
+        self.waker.wake();
+    }
+
+    /// How much of each kind is kept for clients, handlers and acks.
+    pub(crate) fn held(&self) -> [(&'static str, usize); 6] {
+        [
+            ("pending", self.pending.lock().len()),
+            ("freed", self.freed.lock().len()),
+            ("acks", self.acks.lock().len()),
+            ("sessions", self.sessions.lock().len()),
+            ("backlog", self.backlog.lock().len()),
+            ("kept", self.kept.lock().len()),
+        ]
     }
 
     /// Whether a client's connect handler has not decided yet.
@@ -362,7 +427,8 @@ impl Bridge {
     /// Notes who waits for an ack.
     pub(crate) fn expect_ack(&self, target: AckTarget, timeout: Option<Duration>) -> AckRequest {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        self.acks.lock().insert(token, target);
+        let former = self.acks.lock().insert(token, target);
+        drop(former);
         AckRequest { token, timeout }
     }
 

@@ -176,8 +176,7 @@ impl Server {
 
     /// Ends every connection; what is left to tell the application still comes by `drain`.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let bridge = self.0.here()?;
-        py.detach(|| bridge.server.close());
+        self.0.here()?.close(py);
         Ok(())
     }
 
@@ -191,6 +190,15 @@ impl Server {
     #[getter]
     fn pending(&self) -> PyResult<usize> {
         Ok(self.0.here()?.ready.n_pending())
+    }
+
+    /// How much is kept of each kind; nothing, once all clients and handlers have gone. For tests.
+    fn held<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let held = PyDict::new(py);
+        for (name, count) in self.0.here()?.held() {
+            held.set_item(name, count)?;
+        }
+        Ok(held)
     }
 
     /// The server's counters by name.

@@ -1,6 +1,13 @@
 //! One client in one namespace, and what Python keeps with it.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use ferrio::{DisconnectReason, Flags, Payload, Reply, Socket as CoreSocket};
 use parking_lot::Mutex;
@@ -27,6 +34,10 @@ pub(crate) struct SocketState {
     environ: Mutex<Option<Py<PyAny>>>,
     /// What waits for the handler at work; `None` when there is none.
     lane: Mutex<Option<VecDeque<Deferred>>>,
+    /// Whether the application has put the client out: of what came before that and waits, nothing is handled any more.
+    is_out: AtomicBool,
+    /// Whether it was refused after it had been let in: the application does not hear of its end.
+    is_refused: AtomicBool,
 }
 
 /// Something of a client that may have to wait for the handler before.
@@ -45,6 +56,8 @@ impl SocketState {
                 session: Mutex::default(),
                 environ: Mutex::default(),
                 lane: Mutex::default(),
+                is_out: AtomicBool::new(false),
+                is_refused: AtomicBool::new(false),
             })
         });
         slot.downcast_ref().expect("the slot holds what this function puts into it")
@@ -63,13 +76,15 @@ impl SocketState {
         }
         let handshake = Bound::new(py, Handshake(socket.handshake().clone()))?;
         let environ = ENVIRON.import(py, "ferrio.environ", "Environ")?.call1((handshake,))?;
-        *self.environ.lock() = Some(environ.clone().unbind());
-        Ok(environ)
+        Ok(first(py, &self.environ, environ))
     }
 
     pub(crate) fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        let mut session = self.session.lock();
-        session.get_or_insert_with(|| PyDict::new(py).into_any().unbind()).bind(py).clone()
+        if let Some(session) = &*self.session.lock() {
+            return session.bind(py).clone();
+        }
+        // Making one may run the garbage collector, and with it code of the application that asks for this session.
+        first(py, &self.session, PyDict::new(py).into_any())
     }
 
     pub(crate) fn restore_session(&self, session: Option<Py<PyAny>>) {
@@ -93,11 +108,23 @@ impl SocketState {
         }
     }
 
-    /// Drops the events that wait: the client was put out, and is no longer listened to.
-    pub(crate) fn drop_waiting(&self) {
-        if let Some(waiting) = &mut *self.lane.lock() {
-            waiting.retain(|what| !matches!(what, Deferred::Event(..)));
-        }
+    /// Takes note that the client was put out, and is no longer listened to.
+    pub(crate) fn put_out(&self) {
+        self.is_out.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes note that it never was a client for the application.
+    pub(crate) fn refuse(&self) {
+        self.is_refused.store(true, Ordering::Relaxed);
+        self.put_out();
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::Relaxed)
     }
 
     pub(crate) fn n_waiting(&self) -> usize {
@@ -113,6 +140,15 @@ impl SocketState {
         }
         next
     }
+}
+
+/// Keeps a value, unless another was kept meanwhile, and returns the one that is kept.
+fn first<'py>(
+    py: Python<'py>,
+    slot: &Mutex<Option<Py<PyAny>>>,
+    value: Bound<'py, PyAny>,
+) -> Bound<'py, PyAny> {
+    slot.lock().get_or_insert_with(|| value.clone().unbind()).bind(py).clone()
 }
 
 /// A socket, as the package sees it.
@@ -216,7 +252,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Emits, and gives the answer to a callback, or, with `is_future`, to a future.
+    /// Emits, and gives the answer to a callback, or, with `is_future`, to a future. Returns the number of the ack.
     fn emit_with_ack(
         &self,
         event: &Bound<'_, PyString>,
@@ -224,14 +260,25 @@ impl Socket {
         target: Py<PyAny>,
         is_future: bool,
         timeout: Option<f64>,
-    ) -> PyResult<()> {
+    ) -> PyResult<u64> {
         let Local { socket, bridge } = self.0.here()?;
         let payload = bridge.json.event(event, data)?;
-        let target = if is_future { AckTarget::One(target) } else { AckTarget::Callback(target) };
+        let target =
+            if is_future { AckTarget::One(target) } else { AckTarget::Callback(target, socket.clone()) };
         let ack = bridge.expect_ack(target, duration(timeout)?);
         bridge.write(event.py(), |writes| {
             socket.emit_with_ack(&payload, Flags::default(), ack, writes);
         });
+        Ok(ack.token)
+    }
+
+    /// Gives up the wait for an answer.
+    fn forget_ack(&self, token: u64) -> PyResult<()> {
+        let Local { socket, bridge } = self.0.here()?;
+        let target = bridge.take_ack(token);
+        if target.is_some() {
+            socket.forget_ack(token);
+        }
         Ok(())
     }
 
@@ -239,8 +286,10 @@ impl Socket {
     fn disconnect(&self, py: Python<'_>, close: bool) -> PyResult<Vec<Departure>> {
         let Local { socket, bridge } = self.0.here()?;
         let departures = bridge.write(py, |writes| socket.disconnect(close, writes));
+        // It may have left by itself, or not have been let in: its events are not wanted any more in any case.
+        SocketState::attach(py, socket).put_out();
         for departure in &departures {
-            SocketState::attach(py, departure.socket()).drop_waiting();
+            SocketState::attach(py, departure.socket()).put_out();
         }
         Ok(departures.into_iter().map(|departure| Departure::new(bridge, departure)).collect())
     }
@@ -302,11 +351,8 @@ impl Departure {
         let departure = this.departure.lock().take();
         drop(departure);
         let session = SocketState::attach(py, &this.socket).session.lock().take();
-        if let Some(session) = session
-            && this.bridge.manners.recovers
-            && this.reason.is_recoverable()
-        {
-            this.bridge.sessions.lock().insert(this.socket.key(), session);
+        if let Some(session) = session {
+            this.bridge.update_session(this.socket.key(), session);
         }
         Ok(())
     }

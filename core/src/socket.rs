@@ -377,6 +377,18 @@ impl Socket {
         }
     }
 
+    /// Ends the wait for an ack that the host asked of this socket alone; nothing is reported.
+    pub fn forget_ack(&self, token: u64) {
+        let mut waiters = self.waiters.lock();
+        let is_meant = |waiter: &Waiter| matches!(waiter, Waiter::One { token: own, .. } if *own == token);
+        let Some(idx) = waiters.iter().position(|(_, waiter)| is_meant(waiter)) else { return };
+        let (_, waiter) = waiters.remove(idx);
+        drop(waiters);
+        if let Waiter::One { deadline: Some(deadline), .. } = waiter {
+            self.namespace.server.deadlines.cancel(deadline);
+        }
+    }
+
     fn take_waiter(&self, id: u64) -> Option<Waiter> {
         let mut waiters = self.waiters.lock();
         let idx = waiters.iter().position(|(waiting, _)| *waiting == id)?;

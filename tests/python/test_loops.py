@@ -69,7 +69,9 @@ async def echo_once(sio: Any) -> None:
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    return await soon(asyncio.get_running_loop().run_in_executor(None, function, *args), "the end of the thread")
+    return await soon(
+        asyncio.get_running_loop().run_in_executor(None, function, *args), "the end of the thread"
+    )
 
 
 def run_on(make_loop: Callable[[], asyncio.AbstractEventLoop], coroutine: Any) -> None:

@@ -57,7 +57,7 @@ class Bridge:
         self.native.unbind()
 
     async def close(self) -> None:
-        """Ends every connection, and starts the handlers for all that came until then."""
+        """Ends every connection, and starts the disconnect handlers. What clients sent before and waits is dropped."""
         self.native.close()
         while self.native.drain():
             await asyncio.sleep(0)
@@ -93,7 +93,9 @@ class Bridge:
         """Has the loop look what has come, from another thread. Returns whether it is still the server's."""
         if loop is not self._loop:
             return False
-        with contextlib.suppress(RuntimeError):  # A loop that is closed may be the server's until it gets another.
+        with contextlib.suppress(
+            RuntimeError
+        ):  # A loop that is closed may be the server's until it gets another.
             loop.call_soon_threadsafe(self.native.drain)
         return True
 

@@ -179,12 +179,16 @@ class AsyncServer(Handlers):
             raise RuntimeError("Cannot use call() when async_handlers is False.")
         answer = self._future()
         target = self._namespace(namespace)
-        for socket in self._receivers(target, to or sid) if target is not None else ():
-            socket.emit_with_ack(event, data, answer, True, timeout)
+        asked: list[tuple[_native.Socket, int]] = []
         try:
+            for socket in self._receivers(target, to or sid) if target is not None else ():
+                asked.append((socket, socket.emit_with_ack(event, data, answer, True, timeout)))
             return await asyncio.wait_for(asyncio.wrap_future(answer), timeout)
         except asyncio.TimeoutError:
             raise TimeoutError("no answer in time") from None
+        finally:
+            for socket, token in asked:
+                socket.forget_ack(token)
 
     async def call_all(
         self,
@@ -247,8 +251,8 @@ class AsyncServer(Handlers):
     ) -> None:
         """Puts the clients of a namespace, or of a room, out of it; `close` ends their whole connections."""
         target = self._namespace(namespace)
-        for socket in target.sockets(room) if target is not None else ():
-            await self._put_out(socket, close)
+        sockets = target.sockets(room) if target is not None else []
+        await self._farewell([departure for socket in sockets for departure in socket.disconnect(close)])
 
     # Clients.
 
@@ -282,7 +286,7 @@ class AsyncServer(Handlers):
         """
         socket = self._socket(sid, namespace)
         if socket is not None:
-            await self._put_out(socket, close)
+            await self._farewell(socket.disconnect(close))
 
     def transport(self, sid: str, namespace: str | None = None) -> str:
         """`polling` or `websocket`."""
@@ -411,12 +415,25 @@ class AsyncServer(Handlers):
                 return [socket]
         return target.sockets(rooms, skip_sid, except_rooms)
 
-    async def _put_out(self, socket: _native.Socket, close: bool) -> None:
-        """Disconnects a client and runs the handlers of all that leave by it."""
-        for departure in socket.disconnect(close):
-            farewell = self._disconnected(departure)
-            if farewell is not None:
-                await farewell
+    async def _farewell(self, departures: list[_native.Departure]) -> None:
+        """Runs the disconnect handlers of clients that were put out: of each, whatever another raises."""
+        failure: Exception | None = None
+        try:
+            while departures:
+                try:
+                    farewell = self._disconnected(departures.pop(0))
+                    if farewell is not None:
+                        await farewell
+                except Exception as error:
+                    failure = failure or error
+        finally:
+            if departures:
+                # The caller was cancelled. What it has begun ends without it.
+                rest = asyncio.ensure_future(self._farewell(departures))
+                self._farewells.add(rest)
+                rest.add_done_callback(self._farewells.discard)
+        if failure is not None:
+            raise failure
 
     def _refuse_foreign(self, sid: str | None, room: Room, namespace: str | None) -> None:
         """A client's own room is nobody else's."""
