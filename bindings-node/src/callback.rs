@@ -158,7 +158,7 @@ impl Records {
 
     fn push_event(&mut self, state: &mut State, event: HostEvent) {
         match event {
-            HostEvent::Event { socket, payload, reply } => {
+            HostEvent::Event { socket, payload, reply, .. } => {
                 let ack = reply.map_or(-1, |reply| i64::try_from(reply.id()).unwrap_or(-1));
                 let kind = if payload.attachments().is_empty() { Kind::Event } else { Kind::BinaryEvent };
                 self.begin(kind, socket.key().0, ack);

@@ -142,6 +142,8 @@ fn parse_limits(options: &Options<'_>) -> Result<Limits> {
         max_connections: size("maxConnections", default.max_connections)?,
         host_queue: size("hostQueue", default.host_queue)?,
         host_queue_bytes: size("hostQueueBytes", default.host_queue_bytes)?,
+        host_queue_share: size("hostQueueShare", default.host_queue_share)?,
+        max_waiting_requests: size("maxWaitingRequests", default.max_waiting_requests)?,
         max_packets_per_poll: size("maxPacketsPerPoll", default.max_packets_per_poll)?,
     })
 }

@@ -72,10 +72,23 @@ export interface Limits {
   headerTimeout?: number;
   /** Connections of the server. Default 1 000 000. */
   maxConnections?: number;
-  /** Events that wait for the application before reading from the sockets pauses. Default 16 384. */
+  /**
+   * Events that wait for the application. Beyond it messages wait with their clients, which take turns, and
+   * handshakes wait. Default 16 384, from 16 to 2³⁰.
+   */
   hostQueue?: number;
   /** Bytes of such events, with the same effect. Default 64 MiB. */
   hostQueueBytes?: number;
+  /**
+   * Events of one client that wait for the application; beyond, no more are taken from this client. A long one
+   * counts as several: one for each 4 KiB by default. Default 256, from 1 to 2³⁰.
+   */
+  hostQueueShare?: number;
+  /**
+   * Handshakes, and requests whose origin the application is asked about, that wait for the application. Those beyond
+   * are answered with 503. Default 1 024.
+   */
+  maxWaitingRequests?: number;
   /** Packets in one answer to a poll. Default 16. */
   maxPacketsPerPoll?: number;
 }

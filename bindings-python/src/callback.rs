@@ -29,7 +29,7 @@ type Found<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyTuple>>);
 impl Bridge {
     pub(crate) fn dispatch(self: &Arc<Self>, py: Python<'_>, turn: &Turn, event: HostEvent) -> PyResult<()> {
         match event {
-            HostEvent::Event { socket, payload, reply } => {
+            HostEvent::Event { socket, payload, reply, .. } => {
                 self.enter_lane(py, turn, &socket, Deferred::Event(payload, reply))
             }
             HostEvent::Connect { socket, auth, admission } => {

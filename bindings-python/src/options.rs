@@ -127,6 +127,8 @@ fn limits(options: &Options<'_>, limits: &mut Limits) -> PyResult<()> {
     options.set("max_connections", &mut limits.max_connections)?;
     options.set("host_queue", &mut limits.host_queue)?;
     options.set("host_queue_bytes", &mut limits.host_queue_bytes)?;
+    options.set("host_queue_share", &mut limits.host_queue_share)?;
+    options.set("max_waiting_requests", &mut limits.max_waiting_requests)?;
     options.set("max_packets_per_poll", &mut limits.max_packets_per_poll)?;
     options.finish()
 }

@@ -186,11 +186,21 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Connections (Engine.IO sessions) of the server. Default 1 000 000. A handshake beyond is answered with 503.
     pub max_connections: usize,
-    /// Events waiting for the host. Beyond it reading from the sockets pauses until the host has caught up; nothing
-    /// is dropped. Default 16 384. At least 16.
+    /// Events waiting for the host. Beyond it no message is taken from a client and no handshake served until the host
+    /// has caught up; those who wait take turns, heartbeats go on, and nothing is dropped. Default 16 384. From 16 to
+    /// 2³⁰.
     pub host_queue: usize,
-    /// Bytes of events waiting for the host, with the same effect. Default 64 MiB. At least 1.
+    /// Bytes of events waiting for the host, with the same effect; each counts 256 more than it has, and a client that
+    /// the host has not heard of 16 KiB. Default 64 MiB. At least 1.
     pub host_queue_bytes: usize,
+    /// Events of one connection that wait for the host or that it is at work on
+    /// ([`Credit`](crate::Credit)). Beyond it no message is taken from this client. An event that is longer than
+    /// `host_queue_bytes / host_queue` (4 KiB by default) counts as several, so the default allows 1 MiB, or one event
+    /// of any size. Default 256. From 1 to 2³⁰.
+    pub host_queue_share: usize,
+    /// Requests without a session that wait for the host: for room in its queue, or for its word. A request beyond is
+    /// answered with 503. Default 1 024. At least 1.
+    pub max_waiting_requests: usize,
     /// Packets in one answer to a poll. Default 16: the official Python client refuses more. At least 1.
     pub max_packets_per_poll: usize,
 }
@@ -208,6 +218,8 @@ impl Default for Limits {
             max_connections: 1_000_000,
             host_queue: 16_384,
             host_queue_bytes: 64 << 20,
+            host_queue_share: 256,
+            max_waiting_requests: 1024,
             max_packets_per_poll: 16,
         }
     }
@@ -296,8 +308,10 @@ impl Limits {
         within("limits.max_header_bytes", self.max_header_bytes, 8 << 10, 1 << 20)?;
         duration("limits.header_timeout", self.header_timeout)?;
         within("limits.max_connections", self.max_connections, 1, usize::MAX)?;
-        within("limits.host_queue", self.host_queue, 16, usize::MAX)?;
+        within("limits.host_queue", self.host_queue, 16, 1 << 30)?;
         within("limits.host_queue_bytes", self.host_queue_bytes, 1, usize::MAX)?;
+        within("limits.host_queue_share", self.host_queue_share, 1, 1 << 30)?;
+        within("limits.max_waiting_requests", self.max_waiting_requests, 1, usize::MAX)?;
         within("limits.max_packets_per_poll", self.max_packets_per_poll, 1, usize::MAX)
     }
 }

@@ -19,7 +19,7 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use crate::{encode::Encoder, handshake::Handshake, server::Shared};
+use crate::{backpressure::Share, encode::Encoder, handshake::Handshake, server::Shared};
 
 use io::Io;
 
@@ -34,6 +34,7 @@ pub struct Connection {
     protocol: Protocol,
     io: Mutex<Io>,
     pub(crate) inbound: Mutex<Inbound>,
+    pub(crate) share: Share,
     /// Wakes the task that drives the WebSocket, if there is one.
     pub(crate) waker: AtomicWaker,
 }
@@ -58,6 +59,7 @@ impl Connection {
                 assembler: Assembler::new(),
                 is_open: true,
             }),
+            share: Share::default(),
             waker: AtomicWaker::new(),
             server,
         }

@@ -12,14 +12,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrio_protocol::engine::TransportKind;
 use http::Response;
 
 use crate::{
     connection::Connection,
     frame::FrameKind,
     handshake::RequestHead,
-    receive,
+    receive::{self, Received},
     request::{self, Place},
     server::Server,
     wire::Writer,
@@ -76,17 +75,22 @@ impl MessageSocket {
     /// Takes a text message. Returns when the server is ready for the next.
     pub async fn receive_text(&self, text: &str) {
         if self.fits(text.len()) {
-            receive::text(&self.connection, TransportKind::WebSocket, text, Instant::now());
+            self.receive(Received::Text(text)).await;
         }
-        self.connection.server().queue.relieved().await;
     }
 
     /// Takes a binary message. Returns when the server is ready for the next.
     pub async fn receive_binary(&self, data: &[u8]) {
         if self.fits(data.len()) {
-            receive::binary(&self.connection, TransportKind::WebSocket, data, Instant::now());
+            self.receive(Received::Binary(data)).await;
         }
-        self.connection.server().queue.relieved().await;
+    }
+
+    async fn receive(&self, received: Received<'_>) {
+        if receive::websocket(&self.connection, received, None, Instant::now()).is_err() {
+            let turn = self.connection.room().await;
+            let _ = receive::websocket(&self.connection, received, Some(&turn), Instant::now());
+        }
     }
 
     /// Waits for messages to send, and returns all that wait; `None` when there will be no more. The last is

@@ -46,6 +46,12 @@ impl RequestHead {
         parse_query(self.uri.query().unwrap_or_default())
     }
 
+    /// Bytes that it takes to keep it, nearly.
+    pub(crate) fn n_bytes(&self) -> usize {
+        let target = self.uri.path().len() + self.uri.query().map_or(0, str::len);
+        target + self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+    }
+
     /// A header's value, where it is readable text.
     pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

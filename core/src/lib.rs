@@ -32,7 +32,8 @@
 //! | `config`, `cors` | options, their defaults and bounds |
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
 //! | `handshake`, `ids`, `reason`, `selection`, `metrics` | small vocabulary |
-//! | `queue`, `deadlines`, `writes`, `runtime` | to the host, at a time, onto the wire, by these threads |
+//! | `queue`, `backpressure` | to the host, and how much may be on its way there |
+//! | `deadlines`, `writes`, `runtime` | at a time, onto the wire, by these threads |
 //! | `rooms`, `recovery`, `ack`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
 //! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
 //! | **`receive`**, **`emit`** | the two hot paths, each readable from top to bottom |
@@ -44,6 +45,7 @@ mod ack;
 mod adapter;
 mod admission;
 mod adopt;
+mod backpressure;
 mod compression;
 mod config;
 mod connection;
@@ -81,6 +83,7 @@ mod writes;
 pub use ack::{AckOutcome, AckStatus, Reply};
 pub use adapter::{Adapter, BoxFuture, Gathered, InMemory, RemoteAcks, RemoteSocket};
 pub use admission::{Admission, Gone};
+pub use backpressure::Credit;
 pub use config::{
     Config, ConfigError, Cookie, Limits, OutboxLimits, Parser, Recovery, SlowReader, Transports,
 };

@@ -71,8 +71,10 @@ counters! {
     peer_errors,
     /// Sessions recovered.
     recovered,
-    /// Times that reading paused because the host's queue was full.
+    /// Times that a client was not read for a while because the host's queue, or the client's share of it, was full.
     host_queue_pauses,
+    /// Requests without a session that wait for the host.
+    requests_waiting,
     /// Events that wait for the host.
     host_queue_depth,
     /// Bytes of events that wait for the host.
@@ -86,6 +88,12 @@ pub(crate) struct Counter(AtomicU64);
 impl Counter {
     pub(crate) fn add(&self, n: usize) {
         self.0.fetch_add(n as u64, Relaxed);
+    }
+
+    /// Counts one more unless there are `max` already. Returns whether it did.
+    pub(crate) fn try_add_one(&self, max: usize) -> bool {
+        let count = |n| (n < max as u64).then_some(n + 1);
+        self.0.fetch_update(Relaxed, Relaxed, count).is_ok()
     }
 
     pub(crate) fn sub(&self, n: usize) {

@@ -169,40 +169,53 @@ where
     if is_binary && connection.protocol() == Protocol::V4 {
         return refused(connection);
     }
-    let Some(_turn) = Turn::take(connection) else { return refused(connection) };
-    // Read no more than the host can take.
-    connection.server().queue.relieved().await;
+    let Some(posting) = Posting::begin(connection) else { return refused(connection) };
     let max = connection.server().config.max_http_buffer_size;
     let body = match collect(body, max).await {
         Ok(body) => body,
-        Err(CollectError::TooLarge) => return plain(StatusCode::PAYLOAD_TOO_LARGE, ""),
-        // The client went away in the middle of its request.
-        Err(CollectError::Lost) => {
-            connection.input(|session| session.transport_lost(TransportKind::Polling, true));
-            return error_response(&RequestError::BAD_REQUEST);
+        Err(CollectError::TooLarge) => {
+            posting.end();
+            return plain(StatusCode::PAYLOAD_TOO_LARGE, "");
         }
+        // The client went away in the middle of its request.
+        Err(CollectError::Lost) => return error_response(&RequestError::BAD_REQUEST),
     };
     let body = if head.query("j").is_some() && connection.protocol() == Protocol::V3 {
         from_form(&body)
     } else {
         body
     };
-    let now = Instant::now();
-    for packet in payload::decode(connection.protocol(), &body, is_binary) {
+    connection.server().counters.bytes_in.add(body.len());
+    let is_understood = take_packets(connection, &body, is_binary).await;
+    posting.end();
+    if is_understood { plain(StatusCode::OK, "ok") } else { error_response(&RequestError::BAD_REQUEST) }
+}
+
+/// Packets of one body that are taken in a row, before other tasks of the thread get their turn.
+const PACKETS_IN_A_ROW: usize = 256;
+
+/// Takes the packets of a body, each message when there is room for it: the client's next POST waits for the answer to
+/// this one. What follows the end of the session is not looked at. Returns whether all of it was well-formed.
+async fn take_packets(connection: &Arc<Connection>, body: &Bytes, is_binary: bool) -> bool {
+    for (idx, packet) in payload::decode(connection.protocol(), body, is_binary).enumerate() {
+        if idx > 0 && idx % PACKETS_IN_A_ROW == 0 {
+            tokio::task::yield_now().await;
+        }
+        if !connection.is_open() {
+            return true;
+        }
         let Ok(packet) = packet else {
             receive::malformed(connection, TransportKind::Polling);
-            return error_response(&RequestError::BAD_REQUEST);
+            return false;
         };
-        connection.server().counters.packets_in.add(1);
         if packet.kind == PacketType::Close && !connection.has_poll() {
             tokio::time::sleep(OVERTAKEN_POLL).await;
         }
-        receive::engine_packet(connection, TransportKind::Polling, packet, now);
+        let _turn =
+            if receive::must_wait(connection, &packet) { Some(connection.room().await) } else { None };
+        receive::engine_packet(connection, TransportKind::Polling, packet, Instant::now());
     }
-    connection.server().counters.bytes_in.add(body.len());
-    // The client's next POST waits for this answer, which waits until the host has caught up.
-    connection.server().queue.relieved().await;
-    plain(StatusCode::OK, "ok")
+    true
 }
 
 /// Ends a session whose client broke the rules of polling.
@@ -212,18 +225,29 @@ fn refused(connection: &Arc<Connection>) -> Response<Bytes> {
     error_response(&RequestError::BAD_REQUEST)
 }
 
-/// The right to bring packets: a client sends one POST at a time, or their order would be lost.
-struct Turn<'a>(&'a Connection);
+/// The right to bring packets: a client sends one POST at a time, or their order would be lost. Dropped before its
+/// [`end`](Self::end), the client has gone in the middle of it, and the session is over.
+struct Posting<'a> {
+    connection: &'a Arc<Connection>,
+    has_ended: bool,
+}
 
-impl<'a> Turn<'a> {
-    fn take(connection: &'a Connection) -> Option<Self> {
-        connection.begin_post().then_some(Self(connection))
+impl<'a> Posting<'a> {
+    fn begin(connection: &'a Arc<Connection>) -> Option<Self> {
+        connection.begin_post().then_some(Self { connection, has_ended: false })
+    }
+
+    fn end(mut self) {
+        self.has_ended = true;
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Posting<'_> {
     fn drop(&mut self) {
-        self.0.end_post();
+        self.connection.end_post();
+        if !self.has_ended {
+            self.connection.input(|session| session.transport_lost(TransportKind::Polling, true));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The way of a message in: message → engine packet → session → Socket.IO packet → socket → host queue.
 //!
-//! Read [`text`] from top to bottom; each stage is one call that returns here. A peer's mistake ends its own
+//! Read [`websocket`] from top to bottom; each stage is one call that returns here. A peer's mistake ends its own
 //! connection and nothing else.
 
 use std::{sync::Arc, time::Instant};
@@ -13,6 +13,7 @@ use ferrio_protocol::{
 
 use crate::{
     ack::Reply,
+    backpressure::{Credit, Pass},
     connection::{Connection, Entry, Inbound},
     join,
     payload::Payload,
@@ -32,26 +33,54 @@ enum Violation {
     OutOfPlace,
 }
 
-/// Takes a WebSocket text message, or one text packet of a polling body.
-pub(crate) fn text(connection: &Arc<Connection>, from: TransportKind, text: &str, now: Instant) {
-    let server = connection.server();
-    server.counters.packets_in.add(1);
-    server.counters.bytes_in.add(text.len());
-    match engine::decode_text(connection.protocol(), text) {
-        Ok(packet) => engine_packet(connection, from, packet, now),
-        Err(_) => malformed(connection, from),
+/// A message of a WebSocket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received<'a> {
+    Text(&'a str),
+    Binary(&'a [u8]),
+}
+
+/// There is no room on the way to the host. The message is to be kept, and given once more when it is the
+/// connection's turn ([`Connection::room`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+/// Takes a message of a WebSocket, unless it has to wait for its `turn`.
+pub(crate) fn websocket(
+    connection: &Arc<Connection>,
+    received: Received<'_>,
+    turn: Option<&Pass<'_>>,
+    now: Instant,
+) -> Result<(), NoRoom> {
+    let decoded = decode(connection, received);
+    if turn.is_none() && decoded.as_ref().is_ok_and(|packet| must_wait(connection, packet)) {
+        return Err(NoRoom);
+    }
+    let len = match received {
+        Received::Text(text) => text.len(),
+        Received::Binary(data) => data.len(),
+    };
+    connection.server().counters.bytes_in.add(len);
+    match decoded {
+        Ok(packet) => engine_packet(connection, TransportKind::WebSocket, packet, now),
+        Err(_) => malformed(connection, TransportKind::WebSocket),
+    }
+    Ok(())
+}
+
+fn decode<'a>(
+    connection: &Connection,
+    received: Received<'a>,
+) -> Result<engine::Packet<'a>, engine::DecodeError> {
+    match received {
+        Received::Text(text) => engine::decode_text(connection.protocol(), text),
+        Received::Binary(data) => engine::decode_binary(connection.protocol(), data),
     }
 }
 
-/// Takes a WebSocket binary message.
-pub(crate) fn binary(connection: &Arc<Connection>, from: TransportKind, data: &[u8], now: Instant) {
-    let server = connection.server();
-    server.counters.packets_in.add(1);
-    server.counters.bytes_in.add(data.len());
-    match engine::decode_binary(connection.protocol(), data) {
-        Ok(packet) => engine_packet(connection, from, packet, now),
-        Err(_) => malformed(connection, from),
-    }
+/// Whether there is no room for a packet. There always is for what keeps a session alive or ends it.
+pub(crate) fn must_wait(connection: &Connection, packet: &engine::Packet<'_>) -> bool {
+    packet.kind == engine::PacketType::Message && !connection.has_room()
 }
 
 /// Takes what is not an engine packet.
@@ -67,6 +96,7 @@ pub(crate) fn engine_packet(
     packet: engine::Packet<'_>,
     now: Instant,
 ) {
+    connection.server().counters.packets_in.add(1);
     let result = match connection.input(|session| session.receive(from, packet, now)) {
         None => Ok(()),
         Some(Data::Text(text)) => socket_text(connection, text, now),
@@ -179,8 +209,9 @@ fn dispatch(connection: &Arc<Connection>, packet: &Incoming<'_>) -> Result<(), V
     match packet.kind {
         PacketType::Event => {
             let reply = packet.id.map(|id| Reply { socket: socket.clone(), id });
-            let event = HostEvent::Event { socket, payload: packet.payload(), reply };
-            connection.server().queue.push(event);
+            let payload = packet.payload();
+            let credit = Credit::new(connection, payload.len());
+            connection.server().queue.push(HostEvent::Event { socket, payload, reply, credit });
         }
         PacketType::Ack => match packet.id {
             Some(id) => socket.acked(id, packet.payload()),

@@ -10,9 +10,11 @@ use bytes::Bytes;
 use ferrio_protocol::engine::{Protocol, TransportKind, UpgradeRefused};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{
+    backpressure::Pass,
     connection::Connection,
     cors::{Cors, OriginDecision},
     handshake::RequestHead,
@@ -39,6 +41,8 @@ impl RequestError {
     const UNSUPPORTED_PROTOCOL: Self = Self::new(5, "Unsupported protocol version");
     const SHUTTING_DOWN: Self = Self::unavailable("Server is shutting down");
     const TOO_MANY_CONNECTIONS: Self = Self::unavailable("Too many connections");
+    const TOO_MANY_REQUESTS: Self = Self::unavailable("Too many requests");
+    const BUSY: Self = Self::unavailable("Server is busy");
 
     const fn new(code: u8, message: &'static str) -> Self {
         Self { status: StatusCode::BAD_REQUEST, code, message: std::borrow::Cow::Borrowed(message) }
@@ -90,7 +94,10 @@ impl Server {
     {
         let shared = self.shared();
         let Some(cors) = &shared.config.cors else { return route(shared, head, body).await };
-        let decision = ask_origin(shared, cors, &head).await;
+        let decision = match ask_origin(shared, cors, &head).await {
+            Ok(decision) => decision,
+            Err(error) => return refuse(shared, &error),
+        };
         let is_allowed = cors.allows(&head, decision.as_ref());
         if let Some(response) = cors.preflight(&head, decision.as_ref()).filter(|_| is_allowed) {
             return response;
@@ -111,13 +118,56 @@ impl Server {
     }
 }
 
-async fn ask_origin(shared: &Arc<Shared>, cors: &Cors, head: &RequestHead) -> Option<OriginDecision> {
+async fn ask_origin(
+    shared: &Shared,
+    cors: &Cors,
+    head: &RequestHead,
+) -> Result<Option<OriginDecision>, RequestError> {
     if !cors.needs_host() {
-        return None;
+        return Ok(None);
     }
+    let question = |answer| HostEvent::Origin { head: Arc::new(head.clone()), answer };
+    Ok(Some(ask(shared, question).await?.unwrap_or(OriginDecision::Refused)))
+}
+
+/// Asks the host about a request, and waits for its word as long as a client has to join a namespace. `None` when it
+/// says nothing.
+async fn ask<T>(
+    shared: &Shared,
+    question: impl FnOnce(Answer<T>) -> HostEvent,
+) -> Result<Option<T>, RequestError> {
+    let _waiting = Waiting::begin(shared)?;
     let (answer, decision) = Answer::new();
-    shared.queue.push(HostEvent::Origin { head: Arc::new(head.clone()), answer });
-    Some(decision.await.unwrap_or(OriginDecision::Refused))
+    let turn = turn(shared).await?;
+    shared.queue.push(question(answer));
+    drop(turn);
+    let decision = timeout(shared.config.connect_timeout, decision).await;
+    Ok(decision.ok().and_then(Result::ok))
+}
+
+/// Waits until the host has caught up, in line with the messages that wait for it.
+async fn turn(shared: &Shared) -> Result<Pass<'_>, RequestError> {
+    let turn = timeout(shared.config.connect_timeout, shared.queue.budget.room()).await;
+    turn.map_err(|_| RequestError::BUSY)
+}
+
+/// A request's place among those without a session that wait for the host.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn begin(shared: &'a Shared) -> Result<Self, RequestError> {
+        let max = shared.config.limits.max_waiting_requests;
+        if !shared.counters.requests_waiting.try_add_one(max) {
+            return Err(RequestError::TOO_MANY_REQUESTS);
+        }
+        Ok(Self(shared))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.counters.requests_waiting.sub(1);
+    }
 }
 
 async fn route<B>(shared: &Arc<Shared>, head: RequestHead, body: B) -> Response<Bytes>
@@ -205,10 +255,15 @@ async fn admit(shared: &Arc<Shared>, head: &RequestHead) -> Result<(), RequestEr
         return Err(RequestError::TOO_MANY_CONNECTIONS);
     }
     if shared.config.ask_allow_request {
-        let (answer, decision) = Answer::new();
-        shared.queue.push(HostEvent::Request { head: Arc::new(head.clone()), answer });
-        let decision = decision.await.unwrap_or_else(|_| Err(String::new()));
-        decision.map_err(RequestError::forbidden)?;
+        let question = |answer| HostEvent::Request { head: Arc::new(head.clone()), answer };
+        let decision = ask(shared, question).await?;
+        decision.unwrap_or_else(|| Err(String::new())).map_err(RequestError::forbidden)?;
+    } else if !shared.queue.budget.has_room() {
+        let _waiting = Waiting::begin(shared)?;
+        let turn = turn(shared).await?;
+        // While the host is behind, no more clients come in than it gets through.
+        shared.queue.push_placeholder();
+        drop(turn);
     }
     Ok(())
 }
@@ -283,7 +338,7 @@ async fn ticket(shared: &Arc<Shared>, head: RequestHead) -> Result<Ticket, Reque
     let accept = accept_key(&head)?;
     let subprotocol = first_subprotocol(&head);
     if let Some(cors) = shared.config.cors.as_ref().filter(|cors| cors.enforce) {
-        let decision = ask_origin(shared, cors, &head).await;
+        let decision = ask_origin(shared, cors, &head).await?;
         if !cors.allows(&head, decision.as_ref()) {
             return Err(RequestError::ORIGIN_NOT_ALLOWED);
         }

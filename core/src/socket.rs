@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -53,6 +53,8 @@ pub struct Socket {
     namespace: Arc<Namespace>,
     connection: Arc<Connection>,
     stage: Mutex<Stage>,
+    /// Whether the host has put it out: nothing more of it is told.
+    is_put_out: AtomicBool,
     waiters: Mutex<SmallVec<[(u64, Waiter); 1]>>,
     recovery: Option<Box<Recoverable>>,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
@@ -106,6 +108,7 @@ impl Socket {
             namespace,
             connection,
             stage: Mutex::new(Stage::Pending(Waiting::default())),
+            is_put_out: AtomicBool::new(false),
             waiters: Mutex::default(),
             recovery,
             slot: OnceLock::new(),
@@ -291,6 +294,16 @@ impl Socket {
         }
         data.push('}');
         self.connection.encoder().connect(self.namespace.name(), data)
+    }
+
+    /// Notes that the host has put the socket out.
+    pub(crate) fn put_out(&self) {
+        self.is_put_out.store(true, Ordering::Release);
+    }
+
+    /// Whether the host has put the socket out.
+    pub(crate) fn is_put_out(&self) -> bool {
+        self.is_put_out.load(Ordering::Acquire)
     }
 
     /// Marks the socket as gone. Returns whether it had been let in.

@@ -9,7 +9,6 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     io,
-    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,7 +16,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrio_protocol::engine::TransportKind;
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
 use tokio::{
@@ -28,12 +26,13 @@ use tokio::{
 use tracing::Instrument as _;
 
 use crate::{
+    backpressure::Pass,
     connection::{Connection, WireEnd},
     frame::Frame,
     outbox::Outbox,
-    receive,
+    receive::{self, NoRoom, Received},
     runtime::runtime,
-    websocket::frames::{FrameReader, Incoming},
+    websocket::frames::{Flow, FrameError, FrameReader, Incoming},
     wire::Writer,
 };
 
@@ -139,8 +138,10 @@ struct Driver {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Continue,
-    /// The host's queue is full: no more is read until it has room.
-    Congested,
+    /// The read buffer was full, so that more waits: other tasks of the thread have their turn first.
+    Yield,
+    /// A message has no room on the way to the host: no more is read until it has.
+    NoRoom,
     /// The client has closed, or the connection ended; `is_error` when not in good order.
     Lost {
         is_error: bool,
@@ -155,7 +156,11 @@ impl Driver {
         loop {
             step = match step {
                 Step::Continue => poll_fn(|context| self.poll_step(context)).await,
-                Step::Congested => self.wait_for_host().await,
+                Step::Yield => {
+                    tokio::task::yield_now().await;
+                    Step::Continue
+                }
+                Step::NoRoom => self.wait_for_room().await,
                 Step::Lost { is_error } => {
                     self.lost(is_error).await;
                     return;
@@ -173,9 +178,6 @@ impl Driver {
         if let Poll::Ready(step) = self.poll_wire(context) {
             return Poll::Ready(step);
         }
-        if self.connection.server().queue.is_congested() {
-            return Poll::Ready(Step::Congested);
-        }
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
             let n_read = match ready!(self.reader.poll_read(context, &mut read)) {
@@ -186,7 +188,9 @@ impl Driver {
             if n_read == 0 {
                 return Poll::Ready(Step::Lost { is_error: false });
             }
-            Poll::Ready(self.take(&mut buffer[..n_read]))
+            let step = self.take(&mut buffer[..n_read]);
+            let is_full = n_read == READ_BUFFER;
+            Poll::Ready(if is_full && step == Step::Continue { Step::Yield } else { step })
         })
     }
 
@@ -206,35 +210,41 @@ impl Driver {
             return Step::Continue;
         }
         let now = Instant::now();
-        let mut has_closed = false;
-        let fed = frames.feed(bytes, &mut |incoming| {
-            match incoming {
-                Incoming::Text(text) => receive::text(connection, TransportKind::WebSocket, text, now),
-                Incoming::Binary(data) => receive::binary(connection, TransportKind::WebSocket, data, now),
-                Incoming::Ping(data) => connection.pong(*wire_id, data),
-                Incoming::Close => {
-                    has_closed = true;
-                    return ControlFlow::Break(());
-                }
-            }
-            ControlFlow::Continue(())
-        });
-        match fed {
+        let flow = frames.feed(bytes, &mut |incoming| receive(connection, *wire_id, incoming, None, now));
+        self.took(flow)
+    }
+
+    /// Gives the message that had to wait to the session, and what was read behind it.
+    fn take_held(&mut self, turn: &Pass<'_>) -> Step {
+        let Self { connection, frames, wire_id, .. } = self;
+        if !connection.is_current(*wire_id) {
+            return Step::Continue;
+        }
+        let now = Instant::now();
+        // It is a turn for one message.
+        let mut turn = Some(turn);
+        let flow = frames.resume(&mut |incoming| receive(connection, *wire_id, incoming, turn.take(), now));
+        self.took(flow)
+    }
+
+    fn took(&self, flow: Result<Flow, FrameError>) -> Step {
+        match flow {
+            Ok(Flow::Continue) => Step::Continue,
+            Ok(Flow::Hold) => Step::NoRoom,
+            Ok(Flow::Stop) => Step::Lost { is_error: false },
             Err(error) => {
-                connection.close_with_code(error.status());
+                self.connection.close_with_code(error.status());
                 Step::Continue
             }
-            Ok(_) if has_closed => Step::Lost { is_error: false },
-            Ok(_) => Step::Continue,
         }
     }
 
-    /// Stops reading until the host has caught up, which the client's TCP notices; writing goes on.
-    async fn wait_for_host(&mut self) -> Step {
-        let server = self.connection.server().clone();
-        server.counters.host_queue_pauses.add(1);
+    /// Stops reading until there is room for the message that came last, which the client's TCP notices; writing goes
+    /// on.
+    async fn wait_for_room(&mut self) -> Step {
+        let connection = self.connection.clone();
         tokio::select! {
-            () = server.queue.relieved() => Step::Continue,
+            turn = connection.room() => self.take_held(&turn),
             step = poll_fn(|context| self.poll_wire(context)) => step,
         }
     }
@@ -254,6 +264,29 @@ impl Driver {
         let Some(mut writer) = self.connection.detach(self.wire_id, false) else { return };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
         drain(&mut self.reader).await;
+    }
+}
+
+/// Gives a message to the session, and does what WebSocket itself asks for.
+fn receive(
+    connection: &Arc<Connection>,
+    wire_id: u32,
+    incoming: Incoming<'_>,
+    turn: Option<&Pass<'_>>,
+    now: Instant,
+) -> Flow {
+    let received = match incoming {
+        Incoming::Text(text) => Received::Text(text),
+        Incoming::Binary(data) => Received::Binary(data),
+        Incoming::Ping(data) => {
+            connection.pong(wire_id, data);
+            return Flow::Continue;
+        }
+        Incoming::Close => return Flow::Stop,
+    };
+    match receive::websocket(connection, received, turn, now) {
+        Ok(()) => Flow::Continue,
+        Err(NoRoom) => Flow::Hold,
     }
 }
 

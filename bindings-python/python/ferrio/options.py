@@ -53,9 +53,16 @@ class Limits(TypedDict, total=False):
     max_connections: int
     """Connections of the server. Default 1 000 000."""
     host_queue: int
-    """Events that wait for their handlers; beyond, reading from the clients pauses. Default 16 384."""
+    """Events that wait for the application. Beyond it messages wait with their clients, which take turns, and
+    handshakes wait. Default 16 384, from 16 to 2³⁰."""
     host_queue_bytes: int
     """The same in bytes. Default 64 MiB."""
+    host_queue_share: int
+    """Events of one client that wait for the application or whose handlers are at work; beyond, no more are taken from
+    this client. A long one counts as several: one for each 4 KiB by default. Default 256, from 1 to 2³⁰."""
+    max_waiting_requests: int
+    """Handshakes, and requests whose origin the application is asked about, that wait for the application. Those beyond
+    are answered with 503. Default 1 024."""
     max_packets_per_poll: int
     """Packets in one answer to a poll. Default 16, the most that python-socketio's client takes."""
 

@@ -107,6 +107,7 @@ impl Connection {
             Some(Entry::Joined(joined)) if Arc::ptr_eq(joined, socket) => inbound.remove(&name),
             _ => return None,
         };
+        socket.put_out();
         let was_joined = socket.left();
         drop(inbound);
         self.send_disconnect(&name, writes);

@@ -60,6 +60,7 @@ impl Connection {
         drop(io);
         if let Some(reason) = closed {
             tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
+            self.share.end();
             self.end(DisconnectReason::Connection(reason));
             self.server.connection_closed(self);
         }

@@ -4,7 +4,7 @@
 //! tungstenite; the bytes stay in the buffer that all connections of a thread share, so that a quiet connection
 //! keeps none.
 
-use std::{io::Cursor, ops::ControlFlow};
+use std::io::Cursor;
 
 use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 };
 
 /// What a client sent.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Incoming<'a> {
     /// A text message.
     Text(&'a str),
@@ -22,6 +22,17 @@ pub(crate) enum Incoming<'a> {
     Ping(&'a [u8]),
     /// The client closes the WebSocket.
     Close,
+}
+
+/// What a message means for those behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// The next may come.
+    Continue,
+    /// This message could not be taken. It is kept with all that came behind it, until [`FrameReader::resume`].
+    Hold,
+    /// It was the last; what came behind it is thrown away.
+    Stop,
 }
 
 /// A rule that the peer broke. The WebSocket is closed with the status that says which.
@@ -58,6 +69,8 @@ pub(crate) struct FrameReader {
     partial: Vec<u8>,
     /// A message whose last fragment has not come yet.
     fragments: Option<Box<Fragments>>,
+    /// A message that could not be taken.
+    held: Option<Box<Held>>,
 }
 
 #[derive(Debug)]
@@ -65,6 +78,12 @@ struct Fragments {
     is_text: bool,
     data: Vec<u8>,
     count: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    is_text: bool,
+    data: Vec<u8>,
 }
 
 /// The longest header of a client's frame.
@@ -83,15 +102,16 @@ struct Head {
 
 impl FrameReader {
     pub(crate) fn new(max_message: usize, max_fragments: usize) -> Self {
-        Self { max_message, max_fragments, partial: Vec::new(), fragments: None }
+        Self { max_message, max_fragments, partial: Vec::new(), fragments: None, held: None }
     }
 
-    /// Takes bytes as they came, and gives every complete message to `receive` until that breaks.
+    /// Takes bytes as they came, and gives every complete message to `receive` as long as that takes them.
     pub(crate) fn feed(
         &mut self,
         mut bytes: &mut [u8],
-        receive: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, FrameError> {
+        receive: &mut impl FnMut(Incoming<'_>) -> Flow,
+    ) -> Result<Flow, FrameError> {
+        debug_assert!(self.held.is_none(), "what is held comes first");
         while !self.partial.is_empty() {
             let missing = match self.head(&self.partial)? {
                 Some(head) => head.total_len - self.partial.len(),
@@ -105,30 +125,51 @@ impl FrameReader {
             // Small frames may be complete although only a header was asked for.
             let mut buffer = std::mem::take(&mut self.partial);
             let (n_used, flow) = self.read(&mut buffer, receive)?;
-            if flow.is_break() {
+            self.keep(buffer, n_used);
+            if flow != Flow::Continue {
+                self.partial.extend_from_slice(bytes);
                 return Ok(flow);
             }
-            if n_used < buffer.len() {
-                buffer.drain(..n_used);
-                self.partial = buffer;
-            }
             if bytes.is_empty() {
-                return Ok(ControlFlow::Continue(()));
+                return Ok(Flow::Continue);
             }
         }
         let (n_used, flow) = self.read(bytes, receive)?;
-        if flow.is_continue() {
-            self.partial.extend_from_slice(&bytes[n_used..]);
-        }
+        self.partial.extend_from_slice(&bytes[n_used..]);
         Ok(flow)
+    }
+
+    /// Gives the message that was held to `receive`, and what came behind it.
+    pub(crate) fn resume(
+        &mut self,
+        receive: &mut impl FnMut(Incoming<'_>) -> Flow,
+    ) -> Result<Flow, FrameError> {
+        let Some(held) = self.held.take() else { return Ok(Flow::Continue) };
+        let flow = receive(message(held.is_text, &held.data)?);
+        if flow != Flow::Continue {
+            self.held = Some(held).filter(|_| flow == Flow::Hold);
+            return Ok(flow);
+        }
+        let mut buffer = std::mem::take(&mut self.partial);
+        let (n_used, flow) = self.read(&mut buffer, receive)?;
+        self.keep(buffer, n_used);
+        Ok(flow)
+    }
+
+    /// Keeps what is left of a buffer whose beginning was used.
+    fn keep(&mut self, mut buffer: Vec<u8>, n_used: usize) {
+        if n_used < buffer.len() {
+            buffer.drain(..n_used);
+            self.partial = buffer;
+        }
     }
 
     /// Reads all complete frames, and returns how many bytes they had.
     fn read(
         &mut self,
         bytes: &mut [u8],
-        receive: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
-    ) -> Result<(usize, ControlFlow<()>), FrameError> {
+        receive: &mut impl FnMut(Incoming<'_>) -> Flow,
+    ) -> Result<(usize, Flow), FrameError> {
         let mut n_used = 0;
         while let Some(head) = self.head(&bytes[n_used..])? {
             let frame = &mut bytes[n_used..];
@@ -138,11 +179,12 @@ impl FrameReader {
             let body = &mut frame[head.header_len..head.total_len];
             unmask(body, head.mask);
             n_used += head.total_len;
-            if self.frame(&head, body, receive)?.is_break() {
-                return Ok((n_used, ControlFlow::Break(())));
+            let flow = self.frame(&head, body, receive)?;
+            if flow != Flow::Continue {
+                return Ok((n_used, flow));
             }
         }
-        Ok((n_used, ControlFlow::Continue(())))
+        Ok((n_used, Flow::Continue))
     }
 
     /// Reads a frame's header, `None` when it is not complete, and checks it.
@@ -180,8 +222,8 @@ impl FrameReader {
         &mut self,
         head: &Head,
         body: &[u8],
-        receive: &mut impl FnMut(Incoming<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, FrameError> {
+        receive: &mut impl FnMut(Incoming<'_>) -> Flow,
+    ) -> Result<Flow, FrameError> {
         match head.opcode {
             OpCode::Data(data @ (Data::Text | Data::Binary)) => {
                 if self.fragments.is_some() {
@@ -189,7 +231,11 @@ impl FrameReader {
                 }
                 let is_text = data == Data::Text;
                 if head.is_final {
-                    return Ok(receive(message(is_text, body)?));
+                    let flow = receive(message(is_text, body)?);
+                    if flow == Flow::Hold {
+                        self.held = Some(Box::new(Held { is_text, data: body.to_vec() }));
+                    }
+                    return Ok(flow);
                 }
                 self.fragments = Some(Box::new(Fragments { is_text, data: body.to_vec(), count: 1 }));
             }
@@ -203,14 +249,19 @@ impl FrameReader {
                 if head.is_final
                     && let Some(fragments) = self.fragments.take()
                 {
-                    return Ok(receive(message(fragments.is_text, &fragments.data)?));
+                    let Fragments { is_text, data, .. } = *fragments;
+                    let flow = receive(message(is_text, &data)?);
+                    if flow == Flow::Hold {
+                        self.held = Some(Box::new(Held { is_text, data }));
+                    }
+                    return Ok(flow);
                 }
             }
             OpCode::Control(Control::Ping) => return Ok(receive(Incoming::Ping(body))),
             OpCode::Control(Control::Close) => return Ok(receive(Incoming::Close)),
             OpCode::Control(_) => {}
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(Flow::Continue)
     }
 }
 
@@ -253,21 +304,50 @@ mod tests {
         frame
     }
 
+    fn told(incoming: Incoming<'_>) -> String {
+        match incoming {
+            Incoming::Text(text) => format!("text {text}"),
+            Incoming::Binary(data) => format!("binary {}", data.len()),
+            Incoming::Ping(data) => format!("ping {}", data.len()),
+            Incoming::Close => "close".to_owned(),
+        }
+    }
+
     fn read_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<String>, FrameError> {
         let mut reader = FrameReader::new(1000, 4);
         let mut seen = Vec::new();
         for chunk in bytes.to_vec().chunks_mut(piece) {
             let _ = reader.feed(chunk, &mut |incoming| {
-                seen.push(match incoming {
-                    Incoming::Text(text) => format!("text {text}"),
-                    Incoming::Binary(data) => format!("binary {}", data.len()),
-                    Incoming::Ping(data) => format!("ping {}", data.len()),
-                    Incoming::Close => "close".to_owned(),
-                });
-                ControlFlow::Continue(())
+                seen.push(told(incoming));
+                Flow::Continue
             })?;
         }
         Ok(seen)
+    }
+
+    /// Each message is refused so many times before it is taken.
+    fn read_with_holds(bytes: &[u8], piece: usize, n_holds: usize) -> Vec<String> {
+        let mut reader = FrameReader::new(1000, 4);
+        let mut seen = Vec::new();
+        let mut n_held = 0;
+        let mut receive = |incoming: Incoming<'_>| {
+            let is_message = matches!(incoming, Incoming::Text(_) | Incoming::Binary(_));
+            if is_message && n_held < n_holds {
+                n_held += 1;
+                return Flow::Hold;
+            }
+            n_held = 0;
+            seen.push(told(incoming));
+            Flow::Continue
+        };
+        for chunk in bytes.to_vec().chunks_mut(piece) {
+            let mut flow = reader.feed(chunk, &mut receive).expect("valid frames");
+            while flow == Flow::Hold {
+                flow = reader.resume(&mut receive).expect("valid frames");
+            }
+        }
+        assert!(reader.partial.is_empty() && reader.held.is_none());
+        seen
     }
 
     #[test]
@@ -288,6 +368,13 @@ mod tests {
                 expected,
                 "in pieces of {piece}"
             );
+            for n_holds in [1, 2] {
+                assert_eq!(
+                    read_with_holds(&bytes, piece, n_holds),
+                    expected,
+                    "in pieces of {piece}, each held {n_holds} times"
+                );
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 
 mod acks;
 mod admission;
+mod backpressure;
 mod bounds;
 mod doors;
 mod hostile;

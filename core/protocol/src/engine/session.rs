@@ -55,6 +55,8 @@ pub struct Session {
     is_open: bool,
     heartbeat: Heartbeat,
     upgrade: Upgrade,
+    /// Set while the owner does not read what the peer sends: since when, and for how many reasons.
+    unread: Option<(Instant, usize)>,
     config: SessionConfig,
     /// Without an allocation while nothing was ever due, which is so for a client that has just connected.
     actions: VecDeque<Action>,
@@ -122,6 +124,7 @@ impl Session {
             is_open: true,
             heartbeat,
             upgrade: Upgrade::Idle,
+            unread: None,
             config,
             actions: VecDeque::new(),
         }
@@ -178,6 +181,33 @@ impl Session {
         self.upgrade =
             Upgrade::Running { deadline: later(now, self.config.upgrade_timeout), is_probed: false };
         Ok(())
+    }
+
+    /// Takes note that the owner does not read what the peer sends for a while: its silence means nothing then. Each
+    /// call is followed by one of [`reading_resumed`](Self::reading_resumed).
+    ///
+    /// A ping timeout that comes up meanwhile is put off, and the peer is sent another packet, so that one that is gone
+    /// can still be noticed by its owner, who cannot write to it any more.
+    pub fn reading_paused(&mut self, now: Instant) {
+        let (since, n_reasons) = self.unread.unwrap_or((now, 0));
+        self.unread = Some((since, n_reasons + 1));
+    }
+
+    /// Takes note that the owner reads again. The peer gets back the time that it could not be heard.
+    pub fn reading_resumed(&mut self, now: Instant) {
+        let Some((since, n_reasons)) = self.unread else { return };
+        if n_reasons > 1 {
+            self.unread = Some((since, n_reasons - 1));
+            return;
+        }
+        self.unread = None;
+        let missed = now.saturating_duration_since(since);
+        match &mut self.heartbeat {
+            Heartbeat::Quiet(_) => {}
+            Heartbeat::AwaitingPong { deadline, .. } | Heartbeat::AwaitingPing(deadline) => {
+                *deadline = later(*deadline, missed);
+            }
+        }
     }
 
     /// Takes note that a transport is gone, in good order or by an error.
@@ -239,10 +269,30 @@ impl Session {
                 let timeout = self.config.ping_timeout;
                 let deadline = later(due, timeout).max(later(now, timeout / 2));
                 self.heartbeat = Heartbeat::AwaitingPong { deadline, is_put_off: false };
+                self.count_unread_from(now);
+            }
+            Heartbeat::AwaitingPong { .. } if self.unread.is_some() => {
+                self.send(self.transport, ControlPacket::Ping);
+                let deadline = later(now, self.config.ping_timeout);
+                self.heartbeat = Heartbeat::AwaitingPong { deadline, is_put_off: false };
+                self.count_unread_from(now);
+            }
+            Heartbeat::AwaitingPing(_) if self.unread.is_some() => {
+                // A client of revision 3 takes a pong at any time.
+                self.send(self.transport, ControlPacket::Pong);
+                self.heartbeat = Heartbeat::AwaitingPing(later(now, self.config.ping_patience()));
+                self.count_unread_from(now);
             }
             Heartbeat::AwaitingPong { .. } | Heartbeat::AwaitingPing(_) => {
                 self.close(CloseReason::PingTimeout);
             }
+        }
+    }
+
+    /// The time before a deadline was set is not missing from it.
+    fn count_unread_from(&mut self, now: Instant) {
+        if let Some((since, _)) = &mut self.unread {
+            *since = now;
         }
     }
 

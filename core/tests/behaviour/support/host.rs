@@ -42,7 +42,7 @@ impl Host {
 
     pub(crate) async fn event(&mut self) -> (Arc<Socket>, Payload, Option<Reply>) {
         match self.next().await {
-            HostEvent::Event { socket, payload, reply } => (socket, payload, reply),
+            HostEvent::Event { socket, payload, reply, .. } => (socket, payload, reply),
             other => panic!("an event was due, not {other:?}"),
         }
     }

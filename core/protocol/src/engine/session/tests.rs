@@ -314,3 +314,46 @@ fn times_without_end_are_no_fault() {
         assert!(client.session.is_open());
     }
 }
+
+#[test]
+fn a_peer_that_is_not_read_is_not_given_up() {
+    let mut client = Client::new(Protocol::V4, WebSocket);
+    assert_eq!(client.wait(35), [ping(WebSocket)]);
+    // Ten seconds of its twenty are gone.
+    client.session.reading_paused(client.now);
+    // It is sent further pings, which its owner cannot write when it has gone.
+    assert_eq!(client.wait(45), [ping(WebSocket), ping(WebSocket)]);
+    assert!(client.session.is_open());
+    client.session.reading_resumed(client.now);
+    assert_eq!(client.send(WebSocket, "3"), None);
+    assert_eq!(client.wait(25), [ping(WebSocket)]);
+}
+
+#[test]
+fn a_peer_gets_back_the_time_that_it_was_not_read_and_no_more() {
+    let mut client = Client::new(Protocol::V4, WebSocket);
+    assert_eq!(client.wait(35), [ping(WebSocket)]);
+    client.session.reading_paused(client.now);
+    assert_eq!(client.wait(5), []);
+    client.session.reading_resumed(client.now);
+    // Ten are left.
+    assert_eq!(client.wait(9), []);
+    assert_eq!(client.wait(1), [Action::Closed(CloseReason::PingTimeout)]);
+}
+
+#[test]
+fn a_peer_that_is_not_read_for_two_reasons_is_read_when_both_are_over() {
+    let mut client = Client::new(Protocol::V3, Polling);
+    client.session.reading_paused(client.now);
+    client.session.reading_paused(client.now);
+    client.session.reading_resumed(client.now);
+    let patience = CONFIG.ping_patience().as_secs();
+    let pong = Action::Send { on: Polling, packet: ControlPacket::Pong };
+    assert_eq!(client.wait(patience), [pong]);
+    client.session.reading_resumed(client.now);
+    assert_eq!(client.wait(patience), [Action::Closed(CloseReason::PingTimeout)]);
+}
+
+fn ping(on: TransportKind) -> Action {
+    Action::Send { on, packet: ControlPacket::Ping }
+}

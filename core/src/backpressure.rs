@@ -1,0 +1,258 @@
+//! Back-pressure: how much may be on its way to the host, from all connections together and from each.
+//!
+//! Two bounds hold before a message is taken from a connection, and nothing else is held up by them: heartbeats and
+//! what ends a session are taken at any time.
+//!
+//! - The [`Budget`] of the host's queue: what waits there, whoever sent it. When it is used up, connections with a
+//!   message wait in line, and each has its turn for one message; then it goes to the end of the line.
+//! - The [`Share`] of a connection: its events that wait, or whose [`Credit`] the host still holds. So one client
+//!   that sends more than its handlers can take waits for itself, long before the others have to.
+//!
+//! Both are counted in units: an event is one, a long event as many as it has bytes for. A message that is taken is
+//! always queued; so the bounds may be exceeded by a message for each thread, and by what does not come from a message.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::sync::{Notify, Semaphore};
+
+use crate::{config::Limits, connection::Connection};
+
+/// What it takes to keep an event, besides its bytes: its place in the queue, and the buffers' own accounts.
+pub(crate) const EVENT_OVERHEAD: usize = 256;
+
+/// What may wait on the host's queue, whoever sent it.
+pub(crate) struct Budget {
+    free: Semaphore,
+    /// Units that were taken although none was free. What comes back pays for them first.
+    debt: AtomicUsize,
+    bytes_per_unit: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            free: Semaphore::new(limits.host_queue),
+            debt: AtomicUsize::new(0),
+            bytes_per_unit: (limits.host_queue_bytes / limits.host_queue).max(1),
+        }
+    }
+
+    /// How many units something of so many bytes is.
+    pub(crate) fn units(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.bytes_per_unit).max(1)
+    }
+
+    /// Whether a message may be taken. Nobody gets ahead of those who wait: what is free is theirs first.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.free.available_permits() > 0
+    }
+
+    /// Waits in line until a message may be taken.
+    pub(crate) async fn room(&self) -> Pass<'_> {
+        // It fails when the queue is closed: then messages go nowhere, and nobody has to wait.
+        let Ok(permit) = self.free.acquire().await else { return Pass(None) };
+        permit.forget();
+        Pass(Some(self))
+    }
+
+    pub(crate) fn take(&self, n_units: usize) {
+        let n_free = self.free.forget_permits(n_units);
+        if n_free < n_units {
+            self.debt.fetch_add(n_units - n_free, Ordering::AcqRel);
+        }
+    }
+
+    pub(crate) fn give_back(&self, n_units: usize) {
+        let pay = |debt: usize| (debt > 0).then(|| debt.saturating_sub(n_units));
+        let debt = self.debt.fetch_update(Ordering::AcqRel, Ordering::Acquire, pay).unwrap_or(0);
+        if n_units > debt {
+            self.free.add_permits(n_units - debt);
+        }
+    }
+
+    /// Lets everybody go on who waits.
+    pub(crate) fn close(&self) {
+        self.free.close();
+    }
+}
+
+/// The turn of a connection to take one message while the queue is full. Its unit comes back when the message has
+/// been queued and has been charged for itself.
+pub(crate) struct Pass<'a>(Option<&'a Budget>);
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if let Some(budget) = self.0 {
+            budget.give_back(1);
+        }
+    }
+}
+
+/// What one connection may have under way.
+#[derive(Default)]
+pub(crate) struct Share {
+    n_used: AtomicUsize,
+    /// Rung when there is room again, and when the session is over.
+    changed: Notify,
+}
+
+impl Share {
+    /// Wakes those who wait: the session is over.
+    pub(crate) fn end(&self) {
+        self.changed.notify_waiters();
+    }
+}
+
+/// The place of an event in its connection's share of what may be under way.
+///
+/// A host that starts a task for an event keeps its credit until the task has ended: so the tasks of one client are
+/// bounded by [`host_queue_share`](Limits::host_queue_share), and a client that sends more is not read until some have
+/// ended. Dropping it frees the place.
+#[must_use = "dropped, it says that the event is dealt with"]
+pub struct Credit {
+    connection: Arc<Connection>,
+    n_units: usize,
+}
+
+impl Credit {
+    /// Takes a place for an event of so many bytes.
+    pub(crate) fn new(connection: &Arc<Connection>, bytes: usize) -> Self {
+        let n_units = connection.server().queue.budget.units(EVENT_OVERHEAD + bytes);
+        connection.share.n_used.fetch_add(n_units, Ordering::AcqRel);
+        Self { connection: connection.clone(), n_units }
+    }
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        let Share { n_used, changed } = &self.connection.share;
+        let max = self.connection.server().config.limits.host_queue_share;
+        let n_before = n_used.fetch_sub(self.n_units, Ordering::AcqRel);
+        if n_before >= max && n_before - self.n_units < max {
+            changed.notify_waiters();
+        }
+    }
+}
+
+impl fmt::Debug for Credit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credit").field("n_units", &self.n_units).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Whether a message may be taken at once.
+    #[inline]
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_room_of_its_own() && self.server().queue.budget.has_room()
+    }
+
+    fn has_room_of_its_own(&self) -> bool {
+        self.share.n_used.load(Ordering::Acquire) < self.server().config.limits.host_queue_share
+    }
+
+    /// Waits until a message may be taken, or the session is over. Nothing is read from the peer meanwhile, so that its
+    /// silence is not held against it.
+    pub(crate) async fn room(self: &Arc<Self>) -> Pass<'_> {
+        self.server().counters.host_queue_pauses.add(1);
+        let _unread = Unread::new(self);
+        loop {
+            let changed = self.share.changed.notified();
+            if !self.is_open() {
+                return Pass(None);
+            }
+            if self.has_room_of_its_own() {
+                break;
+            }
+            changed.await;
+        }
+        tokio::select! {
+            pass = self.server().queue.budget.room() => pass,
+            () = self.ended() => Pass(None),
+        }
+    }
+
+    async fn ended(&self) {
+        loop {
+            let changed = self.share.changed.notified();
+            if !self.is_open() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// A time in which a connection is not read.
+struct Unread<'a>(&'a Arc<Connection>);
+
+impl<'a> Unread<'a> {
+    fn new(connection: &'a Arc<Connection>) -> Self {
+        connection.input(|session| session.reading_paused(Instant::now()));
+        Self(connection)
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        self.0.input(|session| session.reading_resumed(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    fn budget(host_queue: usize) -> Budget {
+        Budget::new(&Limits { host_queue, host_queue_bytes: host_queue * 100, ..Limits::default() })
+    }
+
+    #[test]
+    fn something_long_is_several_units() {
+        let budget = budget(16);
+        assert_eq!([0, 1, 100, 101, 1000].map(|bytes| budget.units(bytes)), [1, 1, 1, 2, 10]);
+    }
+
+    #[test]
+    fn what_was_taken_too_much_is_paid_back_first() {
+        let budget = budget(16);
+        budget.take(15);
+        assert!(budget.has_room());
+        budget.take(10);
+        assert!(!budget.has_room());
+        budget.give_back(9);
+        assert!(!budget.has_room());
+        budget.give_back(16);
+        assert_eq!(budget.free.available_permits(), 16);
+    }
+
+    #[test]
+    fn those_who_wait_take_turns_and_nobody_gets_ahead_of_them() {
+        let budget = budget(16);
+        budget.take(16);
+        let mut first = Box::pin(budget.room());
+        let mut second = Box::pin(budget.room());
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        budget.give_back(1);
+        assert!(!budget.has_room());
+        assert!(second.as_mut().now_or_never().is_none());
+        let pass = first.now_or_never().expect("it is its turn");
+        // Its message costs more than there is, so that the next waits until that is paid.
+        budget.take(2);
+        drop(pass);
+        assert!(second.as_mut().now_or_never().is_none());
+        budget.give_back(2);
+        assert!(second.now_or_never().is_some());
+    }
+}
