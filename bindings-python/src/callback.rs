@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrio::{AckOutcome, AckStatus, Admission, HostEvent, Payload, Reply, Socket};
+use ferrio::{AckOutcome, AckStatus, Admission, HostEvent, Payload, Socket};
 use pyo3::{
     intern,
     prelude::*,
@@ -19,18 +19,14 @@ use crate::{
     value,
 };
 
-/// Events of one client that may wait for its own handlers, where they run one after the other. A client that sends
-/// more is closed: its handlers cannot keep up, and the others must not have to wait for it.
-const LANE: usize = 16_384;
-
 /// A handler, and what it gets before the socket's id.
 type Found<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyTuple>>);
 
 impl Bridge {
     pub(crate) fn dispatch(self: &Arc<Self>, py: Python<'_>, turn: &Turn, event: HostEvent) -> PyResult<()> {
         match event {
-            HostEvent::Event { socket, payload, reply, .. } => {
-                self.enter_lane(py, turn, &socket, Deferred::Event(payload, reply))
+            HostEvent::Event { socket, payload, reply, credit } => {
+                self.enter_lane(py, turn, &socket, Deferred::Event(payload, reply, credit))
             }
             HostEvent::Connect { socket, auth, admission } => {
                 self.connect(py, turn, &socket, &auth, admission)
@@ -117,16 +113,10 @@ impl Bridge {
             // The handler at work may be the one that waits for the end.
             return self.handle(py, turn, socket, what).map(drop);
         }
-        if let Some(what) = state.queue_in_lane(what) {
-            return self.handle(py, turn, socket, what).map(drop);
+        match state.queue_in_lane(what) {
+            Some(what) => self.handle(py, turn, socket, what).map(drop),
+            None => Ok(()),
         }
-        if state.n_waiting() == LANE {
-            for departure in self.write(py, |writes| socket.disconnect(true, writes)) {
-                let socket = departure.socket().clone();
-                self.enter_lane(py, turn, &socket, Deferred::Departure(departure))?;
-            }
-        }
-        Ok(())
     }
 
     /// Goes on with the events that waited for a handler. What ends the process comes back, after the others.
@@ -153,7 +143,10 @@ impl Bridge {
     ) -> PyResult<bool> {
         match what {
             Deferred::Event(..) if !self.listens_to(socket) => Ok(false),
-            Deferred::Event(payload, reply) => self.event(py, turn, socket, &payload, reply),
+            Deferred::Event(payload, reply, credit) => {
+                let purpose = Purpose::Answer { socket: socket.clone(), reply, _credit: credit };
+                self.event(py, turn, socket, &payload, purpose)
+            }
             Deferred::Departure(_) if SocketState::attach(py, socket).is_refused() => Ok(false),
             Deferred::Departure(departure) => {
                 let departure = Bound::new(py, Departure::new(self, departure))?;
@@ -174,7 +167,7 @@ impl Bridge {
         turn: &Turn,
         socket: &Arc<Socket>,
         payload: &Payload,
-        reply: Option<Reply>,
+        purpose: Purpose,
     ) -> PyResult<bool> {
         let state = SocketState::attach(py, socket);
         let values = self.json.values(py, payload)?;
@@ -197,7 +190,6 @@ impl Bridge {
             let arguments = std::iter::once(handler).chain(arguments.iter()).collect::<Vec<_>>();
             run.call1(PyTuple::new(py, arguments)?)?
         };
-        let purpose = Purpose::Answer(socket.clone(), reply);
         if !is_awaitable(&result)? {
             self.use_result(py, purpose, Ok(result))?;
             return Ok(false);
@@ -277,8 +269,8 @@ impl Bridge {
     ) -> PyResult<()> {
         match purpose {
             Purpose::None => result.map(drop),
-            Purpose::Answer(_, None) => result.map(drop),
-            Purpose::Answer(_, Some(reply)) => {
+            Purpose::Answer { reply: None, .. } => result.map(drop),
+            Purpose::Answer { reply: Some(reply), .. } => {
                 let answer = self.json.answer(&result?)?;
                 self.write(py, |writes| reply.send(&answer, writes));
                 Ok(())

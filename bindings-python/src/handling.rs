@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use ferrio::{Admission, Reply, Socket};
+use ferrio::{Admission, Credit, Reply, Socket};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration},
@@ -27,7 +27,12 @@ pub(crate) enum Purpose {
     /// Nobody looks at it.
     None,
     /// It is the ack for an event of this client, if it wants one.
-    Answer(Arc<Socket>, Option<Reply>),
+    Answer {
+        socket: Arc<Socket>,
+        reply: Option<Reply>,
+        /// The event's place among those of its client that are under way.
+        _credit: Credit,
+    },
     /// It lets a client in, or not.
     Admit(Asked),
 }
@@ -123,7 +128,7 @@ pub(crate) struct Work {
 impl Work {
     /// Whether it need not begin, because its client was put out.
     fn is_void(&self, bridge: &Bridge) -> bool {
-        matches!(&self.purpose, Purpose::Answer(socket, _) if !bridge.listens_to(socket))
+        matches!(&self.purpose, Purpose::Answer { socket, .. } if !bridge.listens_to(socket))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ferrio::{DisconnectReason, Flags, Payload, Reply, Socket as CoreSocket};
+use ferrio::{Credit, DisconnectReason, Flags, Payload, Reply, Socket as CoreSocket};
 use parking_lot::Mutex;
 use pyo3::{
     prelude::*,
@@ -32,7 +32,8 @@ pub(crate) struct SocketState {
     session: Mutex<Option<Py<PyAny>>>,
     /// The environment, once a handler got it.
     environ: Mutex<Option<Py<PyAny>>>,
-    /// What waits for the handler at work; `None` when there is none.
+    /// What waits for the handler at work; `None` when there is none. Bounded by the client's share of what may be under
+    /// way: beyond, nothing is read from it.
     lane: Mutex<Option<VecDeque<Deferred>>>,
     /// Whether the application has put the client out: of what came before that and waits, nothing is handled any more.
     is_out: AtomicBool,
@@ -42,7 +43,7 @@ pub(crate) struct SocketState {
 
 /// Something of a client that may have to wait for the handler before.
 pub(crate) enum Deferred {
-    Event(Payload, Option<Reply>),
+    Event(Payload, Option<Reply>, Credit),
     Departure(ferrio::Departure),
 }
 
@@ -125,10 +126,6 @@ impl SocketState {
 
     pub(crate) fn is_out(&self) -> bool {
         self.is_out.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn n_waiting(&self) -> usize {
-        self.lane.lock().as_ref().map_or(0, VecDeque::len)
     }
 
     /// The next that waits. When there is none, nothing has to wait any more.

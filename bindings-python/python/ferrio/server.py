@@ -74,7 +74,9 @@ class AsyncServer(Handlers):
         """Makes a server; `options.ServerOptions` describes the other keywords.
 
         `json` is a module with `dumps` and `loads`, `async_handlers` says whether events of one client are handled side
-        by side, `namespaces` which namespaces exist beside those that have handlers: `'/'` by default, `'*'` for all.
+        by side. Either way a client has so many events under way, waiting or with a handler at work, as
+        `limits["host_queue_share"]` says (256, fewer if they are long); nothing more is read from it until some handlers
+        have ended. `namespaces` says which namespaces exist beside those that have handlers: `'/'` by default, `'*'` for all.
         """
         if client_manager is not None:
             raise ValueError(
