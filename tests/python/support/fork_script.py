@@ -8,6 +8,7 @@ while a client of the parent is connected.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -88,10 +89,8 @@ def in_worker(sio: Any, stale: list[Any]) -> tuple[int, int]:
     try:
         # What the worker has of its parent goes, or is used by mistake: neither may touch the parent's clients.
         for touch in stale:
-            try:
+            with contextlib.suppress(RuntimeError):
                 asyncio.run(touch())
-            except RuntimeError:
-                pass
         stale.clear()
         gc.collect()
         ids = asyncio.run(serve_one(sio))
