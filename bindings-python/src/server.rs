@@ -7,7 +7,7 @@ use ferrio::{ListenOptions, Server as CoreServer, Tls};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyBytes, PyDict},
+    types::{PyBytes, PyDict, PyString},
 };
 
 use crate::{
@@ -90,9 +90,17 @@ impl Server {
         Ok(Namespace::new(bridge.server.namespace(name), bridge))
     }
 
+    /// Opens every namespace that a client asks for.
+    fn open_any(&self) -> PyResult<()> {
+        self.0.here()?.server.dynamic_namespace(|_| true);
+        Ok(())
+    }
+
     /// A namespace, if it is open.
-    fn namespace(&self, name: &str) -> PyResult<Option<Namespace>> {
+    fn namespace(&self, name: &Bound<'_, PyString>) -> PyResult<Option<Namespace>> {
         let bridge = self.0.here()?;
+        // What is no text is no namespace's name.
+        let Ok(name) = name.to_str() else { return Ok(None) };
         Ok(bridge.server.find_namespace(name).map(|namespace| Namespace::new(namespace, bridge)))
     }
 

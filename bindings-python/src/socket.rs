@@ -12,6 +12,7 @@ use std::{
 use ferrio::{Credit, DisconnectReason, Flags, Payload, Reply, Socket as CoreSocket};
 use parking_lot::Mutex;
 use pyo3::{
+    intern,
     prelude::*,
     sync::PyOnceLock,
     types::{PyDict, PyList, PyString},
@@ -53,7 +54,7 @@ impl SocketState {
         let slot = socket.slot().get_or_init(|| {
             Box::new(Self {
                 sid: PyString::new(py, socket.id()).unbind(),
-                namespace: PyString::intern(py, socket.namespace().name()).unbind(),
+                namespace: namespace_name(py, socket.namespace().name()).unbind(),
                 session: Mutex::default(),
                 environ: Mutex::default(),
                 lane: Mutex::default(),
@@ -137,6 +138,11 @@ impl SocketState {
         }
         next
     }
+}
+
+/// The name of a namespace; nearly always the one that exists once and for all.
+fn namespace_name<'py>(py: Python<'py>, name: &str) -> Bound<'py, PyString> {
+    if name == "/" { intern!(py, "/").clone() } else { PyString::new(py, name) }
 }
 
 /// Keeps a value, unless another was kept meanwhile, and returns the one that is kept.

@@ -35,7 +35,7 @@ pub(crate) fn requested(
     if inbound.entries.len() >= server.config.limits.max_namespaces_per_connection {
         return connection.send_refusal(name, error_text(connection, "too many namespaces"), writes);
     }
-    if let Some(namespace) = server.find_or_match(name) {
+    if let Some(namespace) = server.expect_in(name) {
         return ask_host(connection, inbound, namespace, auth);
     }
     if server.config.ask_namespace {
@@ -47,7 +47,7 @@ pub(crate) fn requested(
 /// Joins the main namespace for a client of the older protocol, which does not ask.
 pub(crate) fn older_client(connection: &Arc<Connection>) {
     let mut inbound = connection.inbound.lock();
-    if let Some(namespace) = connection.server().find_or_match("/") {
+    if let Some(namespace) = connection.server().expect_in("/") {
         ask_host(connection, &mut inbound, namespace, Payload::new("{}", Vec::new()));
     }
 }
@@ -68,7 +68,7 @@ fn ask_for_namespace(connection: &Arc<Connection>, inbound: &mut Inbound, name: 
         if !matches!(inbound.remove(&name), Some(Entry::Asking)) {
             return;
         }
-        match connection.server().find_namespace(&name).filter(|_| exists) {
+        match exists.then(|| connection.server().expect_in(&name)).flatten() {
             Some(namespace) => ask_host(&connection, &mut inbound, namespace, auth),
             None => connection.send_refusal(
                 &name,
@@ -81,7 +81,6 @@ fn ask_for_namespace(connection: &Arc<Connection>, inbound: &mut Inbound, name: 
 
 /// Asks the host whether the client may join.
 fn ask_host(connection: &Arc<Connection>, inbound: &mut Inbound, namespace: Arc<Namespace>, auth: Payload) {
-    namespace.expect();
     let restored = restore(&namespace, &auth);
     let id = match &restored {
         Some(restored) => restored.session.id.clone(),

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -39,7 +39,8 @@ pub struct Namespace {
     /// Clients that want to join, and have not been let in or refused.
     n_pending: AtomicUsize,
     /// Whether it was made because a client asked for it.
-    is_dynamic: bool,
+    /// Whether it came into being for a client, and may go with its last.
+    is_dynamic: AtomicBool,
 }
 
 impl Namespace {
@@ -53,7 +54,7 @@ impl Namespace {
             server,
             ack_ids: AtomicU64::new(0),
             n_pending: AtomicUsize::new(0),
-            is_dynamic,
+            is_dynamic: AtomicBool::new(is_dynamic),
         }
     }
 
@@ -219,9 +220,19 @@ impl Namespace {
         rooms.remove(socket.key(), &mut |change, room, id| self.report(change, room, id));
         drop(rooms);
         self.server.unregister(socket.key());
-        if self.is_dynamic && self.server.config.cleanup_empty_child_namespaces {
+        self.remove_if_unused();
+    }
+
+    /// Lets it go if it came into being for clients and has none any more.
+    pub(crate) fn remove_if_unused(self: &Arc<Self>) {
+        if self.server.config.cleanup_empty_child_namespaces && self.is_dynamic.load(Ordering::Acquire) {
             self.server.remove_empty_namespace(self);
         }
+    }
+
+    /// Keeps it, whether it has clients or not: the host has asked for it by name.
+    pub(crate) fn stay(&self) {
+        self.is_dynamic.store(false, Ordering::Release);
     }
 
     fn report(&self, change: RoomChange, room: &Arc<str>, socket_id: Option<&Arc<str>>) {

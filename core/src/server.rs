@@ -385,9 +385,26 @@ impl Shared {
         is_matched.then(|| self.namespace(name, true))
     }
 
+    /// The same for a client that wants to join it: it stays until the client is let in, refused or gone.
+    pub(crate) fn expect_in(self: &Arc<Self>, name: &str) -> Option<Arc<Namespace>> {
+        loop {
+            let namespace = self.find_or_match(name)?;
+            namespace.expect();
+            // It may have gone with its last client between the two.
+            let current = self.find_namespace(name);
+            if current.is_some_and(|current| Arc::ptr_eq(&current, &namespace)) {
+                return Some(namespace);
+            }
+            namespace.settle();
+        }
+    }
+
     fn namespace(self: &Arc<Self>, name: &str, is_dynamic: bool) -> Arc<Namespace> {
         let mut namespaces = self.namespaces.write();
         if let Some(namespace) = namespaces.get(name) {
+            if !is_dynamic {
+                namespace.stay();
+            }
             return namespace.clone();
         }
         let name: Arc<str> = Arc::from(name);

@@ -312,6 +312,7 @@ impl Socket {
         self.give_up_waiting();
         if matches!(was, Stage::Pending(_)) {
             self.namespace.settle();
+            self.namespace.remove_if_unused();
         }
         matches!(was, Stage::Connected)
     }

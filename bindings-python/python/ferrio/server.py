@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import logging
 import os
@@ -91,7 +92,7 @@ class AsyncServer(Handlers):
         self.async_mode = kwargs.get("async_mode") or "asgi"
         self.logger = _logger(logger)
         self._json = options.json_module(json)
-        self._options = options.core_options(kwargs, asks_namespace=self.namespaces == "*")
+        self._options = options.core_options(kwargs, any_namespace=self.namespaces == "*")
         _native.check_options(self._options)
         self.manager = Manager(self)
         self._context = contextvars.copy_context()
@@ -369,6 +370,8 @@ class AsyncServer(Handlers):
                 self._options, self.handlers, self._json, self.async_handlers, self.always_connect
             )
             self._bridge = Bridge(native, self, self._context)
+            if self.namespaces == "*":
+                native.open_any()
             names: Iterable[str] = () if self.namespaces == "*" else self.namespaces
             for name in {*names, *self.handlers, *self.namespace_handlers, *self._middleware}:
                 self._open(name)
@@ -382,7 +385,9 @@ class AsyncServer(Handlers):
     def _open(self, namespace: str) -> None:
         """Opens a namespace for clients; before the core is needed there is nothing to do."""
         if self._bridge is not None and namespace != "*":
-            self._opened[namespace] = self._bridge.native.open(namespace)
+            # No client can name one that is no Unicode text.
+            with contextlib.suppress(UnicodeEncodeError):
+                self._opened[namespace] = self._bridge.native.open(namespace)
 
     def _namespace(self, name: str | None) -> _native.Namespace | None:
         """A namespace that exists."""
