@@ -50,11 +50,6 @@ impl Bridge {
                 answer.send(request::origin_decision(allowed));
                 Ok(())
             }
-            HostEvent::Namespace { name, answer, .. } => {
-                self.server.namespace(&name);
-                answer.send(true);
-                Ok(())
-            }
             HostEvent::Forget { key } => {
                 drop(self.take_session(key));
                 Ok(())
@@ -210,7 +205,10 @@ impl Bridge {
             // Names of the server's own events: a client must not reach their handlers by an event of its own.
             return Ok(None);
         }
-        if let Some(handlers) = self.handlers.bind(py).get_item(namespace)?
+        // An event of that name is for the catch-all handler, with its name first.
+        let is_star = event.to_str().is_ok_and(|event| event == "*");
+        if !is_star
+            && let Some(handlers) = self.handlers.bind(py).get_item(namespace)?
             && let Some(handler) = handlers.cast::<PyDict>()?.get_item(event)?
         {
             return Ok(Some((handler, None)));

@@ -60,8 +60,12 @@ impl Namespace {
     }
 
     /// A socket by its id.
-    fn socket(&self, sid: &str) -> PyResult<Option<Socket>> {
+    fn socket(&self, sid: &Bound<'_, PyAny>) -> PyResult<Option<Socket>> {
         let this = self.0.here()?;
+        // What is no text is nobody's id.
+        let Some(sid) = sid.cast::<PyString>().ok().and_then(|sid| sid.to_str().ok()) else {
+            return Ok(None);
+        };
         let socket = this.namespace.socket(sid).or_else(|| this.pending(sid));
         Ok(socket.map(|socket| this.wrap(socket)))
     }
