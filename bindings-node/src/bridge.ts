@@ -13,6 +13,15 @@ import { encodeBinary, hasBinary, restoreBinary } from "./value";
  */
 const TURN_MS = 4;
 
+/**
+ * Turns that follow each other sooner than this are one: Node hands on up to a thousand wake-ups before it looks at
+ * anything else.
+ */
+const GAP_MS = 0.5;
+
+/** Records between two looks at the clock. */
+const UNTIMED_RECORDS = 8;
+
 /** Commands wait for the end of the turn, but not more than this many characters of them. */
 const MAX_TEXT = 1 << 18;
 
@@ -65,7 +74,15 @@ export class Bridge {
   #attachmentIdx = 0;
   #moreWaits = false;
   #isScheduled = false;
+  /** When the turn began, and when something was last delivered in it. */
+  #turnBegan = 0;
+  #turnEnded = 0;
   readonly #pump = (): void => this.#deliverTurn();
+  readonly #pumpAnew = (): void => {
+    // Timers and I/O had their turn.
+    this.#turnEnded = 0;
+    this.#deliverTurn();
+  };
 
   readonly #commands = new Float64Array(MAX_NUMBERS);
   #nNumbers = 0;
@@ -97,7 +114,7 @@ export class Bridge {
     this.#moreWaits = true;
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(this.#pump);
+    setImmediate(this.#pumpAnew);
   }
 
   /** A tick of its own, so that what a listener throws is an uncaught exception like any other. */
@@ -108,21 +125,15 @@ export class Bridge {
 
   #deliverTurn(): void {
     const start = performance.now();
-    let isTimeUp = false;
-    this.#isDelivering = true;
+    if (start - this.#turnEnded > GAP_MS) this.#turnBegan = start;
     try {
-      for (;;) {
-        this.#deliverBatch();
-        if (!this.#moreWaits) break;
-        isTimeUp = performance.now() - start > TURN_MS;
-        if (isTimeUp) break;
-        this.#take();
-      }
+      this.#isDelivering = true;
+      while (this.#deliverBatch() && this.#moreWaits) this.#take();
     } finally {
       this.#isDelivering = false;
       this.flush();
-      if (isTimeUp) {
-        setImmediate(this.#pump);
+      if (this.#isTimeUp()) {
+        setImmediate(this.#pumpAnew);
       } else if (this.#moreWaits || this.#position < this.#records.length) {
         // A listener threw: the rest of its batch comes right after.
         this.#schedule();
@@ -143,9 +154,16 @@ export class Bridge {
     }
   }
 
-  #deliverBatch(): void {
+  #isTimeUp(): boolean {
+    this.#turnEnded = performance.now();
+    return this.#turnEnded - this.#turnBegan > TURN_MS;
+  }
+
+  /** Returns whether there is time for more. */
+  #deliverBatch(): boolean {
     const records = this.#records;
-    while (this.#position < records.length) {
+    for (let n = 1; this.#position < records.length; n += 1) {
+      if (n % UNTIMED_RECORDS === 0 && this.#isTimeUp()) return false;
       const at = this.#position;
       this.#position = at + RECORD;
       this.#deliver(
@@ -157,6 +175,7 @@ export class Bridge {
     }
     this.#records = [];
     this.#position = 0;
+    return !this.#isTimeUp();
   }
 
   #deliver(kind: Kind, subject: number, detail: number, data: unknown): void {

@@ -49,10 +49,12 @@ class TcpWebSocket extends TcpConnection {
 
   /** Sends one frame, masked as a client must. */
   frame(opcode, payload, { fin = true } = {}) {
-    const body = Buffer.from(payload);
-    if (body.length > 125) throw new Error("only short frames are needed here");
-    const masked = body.map((byte, n) => byte ^ MASK[n % 4]);
-    this.write(Buffer.concat([Buffer.from([(fin ? 0x80 : 0) | opcode, 0x80 | body.length]), MASK, masked]));
+    this.write(masked(opcode, payload, fin));
+  }
+
+  /** Sends many text messages in one write. */
+  frames(messages) {
+    this.write(Buffer.concat(messages.map((message) => masked(TEXT, message, true))));
   }
 
   /** Stops reading for good measure: the kernel's buffers fill, and then the server's. */
@@ -86,6 +88,13 @@ class TcpWebSocket extends TcpConnection {
     }
     return messages;
   }
+}
+
+function masked(opcode, payload, fin) {
+  const body = Buffer.from(payload);
+  if (body.length > 125) throw new Error("only short frames are needed here");
+  const head = Buffer.from([(fin ? 0x80 : 0) | opcode, 0x80 | body.length]);
+  return Buffer.concat([head, MASK, body.map((byte, n) => byte ^ MASK[n % 4])]);
 }
 
 /** Opens a bare TCP connection to the server. */
