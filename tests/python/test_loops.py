@@ -99,6 +99,39 @@ async def test_one_loop_after_the_other(make_loop):
 
 
 @ferrio_only
+async def test_shutdown_on_another_loop():
+    """a server whose loop has ended in the middle of its handlers is shut down on another"""
+    sio = with_echo()
+    left: list[str] = []
+
+    @sio.event
+    async def hang(sid):
+        await asyncio.Event().wait()
+
+    @sio.event
+    async def disconnect(sid, reason):
+        left.append(sid)
+        if len(left) == 1:
+            await asyncio.Event().wait()
+
+    async def leave_all() -> None:
+        server = await open_door(sio, "standalone")
+        wire = Wire(server)
+        websockets = [await wire.joined_websocket() for _ in range(3)]
+        await websockets[1].send('42["hang"]')
+        await websockets[0].send("41")
+        await websockets[2].send('421["echo",7]')
+        assert await websockets[2].receive() == "431[7]"
+        await until(lambda: left, "the first disconnect")
+        await wire.close()
+
+    await in_thread(run_on, asyncio.new_event_loop, leave_all())
+    await soon(sio.shutdown(), "the end of the server")
+    assert len(left) == 3
+    await in_thread(asyncio.run, echo_once(sio))
+
+
+@ferrio_only
 async def test_loops_side_by_side():
     """servers on loops of several threads do not disturb each other"""
     await asyncio.gather(*(in_thread(asyncio.run, echo_once(with_echo())) for _ in range(4)))

@@ -76,6 +76,8 @@ class Bridge:
         if self._loop is not None and self._loop.is_running():
             raise RuntimeError("the server runs on another event loop")
         self.detach()
+        # Handlers that were at work on a loop that has ended never go on.
+        self._host._farewells.clear()
         self._descriptor = self.native.bind(loop, self._host, _task_starter(loop), self._context)
         self._loop = loop
         self._watch(loop, self._descriptor)

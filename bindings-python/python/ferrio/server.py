@@ -336,6 +336,7 @@ class AsyncServer(Handlers):
         if self._bridge is None:
             return
         bridge = self._bridge
+        bridge.attach()
         listeners, self._listeners = self._listeners, []
         await bridge.close()
         for listener in listeners:
