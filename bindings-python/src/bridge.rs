@@ -218,12 +218,18 @@ impl Bridge {
         drop((former, reserve, kept));
     }
 
+    /// Forgets who waits for acks: nobody will ever run it.
+    pub(crate) fn clear_acks(&self) {
+        let acks = std::mem::take(&mut *self.acks.lock());
+        drop(acks);
+    }
+
     pub(crate) fn turn(&self) -> PyResult<Arc<Turn>> {
         let turn = self.turn.lock().clone();
         turn.ok_or_else(|| PyRuntimeError::new_err("the server is not running on an event loop"))
     }
 
-    /// For the garbage collector: what an idle server refers to. A handler or an ack that is waited for keeps its server.
+    /// For the garbage collector. What is locked is at work, and refers to nothing that can go.
     pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.handlers)?;
         self.json.visit(visit)?;
@@ -231,6 +237,13 @@ impl Bridge {
             && let Some(reserve) = &*reserve
         {
             reserve.visit(visit)?;
+        }
+        for task in self.kept.try_lock().iter().flat_map(|kept| kept.values()) {
+            visit.call(task)?;
+        }
+        for target in self.acks.try_lock().iter().flat_map(|acks| acks.values()) {
+            let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) = target;
+            visit.call(object)?;
         }
         let Some(turn) = self.turn.try_lock() else { return Ok(()) };
         let Some(turn) = &*turn else { return Ok(()) };

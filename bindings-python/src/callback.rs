@@ -266,8 +266,7 @@ impl Bridge {
         result: PyResult<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         match purpose {
-            Purpose::None => result.map(drop),
-            Purpose::Answer { reply: None, .. } => result.map(drop),
+            Purpose::None | Purpose::Answer { reply: None, .. } => result.map(drop),
             Purpose::Answer { reply: Some(reply), .. } => {
                 let answer = self.json.answer(&result?)?;
                 self.write(py, |writes| reply.send(&answer, writes));
@@ -277,7 +276,7 @@ impl Bridge {
                 Ok(None) => self.admit(py, asked),
                 Ok(Some((message, data))) => self.refuse(py, asked, &message, data),
                 Err(error) => {
-                    self.refuse_silently(py, asked);
+                    self.refuse_silently(py, &asked);
                     Err(error)
                 }
             },
@@ -309,7 +308,7 @@ impl Bridge {
         data: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let Some(admission) = asked.decide() else {
-            self.refuse_silently(py, asked);
+            self.refuse_silently(py, &asked);
             return Ok(());
         };
         // An error drops the admission, which refuses the client.
@@ -321,7 +320,7 @@ impl Bridge {
 
     /// Keeps a client out, or puts it out if it was let in before it was asked about. It never was a socket for the
     /// application, which is not told of its end.
-    fn refuse_silently(self: &Arc<Self>, py: Python<'_>, asked: Asked) {
+    fn refuse_silently(self: &Arc<Self>, py: Python<'_>, asked: &Asked) {
         let socket = asked.socket();
         SocketState::attach(py, socket).refuse();
         let departures = self.write(py, |writes| socket.disconnect(false, writes));

@@ -126,6 +126,11 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.coroutine)?;
+        visit.call(&self.context)
+    }
+
     /// Whether it need not begin, because its client was put out.
     fn is_void(&self, bridge: &Bridge) -> bool {
         matches!(&self.purpose, Purpose::Answer { socket, .. } if !bridge.listens_to(socket))
@@ -314,6 +319,25 @@ impl Handling {
             work.coroutine.bind(slf.py()).call_method0(intern!(slf.py(), "close"))?;
         }
         Ok(())
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        let Some(state) = self.0.get().and_then(|this| this.state.try_lock()) else { return Ok(()) };
+        match &*state {
+            State::Idle(idle) => visit.call(idle),
+            State::New(work) | State::Running(work) => work.visit(&visit),
+            State::Begun(work, awaited) => {
+                visit.call(awaited)?;
+                work.visit(&visit)
+            }
+            State::Taken => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        if let Some(this) = self.0.get() {
+            drop(this.take());
+        }
     }
 
     /// Names, frames and code of the handler, for debuggers and error reports.

@@ -102,7 +102,7 @@ impl Namespace {
         let flags = Flags { volatile, compress, local };
         let pending = this.pending_in(&selection);
         this.bridge.write(event.py(), |writes| {
-            for socket in pending {
+            for socket in &pending {
                 socket.emit(&payload, flags, writes);
             }
             this.namespace.emit(&selection, &payload, flags, writes);

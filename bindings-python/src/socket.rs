@@ -78,7 +78,7 @@ impl SocketState {
         }
         let handshake = Bound::new(py, Handshake(socket.handshake().clone()))?;
         let environ = ENVIRON.import(py, "ferrio.environ", "Environ")?.call1((handshake,))?;
-        Ok(first(py, &self.environ, environ))
+        Ok(first(&self.environ, &environ))
     }
 
     pub(crate) fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
@@ -86,7 +86,7 @@ impl SocketState {
             return session.bind(py).clone();
         }
         // Making one may run the garbage collector, and with it code of the application that asks for this session.
-        first(py, &self.session, PyDict::new(py).into_any())
+        first(&self.session, &PyDict::new(py))
     }
 
     pub(crate) fn restore_session(&self, session: Option<Py<PyAny>>) {
@@ -146,12 +146,8 @@ fn namespace_name<'py>(py: Python<'py>, name: &str) -> Bound<'py, PyString> {
 }
 
 /// Keeps a value, unless another was kept meanwhile, and returns the one that is kept.
-fn first<'py>(
-    py: Python<'py>,
-    slot: &Mutex<Option<Py<PyAny>>>,
-    value: Bound<'py, PyAny>,
-) -> Bound<'py, PyAny> {
-    slot.lock().get_or_insert_with(|| value.clone().unbind()).bind(py).clone()
+fn first<'py>(slot: &Mutex<Option<Py<PyAny>>>, value: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    slot.lock().get_or_insert_with(|| value.clone().unbind()).bind(value.py()).clone()
 }
 
 /// A socket, as the package sees it.

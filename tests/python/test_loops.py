@@ -99,6 +99,31 @@ async def test_one_loop_after_the_other(make_loop):
 
 
 @ferrio_only
+async def test_dropped_at_work():
+    """a server that is dropped with handlers at work and acks to come goes with its clients"""
+    sio = with_echo()
+
+    @sio.event
+    async def hang(sid):
+        await sio.emit("question", callback=lambda *args: sio)
+        await asyncio.Event().wait()
+
+    async def begin() -> None:
+        server = await open_door(sio, "standalone")
+        wire = Wire(server)
+        websocket = await wire.joined_websocket()
+        await websocket.send('42["hang"]')
+        assert "question" in str(await websocket.receive())
+        await wire.close()
+
+    await in_thread(run_on, asyncio.new_event_loop, begin())
+    reference = weakref.ref(sio)
+    del sio, hang, begin
+    gc.collect()
+    assert reference() is None
+
+
+@ferrio_only
 async def test_shutdown_on_another_loop():
     """a server whose loop has ended in the middle of its handlers is shut down on another"""
     sio = with_echo()
