@@ -28,6 +28,7 @@ use crate::{
     error,
     handling::{Reserve, Stepper},
     pending::Ready,
+    process::Own,
     socket::SocketState,
     value::Json,
     waker::{Pipe, Waker},
@@ -87,6 +88,8 @@ pub(crate) struct Manners {
 
 /// What connects a server of the core with the application.
 pub(crate) struct Bridge {
+    /// A handler may fork, and return in the child, too.
+    process: Own<()>,
     pub(crate) server: Server,
     events: Events,
     pub(crate) json: Json,
@@ -127,6 +130,7 @@ impl Bridge {
         manners: Manners,
     ) -> Self {
         Self {
+            process: Own::new(()),
             server,
             events,
             json,
@@ -200,13 +204,15 @@ impl Bridge {
         !self.is_closing() && !SocketState::of(socket).is_some_and(SocketState::is_out)
     }
 
-    /// Leaves the event loop.
-    pub(crate) fn unbind(&self, py: Python<'_>) {
+    /// Leaves the event loop. Returns the tasks of handlers that are still at work.
+    pub(crate) fn unbind(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         let reserve = self.reserve.lock().take();
         if let Some(reserve) = reserve {
             reserve.end(py);
         }
+        let at_work = std::mem::take(&mut *self.kept.lock());
         self.clear();
+        at_work.into_values().collect()
     }
 
     /// Forgets the event loop, with all that refers to it.
@@ -332,8 +338,16 @@ impl Bridge {
         Ok(())
     }
 
+    /// Whether this is the process that it serves.
+    pub(crate) fn is_here(&self) -> bool {
+        self.process.get().is_some()
+    }
+
     /// Puts on the wire what was emitted, and answers the requests that waited for it.
     pub(crate) fn flush(&self, py: Python<'_>) {
+        if !self.is_here() {
+            return;
+        }
         self.will_flush.store(false, Ordering::Release);
         let mut writes = std::mem::take(&mut *self.writes.lock());
         py.detach(|| writes.finish());

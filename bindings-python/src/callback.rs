@@ -1,6 +1,6 @@
 //! The only place that calls the application: what the core tells becomes calls of its handlers.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use ferrio::{AckOutcome, AckStatus, Admission, HostEvent, Payload, Socket};
 use pyo3::{
@@ -265,6 +265,11 @@ impl Bridge {
         purpose: Purpose,
         result: PyResult<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        if !self.is_here() {
+            // What it is for is the parent's.
+            mem::forget(purpose);
+            return result.map(drop);
+        }
         match purpose {
             Purpose::None | Purpose::Answer { reply: None, .. } => result.map(drop),
             Purpose::Answer { reply: Some(reply), .. } => {

@@ -67,10 +67,9 @@ impl Server {
         Ok(())
     }
 
-    /// Leaves its event loop.
-    fn unbind(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.here()?.unbind(py);
-        Ok(())
+    /// Leaves its event loop. Returns the tasks of handlers that are still at work.
+    fn unbind(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        Ok(self.0.here()?.unbind(py))
     }
 
     /// Handles what has come, and returns whether more waits. For the event loop's thread.

@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 pytestmark = pytest.mark.skipif(not IS_FERRIO, reason="python-socketio has no port of its own")
 
 
-@pytest.mark.parametrize("scenario", ["new", "same", "inside"])
+@pytest.mark.parametrize("scenario", ["new", "same", "inside", "handler"])
 async def test_workers_have_ids_of_their_own(scenario):
     """workers serve after a fork, each with ids of its own, and leave their parent's clients alone"""
     process = await asyncio.create_subprocess_exec(

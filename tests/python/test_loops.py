@@ -99,6 +99,36 @@ async def test_one_loop_after_the_other(make_loop):
 
 
 @ferrio_only
+async def test_handlers_outlive_the_server():
+    """a handler that is at work when its server is shut down goes on"""
+    sio = with_echo()
+    log: Mailbox[str] = Mailbox("handlers")
+    waits: list[weakref.ref[asyncio.Future[str]]] = []
+
+    @sio.event
+    async def work(sid):
+        # Nobody has the future but the task, and nobody the task but the future.
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        waits.append(weakref.ref(future))
+        log.put("begun")
+        log.put(await future)
+
+    server = await open_door(sio, "standalone")
+    wire = Wire(server)
+    websocket = await wire.joined_websocket()
+    await websocket.send('42["work"]')
+    await log.wait_for(1)
+    await wire.close()
+    await server.stop()
+    del sio, server, work
+    gc.collect()
+    future = waits[0]()
+    assert future is not None
+    future.set_result("done")
+    assert await log.wait_for(2) == ["begun", "done"]
+
+
+@ferrio_only
 async def test_dropped_at_work():
     """a server that is dropped with handlers at work and acks to come goes with its clients"""
     sio = with_echo()

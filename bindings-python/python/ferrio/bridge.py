@@ -23,6 +23,10 @@ SETTLE_TIME = 1.0
 SETTLE_STEP = 0.002
 
 
+_at_work: set[asyncio.Task[Any]] = set()
+"""Handlers that outlive their server: asyncio alone would not keep them."""
+
+
 class Bridge:
     """Lets one event loop at a time handle what comes from a server of the core.
 
@@ -54,7 +58,11 @@ class Bridge:
             # Where a thread does the watching, it ends with the pipe.
             with contextlib.suppress(NotImplementedError):
                 loop.remove_reader(self._descriptor)
-        self.native.unbind()
+        at_work = self.native.unbind()
+        if loop is not None and not loop.is_closed():
+            for task in at_work:
+                _at_work.add(task)
+                task.add_done_callback(_at_work.discard)
 
     async def close(self) -> None:
         """Ends every connection, and starts the disconnect handlers. What clients sent before and waits is dropped."""

@@ -1,8 +1,8 @@
 """Serves, forks workers that serve too, and prints what ids their clients got.
 
 Run as ``python -m support.fork_script SCENARIO``: what a worker serves with is a new server (``new``), or the one that its
-parent had served with before: forked between two loops (``same``), or from inside of the parent's loop (``inside``),
-while a client of the parent is connected.
+parent had served with before: forked between two loops (``same``), from inside of the parent's loop (``inside``) or in a
+handler (``handler``), while a client of the parent is connected.
 """
 
 from __future__ import annotations
@@ -141,9 +141,33 @@ async def inside(sio: Any) -> list[dict[str, str]]:
     return [own, *found]
 
 
+async def in_handler(sio: Any) -> list[dict[str, str]]:
+    """Forks in a handler, which returns in the parent only."""
+    workers = []
+
+    @sio.event
+    async def fork(sid):
+        workers.append(in_worker(sio, []))
+        return "parent"
+
+    listening = await sio.listen("127.0.0.1", 0)
+    client = await Talk.begin(listening.port)
+    own = await client.ids(sio)
+    for _ in range(WORKERS):
+        await client.send('421["fork"]')
+        assert await client.receive() == '431["parent"]'
+    found = await asyncio.get_running_loop().run_in_executor(None, collect, workers)
+    await client.echo()
+    await client.end()
+    await sio.shutdown()
+    return [own, *found]
+
+
 def main(scenario: str) -> None:
     sio = make()
-    if scenario == "inside":
+    if scenario == "handler":
+        found = asyncio.run(in_handler(sio))
+    elif scenario == "inside":
         found = asyncio.run(inside(sio))
     else:
         found = [asyncio.run(serve_one(sio))]
