@@ -15,11 +15,12 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicIsize, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{config::Limits, connection::Connection};
@@ -29,69 +30,108 @@ pub(crate) const EVENT_OVERHEAD: usize = 256;
 
 /// What may wait on the host's queue, whoever sent it.
 pub(crate) struct Budget {
-    free: Semaphore,
-    /// Units that were taken although none was free. What comes back pays for them first.
-    debt: AtomicUsize,
+    /// Units that are left. Less than none when something was queued that did not ask.
+    free: AtomicIsize,
     bytes_per_unit: usize,
+    /// How many stand in line, or are having their turn. While there are any, nobody gets ahead of them.
+    n_in_line: AtomicUsize,
+    /// The turns that were given to those in line, who take them in the order in which they came.
+    turns: Semaphore,
+    /// How many turns are given and not over.
+    n_turns: Mutex<usize>,
 }
 
 impl Budget {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            free: Semaphore::new(limits.host_queue),
-            debt: AtomicUsize::new(0),
+            free: AtomicIsize::new(limits.host_queue.cast_signed()),
             bytes_per_unit: (limits.host_queue_bytes / limits.host_queue).max(1),
+            n_in_line: AtomicUsize::new(0),
+            turns: Semaphore::new(0),
+            n_turns: Mutex::new(0),
         }
     }
 
     /// How many units something of so many bytes is.
     pub(crate) fn units(&self, bytes: usize) -> usize {
-        bytes.div_ceil(self.bytes_per_unit).max(1)
+        if bytes <= self.bytes_per_unit { 1 } else { bytes.div_ceil(self.bytes_per_unit) }
     }
 
-    /// Whether a message may be taken. Nobody gets ahead of those who wait: what is free is theirs first.
+    /// Whether a message may be taken by somebody who has not waited.
     #[inline]
     pub(crate) fn has_room(&self) -> bool {
-        self.free.available_permits() > 0
+        self.free.load(Ordering::Acquire) > 0 && self.n_in_line.load(Ordering::Acquire) == 0
     }
 
     /// Waits in line until a message may be taken.
     pub(crate) async fn room(&self) -> Pass<'_> {
-        // It fails when the queue is closed: then messages go nowhere, and nobody has to wait.
-        let Ok(permit) = self.free.acquire().await else { return Pass(None) };
-        permit.forget();
-        Pass(Some(self))
-    }
-
-    pub(crate) fn take(&self, n_units: usize) {
-        let n_free = self.free.forget_permits(n_units);
-        if n_free < n_units {
-            self.debt.fetch_add(n_units - n_free, Ordering::AcqRel);
+        let in_line = InLine::new(self);
+        self.give_turns();
+        match self.turns.acquire().await {
+            Ok(turn) => {
+                turn.forget();
+                Pass(Some(in_line))
+            }
+            // The queue is closed: messages go nowhere, and nobody has to wait.
+            Err(_) => Pass(None),
         }
     }
 
+    pub(crate) fn take(&self, n_units: usize) {
+        self.free.fetch_sub(n_units.cast_signed(), Ordering::AcqRel);
+    }
+
     pub(crate) fn give_back(&self, n_units: usize) {
-        let pay = |debt: usize| (debt > 0).then(|| debt.saturating_sub(n_units));
-        let debt = self.debt.fetch_update(Ordering::AcqRel, Ordering::Acquire, pay).unwrap_or(0);
-        if n_units > debt {
-            self.free.add_permits(n_units - debt);
+        self.free.fetch_add(n_units.cast_signed(), Ordering::AcqRel);
+        if self.n_in_line.load(Ordering::Acquire) > 0 {
+            self.give_turns();
+        }
+    }
+
+    /// Lets as many of those in line have their turn as there are units.
+    fn give_turns(&self) {
+        let mut n_turns = self.n_turns.lock();
+        let n_free = usize::try_from(self.free.load(Ordering::Acquire)).unwrap_or(0);
+        let n_may = n_free.min(self.n_in_line.load(Ordering::Acquire));
+        if n_may > *n_turns {
+            self.turns.add_permits(n_may - *n_turns);
+            *n_turns = n_may;
         }
     }
 
     /// Lets everybody go on who waits.
     pub(crate) fn close(&self) {
-        self.free.close();
+        self.turns.close();
     }
 }
 
-/// The turn of a connection to take one message while the queue is full. Its unit comes back when the message has
-/// been queued and has been charged for itself.
-pub(crate) struct Pass<'a>(Option<&'a Budget>);
+/// A place in the line.
+struct InLine<'a>(&'a Budget);
+
+impl<'a> InLine<'a> {
+    fn new(budget: &'a Budget) -> Self {
+        budget.n_in_line.fetch_add(1, Ordering::AcqRel);
+        Self(budget)
+    }
+}
+
+impl Drop for InLine<'_> {
+    fn drop(&mut self) {
+        self.0.n_in_line.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// The turn of a connection to take one message while the queue is full. It is over when that has been queued, and so
+/// has been charged for.
+pub(crate) struct Pass<'a>(Option<InLine<'a>>);
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        if let Some(budget) = self.0 {
-            budget.give_back(1);
+        if let Some(in_line) = self.0.take() {
+            let budget = in_line.0;
+            *budget.n_turns.lock() -= 1;
+            drop(in_line);
+            budget.give_turns();
         }
     }
 }
@@ -233,7 +273,7 @@ mod tests {
         budget.give_back(9);
         assert!(!budget.has_room());
         budget.give_back(16);
-        assert_eq!(budget.free.available_permits(), 16);
+        assert_eq!(budget.free.into_inner(), 16);
     }
 
     #[test]
@@ -254,5 +294,33 @@ mod tests {
         assert!(second.as_mut().now_or_never().is_none());
         budget.give_back(2);
         assert!(second.now_or_never().is_some());
+        assert!(budget.has_room());
+    }
+
+    #[test]
+    fn a_turn_that_nobody_takes_goes_to_the_next() {
+        let budget = budget(16);
+        budget.take(16);
+        let mut first = Box::pin(budget.room());
+        let mut second = Box::pin(budget.room());
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        budget.give_back(1);
+        drop(first);
+        drop(second.now_or_never().expect("it is its turn"));
+        assert!(budget.has_room());
+        let mut third = Box::pin(budget.room());
+        assert!(third.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_queue_that_is_closed() {
+        let budget = budget(16);
+        budget.take(16);
+        let mut waiting = Box::pin(budget.room());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        budget.close();
+        assert!(waiting.now_or_never().is_some());
+        assert!(budget.room().now_or_never().is_some());
     }
 }

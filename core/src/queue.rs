@@ -209,15 +209,20 @@ impl HostQueue {
     }
 
     fn drain(&self, max: usize, into: &mut Vec<HostEvent>) -> Drained {
-        let n_before = into.len();
         let (mut n_bytes, mut n_units) = (0, 0);
+        // Dropped outside of the lock: that may push in turn.
+        let mut void = Vec::new();
         let mut state = self.state.lock();
         let n_taken = max.min(state.items.len());
         into.reserve(n_taken);
         for (event, weight) in state.items.drain(..n_taken) {
             n_bytes += weight;
             n_units += self.budget.units(weight);
-            into.extend(event);
+            match event {
+                Some(event) if event.is_void() => void.push(event),
+                Some(event) => into.push(event),
+                None => {}
+            }
         }
         state.bytes -= n_bytes;
         let drained = match (state.items.is_empty(), state.is_closed) {
@@ -228,12 +233,6 @@ impl HostQueue {
         state.is_awake = drained == Drained::MoreWaits;
         drop(state);
         self.budget.give_back(n_units);
-        // Outside of the lock: dropping one may push in turn.
-        let mut idx = 0;
-        into.retain(|event| {
-            idx += 1;
-            idx <= n_before || !event.is_void()
-        });
         drained
     }
 
