@@ -1,9 +1,15 @@
 /** Acknowledgements of what the server emits. */
 
-import type { AckStatus } from "./native";
+import { AckStatus } from "./native";
 
 /** Gets the outcome of an emit that wanted acks. */
 export type AckListener = (status: AckStatus, answers: unknown[][]) => void;
+
+/** What the application is told of a wait that did not end well; the answers that came are still given. */
+export function errorOf(status: AckStatus): Error | null {
+  if (status === AckStatus.Complete) return null;
+  return new Error(status === AckStatus.TooLarge ? "the answers are too large" : "operation has timed out");
+}
 
 /** The longest time that a timer of Node can wait; a longer one fires at once. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;

@@ -4,7 +4,7 @@ import { EventEmitter } from "node:events";
 import type { Selection } from "./bridge";
 import { LiveMap } from "./live-map";
 import type { Namespace } from "./namespace";
-import { roomFromCore, roomToCore } from "./room";
+import type { CoreRoom } from "./room";
 import type { Socket } from "./socket";
 
 /** The name of a room. */
@@ -25,6 +25,11 @@ export class Adapter extends EventEmitter {
   readonly rooms: ReadonlyMap<Room, Set<SocketId>>;
   /** Every socket's id with its rooms. */
   readonly sids: ReadonlyMap<SocketId, Set<Room>>;
+
+  /** The rooms of sockets that were asked for, which are kept up to date from then on; of this epoch only. */
+  readonly #known = new WeakMap<Socket, { epoch: number; rooms: Set<Room> }>();
+  /** Ends when sockets are moved of which nobody here knows the names. */
+  #epoch = 0;
 
   constructor(readonly nsp: Namespace) {
     super();
@@ -48,7 +53,7 @@ export class Adapter extends EventEmitter {
     const socket = this.nsp._find(id);
     if (socket === undefined) return;
     if (this.#hasListeners()) this.#joinAloud(socket, rooms);
-    else this.nsp.server._bridge?.join(socket._key, rooms);
+    else this.#join(socket, rooms);
   }
 
   /** Takes a socket out of a room. */
@@ -56,7 +61,7 @@ export class Adapter extends EventEmitter {
     const socket = this.nsp._find(id);
     if (socket === undefined) return;
     if (this.#hasListeners()) this.#leaveAloud(socket, [room]);
-    else this.nsp.server._bridge?.leave(socket._key, [room]);
+    else this.#leave(socket, [room]);
   }
 
   /** Takes a socket out of all rooms. */
@@ -65,7 +70,7 @@ export class Adapter extends EventEmitter {
     const rooms = [...(this.socketRooms(id) ?? [])];
     if (socket === undefined || rooms.length === 0) return;
     if (this.#hasListeners()) this.#leaveAloud(socket, rooms);
-    else this.nsp.server._bridge?.leave(socket._key, rooms);
+    else this.#leave(socket, rooms);
   }
 
   /** The ids of the sockets in any of the rooms; of all sockets if there are none. */
@@ -78,7 +83,14 @@ export class Adapter extends EventEmitter {
   socketRooms(id: SocketId): Set<Room> | undefined {
     const socket = this.nsp._find(id);
     const core = this.nsp._core;
-    return socket && core && new Set(core.socketRooms(socket._key).map(roomFromCore));
+    const names = this.nsp.server._bridge?.rooms;
+    if (socket === undefined || core === undefined || names === undefined) return undefined;
+    const known = this.#known.get(socket);
+    if (known?.epoch === this.#epoch) return known.rooms;
+    const list: CoreRoom[] = JSON.parse(core.socketRooms(socket._key));
+    const rooms = new Set(list.map((room) => names.fromCore(room)));
+    this.#known.set(socket, { epoch: this.#epoch, rooms });
+    return rooms;
   }
 
   /** The sockets of a selection. */
@@ -90,6 +102,7 @@ export class Adapter extends EventEmitter {
   addSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
+      this.#epoch += 1;
       this.nsp.server._bridge?.joinMany(this.nsp._number, selection, rooms);
       return;
     }
@@ -100,6 +113,7 @@ export class Adapter extends EventEmitter {
   delSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
+      this.#epoch += 1;
       this.nsp.server._bridge?.leaveMany(this.nsp._number, selection, rooms);
       return;
     }
@@ -111,8 +125,9 @@ export class Adapter extends EventEmitter {
 
   /** Tells of the rooms that a socket has entered by connecting. */
   _connected(socket: Socket): void {
+    this.#known.delete(socket);
     if (!this.#hasListeners()) return;
-    for (const room of this.socketRooms(socket.id) ?? []) {
+    for (const room of [...(this.socketRooms(socket.id) ?? [])]) {
       if (this.#size(room) === 1) this.emit("create-room", room);
       this.emit("join-room", room, socket.id);
     }
@@ -120,17 +135,28 @@ export class Adapter extends EventEmitter {
 
   /** Carries out `depart`, by which a socket loses its rooms, and tells of it. */
   _departing(socket: Socket, depart: () => void): void {
-    const rooms = this.#hasListeners() ? this.socketRooms(socket.id) : undefined;
+    const rooms = this.#hasListeners() ? [...(this.socketRooms(socket.id) ?? [])] : undefined;
     depart();
     for (const room of rooms ?? []) this.#left(room, socket);
   }
 
+  #join(socket: Socket, rooms: Iterable<Room>): void {
+    this.nsp.server._bridge?.join(socket._key, rooms);
+    const known = this.#known.get(socket);
+    if (known !== undefined) for (const room of rooms) known.rooms.add(room);
+  }
+
+  #leave(socket: Socket, rooms: Iterable<Room>): void {
+    this.nsp.server._bridge?.leave(socket._key, rooms);
+    const known = this.#known.get(socket);
+    if (known !== undefined) for (const room of rooms) known.rooms.delete(room);
+  }
+
   #joinAloud(socket: Socket, rooms: Iterable<Room>): void {
-    const before = this.socketRooms(socket.id) ?? new Set();
     for (const room of rooms) {
-      if (before.has(room)) continue;
+      if (this.socketRooms(socket.id)?.has(room)) continue;
       const isNew = this.#size(room) === 0;
-      this.nsp.server._bridge?.join(socket._key, [room]);
+      this.#join(socket, [room]);
       if (!socket.connected) continue;
       if (isNew) this.emit("create-room", room);
       this.emit("join-room", room, socket.id);
@@ -138,10 +164,9 @@ export class Adapter extends EventEmitter {
   }
 
   #leaveAloud(socket: Socket, rooms: Iterable<Room>): void {
-    const before = this.socketRooms(socket.id) ?? new Set();
     for (const room of rooms) {
-      if (!before.has(room)) continue;
-      this.nsp.server._bridge?.leave(socket._key, [room]);
+      if (!this.socketRooms(socket.id)?.has(room)) continue;
+      this.#leave(socket, [room]);
       if (socket.connected) this.#left(room, socket);
     }
   }
@@ -153,17 +178,23 @@ export class Adapter extends EventEmitter {
 
   #everyRoom(): [Room, Set<SocketId>][] {
     const core = this.nsp._core;
-    const rooms: [Room, SocketId[]][] = core === undefined ? [] : JSON.parse(core.rooms(this.nsp._number));
-    return rooms.map(([room, members]) => [roomFromCore(room), new Set(members)]);
+    const names = this.nsp.server._bridge?.rooms;
+    if (core === undefined || names === undefined) return [];
+    const rooms: [CoreRoom, SocketId[]][] = JSON.parse(core.rooms(this.nsp._number));
+    return rooms.map(([room, members]) => [names.fromCore(room), new Set(members)]);
   }
 
   #members(room: Room): Set<SocketId> | undefined {
-    const members = this.nsp._core?.members(this.nsp._number, roomToCore(room)) ?? [];
+    const core = this.nsp._core;
+    const name = this.nsp.server._bridge?.rooms.toCore(room) ?? "";
+    const members = core?.members(this.nsp._number, name) ?? [];
     return members.length > 0 ? new Set(members) : undefined;
   }
 
   #size(room: Room): number {
-    return this.#members(room)?.size ?? 0;
+    const core = this.nsp._core;
+    const name = this.nsp.server._bridge?.rooms.toCore(room) ?? "";
+    return core?.roomSize(this.nsp._number, name) ?? 0;
   }
 
   #hasListeners(): boolean {

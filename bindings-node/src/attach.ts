@@ -92,12 +92,13 @@ export class HttpDoor {
       refuse(response);
       return;
     }
+    if (response.destroyed) return;
     const tag = this.#engine._tag();
-    this.#engine._keep(tag, request);
+    const kept = this.#engine._keep(tag, request);
     this.#exchanges.set(tag, { request, response });
     const hasBody = request.method !== "GET" && request.method !== "OPTIONS";
     try {
-      if (bridge.flushed.request(headOf(request), tag, hasBody)) bridge.wakeLater();
+      if (bridge.flushed.request(headOf(request), tag, kept, hasBody)) bridge.wakeLater();
     } catch {
       // The client wrote a head that Node takes and the core does not.
       this.#exchanges.delete(tag);
@@ -105,8 +106,13 @@ export class HttpDoor {
       return;
     }
     if (hasBody) this.#pumpBody(bridge, tag, request);
-    response.on("close", () => {
+    const abort = () => {
       if (this.#exchanges.delete(tag)) bridge.native.requestAbort(tag);
+    };
+    response.on("close", abort);
+    // A response that waits behind another on its connection is not told when that closes; its request is.
+    request.on("close", () => {
+      if (request.readableAborted) abort();
     });
   }
 
@@ -132,7 +138,7 @@ export class HttpDoor {
     this.#exchanges.delete(tag);
     const { request, response } = exchange;
     if (this.#engine._isWatched) {
-      this.#tellHeaders(tag, status, headers, request);
+      this.#tellHeaders(headers, request);
     }
     // What is left of a body that the core did not want must not hold up the connection.
     if (!request.readableEnded) request.resume();
@@ -142,9 +148,8 @@ export class HttpDoor {
   }
 
   /** Lets the engine's listeners change the headers of an answer. */
-  #tellHeaders(tag: number, status: number, headers: string[], request: EngineRequest): void {
+  #tellHeaders(headers: string[], request: EngineRequest): void {
     const isHandshake = request._query?.sid === undefined;
-    if (status !== 200 || !isHandshake) this.#engine._drop(tag);
     const fields = fieldsOf(headers);
     if (isHandshake) this.#engine.emit("initial_headers", fields, request);
     this.#engine.emit("headers", fields, request);
@@ -185,11 +190,17 @@ export class HttpDoor {
       return;
     }
     const tag = this.#engine._tag();
-    this.#engine._keep(tag, request);
+    const kept = this.#engine._keep(tag, request);
     const handle = plainHandle(socket);
     if (handle === undefined) {
+      try {
+        bridge.flushed.stream(headOf(request), tag, kept, head);
+      } catch {
+        // The head cannot be read: there is no way to tell.
+        socket.destroy();
+        return;
+      }
       this.#streams.set(tag, { bridge, socket });
-      bridge.flushed.stream(headOf(request), tag, head);
       this.#pumpStream(bridge, tag, socket);
       return;
     }
@@ -197,7 +208,7 @@ export class HttpDoor {
     const buffered: Buffer | null = socket.read();
     const readAlready = buffered === null ? head : Buffer.concat([head, buffered]);
     try {
-      bridge.flushed.adopt(headOf(request), tag, handle.fd, readAlready);
+      bridge.flushed.adopt(headOf(request), kept, handle.fd, readAlready);
     } catch {
       // The connection is lost already, or its head cannot be read: there is nobody to answer.
     } finally {
@@ -217,6 +228,11 @@ export class HttpDoor {
     socket.on("end", end);
     socket.on("close", end);
     socket.resume();
+  }
+
+  /** How many requests and streams are under way. */
+  get _open(): number {
+    return this.#exchanges.size + this.#streams.size;
   }
 
   /** The core has bytes for a stream. */

@@ -3,7 +3,7 @@
 import type { AckListener } from "./ack";
 import type { RequestHead } from "./handshake";
 import { type AckStatus, Command, Flag, Kind, type NativeServer, native } from "./native";
-import { roomsToCore } from "./room";
+import { Rooms } from "./room";
 import type { Socket } from "./socket";
 import { encodeBinary, hasBinary, restoreBinary } from "./value";
 
@@ -36,9 +36,12 @@ const RECORD = 4;
 
 /** What the bridge tells of, besides events and acks of sockets. */
 export interface Host {
-  onConnect(bridge: Bridge, socket: number, admission: number, told: Connecting): void;
-  onDisconnect(bridge: Bridge, socket: Socket, departure: number, reason: string): void;
+  onConnect(bridge: Bridge, socket: number, told: Connecting): void;
+  onWithdrawn(bridge: Bridge, socket: number, namespace: string): void;
+  onDisconnect(bridge: Bridge, socket: Socket, reason: string): void;
+  onConnectionEnd(connection: string, reason: string): void;
   onForget(socket: number): void;
+  onForgetRequest(request: number): void;
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void;
@@ -62,6 +65,7 @@ export class Bridge {
   readonly native: NativeServer;
   /** The connected sockets, and those that wait to be admitted, by number. */
   readonly sockets = new Map<number, Socket>();
+  readonly rooms = new Rooms();
 
   readonly #host: Host;
   readonly #acks = new Map<number, AckListener>();
@@ -98,7 +102,9 @@ export class Bridge {
 
   constructor(options: string, host: Host) {
     this.#host = host;
-    this.native = new native.NativeServer(options, () => this.wake());
+    // Held weakly: whoever can still be reached by clients holds the server, and a server that nobody holds shall go.
+    const self = new WeakRef(this);
+    this.native = new native.NativeServer(options, () => self.deref()?.wake());
   }
 
   // ---- In
@@ -199,13 +205,13 @@ export class Bridge {
       case Kind.Connect: {
         const told = data as Connecting;
         if (told[4] > 0) told[3] = this.#restore([told[4], told[3]]) as object;
-        this.#host.onConnect(this, subject, detail, told);
+        this.#host.onConnect(this, subject, told);
         break;
       }
       case Kind.Disconnect: {
         const socket = this.sockets.get(subject);
-        if (socket === undefined) this.depart(detail);
-        else this.#host.onDisconnect(this, socket, detail, data as string);
+        if (socket === undefined) this.depart(subject);
+        else this.#host.onDisconnect(this, socket, data as string);
         break;
       }
       default:
@@ -215,8 +221,19 @@ export class Bridge {
 
   #deliverRare(kind: Kind, subject: number, detail: number, data: unknown): void {
     switch (kind) {
+      case Kind.Withdrawn:
+        this.#host.onWithdrawn(this, subject, data as string);
+        break;
+      case Kind.ConnectionEnd: {
+        const [connection, reason] = data as [string, string];
+        this.#host.onConnectionEnd(connection, reason);
+        break;
+      }
       case Kind.Forget:
         this.#host.onForget(subject);
+        break;
+      case Kind.ForgetRequest:
+        this.#host.onForgetRequest(subject);
         break;
       case Kind.AskRequest:
         this.#host.onAskRequest(this, detail, subject, data as RequestHead);
@@ -266,6 +283,17 @@ export class Bridge {
     const attachment = this.#attachments[this.#attachmentIdx] as Buffer;
     this.#attachmentIdx += 1;
     return attachment;
+  }
+
+  /** Closes the server. What happened until then is still delivered; after that nothing is held. */
+  close(): void {
+    this.flushed.close();
+    this.wake();
+  }
+
+  /** How much is held for clients, by kinds; for tests. */
+  held(): Record<string, number> {
+    return { ...this.flushed.held(), ownSockets: this.sockets.size, acks: this.#acks.size };
   }
 
   /** Closes the core's own port; the listener is called when others can have it. */
@@ -349,20 +377,24 @@ export class Bridge {
   /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */
   #move(command: Command, subject: number, rooms: Iterable<unknown>, to: Selection = EVERYBODY): void {
     this.#selection(to);
-    this.#text(JSON.stringify(roomsToCore(rooms)));
+    this.#text(this.rooms.listToCore(rooms));
     this.#put(command, subject, selectionFlags(to), 0);
     this.flush();
   }
 
-  /** Takes a socket that has left out of its rooms. */
-  depart(departure: number): void {
+  /** Forgets a socket that has left, which takes it out of its rooms. */
+  depart(socket: number): void {
     this.#begin();
-    this.#put(Command.Depart, departure, 0, 0);
+    this.#put(Command.Depart, socket, 0, 0);
   }
 
   /** Hands everything over that waits; called before any other use of the core, so that order is kept. */
   flush(): void {
-    if (this.#nNumbers === 0) return;
+    if (this.#nNumbers > 0) this.#handOver();
+    this.rooms.tidy(this.native);
+  }
+
+  #handOver(): void {
     const length = this.#nNumbers;
     const texts = this.#texts;
     const outgoing = this.#outgoing.length > 0 ? this.#outgoing : undefined;
@@ -404,8 +436,8 @@ export class Bridge {
   }
 
   #selection({ rooms, except }: Selection): void {
-    if (rooms.size > 0) this.#text(JSON.stringify(roomsToCore(rooms)));
-    if (except.size > 0) this.#text(JSON.stringify(roomsToCore(except)));
+    if (rooms.size > 0) this.#text(this.rooms.listToCore(rooms));
+    if (except.size > 0) this.#text(this.rooms.listToCore(except));
   }
 
   /** JSON text has no bare line feed: it separates the texts. */

@@ -1,11 +1,10 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
 /** Many sockets at once, chosen by rooms. */
 
-import { timeoutOf } from "./ack";
+import { errorOf, timeoutOf } from "./ack";
 import type { Adapter } from "./adapter";
-import { AckStatus, Flag } from "./native";
+import { Flag } from "./native";
 import { refuseReserved } from "./reserved";
-import { roomsToCore } from "./room";
 import type { Socket } from "./socket";
 import type {
   AckValue,
@@ -102,7 +101,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     }
     const timeout = timeoutOf(this.flags.timeout);
     bridge.broadcastWithAck(nsp._number, this.#selection, this.#bits, timeout, data, (status, answers) => {
-      const error = status === AckStatus.Complete ? null : new Error("operation has timed out");
+      const error = errorOf(status);
       const firsts = answers.map((values) => values[0]);
       ack.call(this, error, firsts);
     });
@@ -149,8 +148,10 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     const { nsp } = this.adapter;
     const bridge = nsp.server._bridge;
     if (bridge === undefined || nsp._number === -1) return;
-    const [rooms, except] = [roomsToCore(this.rooms), roomsToCore(this.exceptRooms)];
-    const departures = bridge.flushed.disconnectMany(nsp._number, rooms, except, close);
+    const core = bridge.flushed;
+    const rooms = bridge.rooms.listToCore(this.rooms);
+    const except = bridge.rooms.listToCore(this.exceptRooms);
+    const departures = core.disconnectMany(nsp._number, rooms, except, close);
     nsp.server._reception.departed(bridge, departures);
   }
 

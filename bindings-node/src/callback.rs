@@ -15,11 +15,11 @@ use napi::{
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
 use napi_derive::napi;
-use slab::Slab;
+use parking_lot::Mutex;
 
 use crate::{
     doors::Outgoing,
-    server::{NativeServer, State},
+    server::{NativeServer, Questions, State},
     value,
 };
 
@@ -34,7 +34,8 @@ const MAX_TEXT_BODY: usize = 16 << 10;
 
 /// Wakes JavaScript, from any thread. It does not keep the process alive.
 pub(crate) struct Waker {
-    function: ThreadsafeFunction<(), (), (), Status, false, true>,
+    /// Gone when there is nothing left to wake JavaScript for.
+    function: Mutex<Option<Wake>>,
     /// The thread of JavaScript.
     home: ThreadId,
     /// Whether that thread is in a call that will itself tell JavaScript to drain.
@@ -43,10 +44,13 @@ pub(crate) struct Waker {
     is_due: AtomicBool,
 }
 
+type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
+
 impl Waker {
     pub(crate) fn new(wake: &Function<'_, (), ()>) -> Result<Self> {
         let function = wake.build_threadsafe_function().callee_handled::<false>().weak::<true>().build()?;
         let home = thread::current().id();
+        let function = Mutex::new(Some(function));
         Ok(Self { function, home, is_inside: AtomicBool::new(false), is_due: AtomicBool::new(false) })
     }
 
@@ -56,8 +60,16 @@ impl Waker {
             self.is_due.store(true, Ordering::Relaxed);
         } else {
             // An environment that is ending has nobody to wake.
-            self.function.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            if let Some(function) = &*self.function.lock() {
+                function.call((), ThreadsafeFunctionCallMode::NonBlocking);
+            }
         }
+    }
+
+    /// Lets go of JavaScript: it is not woken any more.
+    pub(crate) fn release(&self) {
+        let function = self.function.lock().take();
+        drop(function);
     }
 
     /// Acts on the home thread. Returns whether there is something to drain: no wake tells of what happened here.
@@ -87,6 +99,9 @@ enum Kind {
     StreamData = 12,
     StreamEnd = 13,
     PortClosed = 14,
+    Withdrawn = 15,
+    ConnectionEnd = 16,
+    ForgetRequest = 17,
 }
 
 #[napi]
@@ -96,6 +111,7 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn drain<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
         let ((text, attachments), _) = self.waker.inside(|| self.take());
+        self.retire();
         self.state.borrow_mut().attachments = attachments;
         value::string(env, &text)
     }
@@ -166,20 +182,33 @@ impl Records {
             }
             HostEvent::Ack { token, outcome } => self.push_ack(token, &outcome),
             HostEvent::Connect { socket, auth, admission } => {
-                let admission = detail(state.admissions.insert(admission));
-                self.begin(Kind::Connect, socket.key().0, admission);
+                state.expect(admission);
+                self.begin(Kind::Connect, socket.key().0, 0);
                 self.push_connect(&socket, &auth);
-                state.sockets.insert(socket.key().0, socket);
+            }
+            HostEvent::Withdrawn { namespace, socket } => {
+                self.begin(Kind::Withdrawn, socket.as_ref().map_or(0, |socket| socket.key().0), 0);
+                value::push_json(&mut self.text, &namespace);
+                if let Some(socket) = socket {
+                    state.withdraw(socket);
+                }
             }
             HostEvent::Disconnect(departure) => {
-                let (key, reason) = (departure.socket().key().0, departure.reason());
-                self.begin(Kind::Disconnect, key, detail(state.departures.insert(departure)));
-                value::push_json(&mut self.text, reason.as_str());
+                self.begin(Kind::Disconnect, departure.socket().key().0, 0);
+                value::push_json(&mut self.text, departure.reason().as_str());
+                state.leave(departure);
+            }
+            HostEvent::ConnectionEnd { id, reason } => {
+                self.begin(Kind::ConnectionEnd, 0, 0);
+                value::push_json_list(&mut self.text, [&*id, reason.as_str()]);
             }
             HostEvent::Forget { key } => {
                 self.begin(Kind::Forget, key.0, 0);
                 self.text.push('0');
             }
+            // Dropped, they are refused.
+            HostEvent::Request { .. } | HostEvent::Origin { .. } | HostEvent::Namespace { .. }
+                if state.is_closed => {}
             HostEvent::Request { head, answer } => {
                 self.push_question(Kind::AskRequest, &mut state.requests, &head, answer);
             }
@@ -187,7 +216,7 @@ impl Records {
                 self.push_question(Kind::AskOrigin, &mut state.origins, &head, answer);
             }
             HostEvent::Namespace { name, auth, answer, .. } => {
-                self.begin(Kind::AskNamespace, 0, detail(state.asked_namespaces.insert(answer)));
+                self.begin(Kind::AskNamespace, 0, detail(state.asked_namespaces.ask(answer)));
                 self.text.push('[');
                 value::push_json(&mut self.text, &name);
                 self.text.push(',');
@@ -204,20 +233,24 @@ impl Records {
             // Still under way.
             Outgoing::Proceed { .. } => {}
             Outgoing::Response { tag, response } => {
-                self.begin(Kind::Response, tag.into(), response.status().as_u16().into());
+                self.begin(Kind::Response, tag, response.status().as_u16().into());
                 self.push_response(response);
             }
             Outgoing::ResumeBody { tag } => {
-                self.begin(Kind::ResumeBody, tag.into(), 0);
+                self.begin(Kind::ResumeBody, tag, 0);
                 self.text.push('0');
             }
             Outgoing::StreamData { tag, data } => {
-                self.begin(Kind::StreamData, tag.into(), 0);
+                self.begin(Kind::StreamData, tag, 0);
                 self.text.push('0');
                 self.attachments.push(data);
             }
             Outgoing::StreamEnd { tag } => {
-                self.begin(Kind::StreamEnd, tag.into(), 0);
+                self.begin(Kind::StreamEnd, tag, 0);
+                self.text.push('0');
+            }
+            Outgoing::Forget { tag } => {
+                self.begin(Kind::ForgetRequest, tag, 0);
                 self.text.push('0');
             }
             Outgoing::PortClosed => {
@@ -264,6 +297,7 @@ impl Records {
             AckStatus::Complete => 0,
             AckStatus::TimedOut => 1,
             AckStatus::Gone => 2,
+            AckStatus::TooLarge => 3,
         };
         self.begin(if is_binary { Kind::BinaryAck } else { Kind::Ack }, token, status);
         self.text.push('[');
@@ -298,17 +332,17 @@ impl Records {
     fn push_question<T>(
         &mut self,
         kind: Kind,
-        questions: &mut Slab<Answer<T>>,
+        questions: &mut Questions<T>,
         head: &ferrio::RequestHead,
         answer: Answer<T>,
     ) {
-        self.begin(kind, value::tag_of(head).into(), detail(questions.insert(answer)));
+        self.begin(kind, value::tag_of(head), detail(questions.ask(answer)));
         self.text.push('{');
         value::push_head(&mut self.text, head);
         self.text.push('}');
     }
 }
 
-fn detail(idx: usize) -> i64 {
-    i64::try_from(idx).unwrap_or(i64::MAX)
+fn detail(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

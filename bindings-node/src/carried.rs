@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -96,7 +96,7 @@ impl Carried {
 
 /// The body of a request.
 pub(crate) struct CarriedBody {
-    pub(crate) tag: u32,
+    pub(crate) tag: u64,
     pub(crate) carried: Arc<Mutex<Carried>>,
     pub(crate) outlet: Arc<Outlet>,
 }
@@ -123,7 +123,7 @@ impl Body for CarriedBody {
 
 /// A stream, as the core sees it.
 pub(crate) struct CarriedStream {
-    pub(crate) tag: u32,
+    pub(crate) tag: u64,
     pub(crate) carried: Arc<Mutex<Carried>>,
     pub(crate) outlet: Arc<Outlet>,
 }
@@ -149,6 +149,15 @@ impl AsyncRead for CarriedStream {
 
 impl AsyncWrite for CarriedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
+    }
+
+    /// All frames that wait go in one chunk, of which Node makes one record of TLS and one write.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let mut carried = self.carried.lock();
         if carried.is_closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
@@ -157,11 +166,17 @@ impl AsyncWrite for CarriedStream {
             carried.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
-        carried.n_outgoing += bytes.len();
+        let n_bytes = slices.iter().map(|slice| slice.len()).sum();
+        carried.n_outgoing += n_bytes;
         drop(carried);
-        let data = Bytes::copy_from_slice(bytes);
-        self.outlet.push(Outgoing::StreamData { tag: self.tag, data });
-        Poll::Ready(Ok(bytes.len()))
+        let mut data = Vec::with_capacity(n_bytes);
+        slices.iter().for_each(|slice| data.extend_from_slice(slice));
+        self.outlet.push(Outgoing::StreamData { tag: self.tag, data: Bytes::from(data) });
+        Poll::Ready(Ok(n_bytes))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,9 +3,11 @@
 import { EventEmitter } from "node:events";
 import type { EngineRequest, HandshakeRecord } from "./handshake";
 import type { Server } from "./server";
-import type { DisconnectReason, Socket } from "./socket";
 
-/** The low-level connection of a client. */
+/**
+ * The low-level connection of a client. It knows the core's connection by its id, which is never used twice: once that has
+ * closed, the id names nothing.
+ */
 export class Connection extends EventEmitter {
   /** The session's id. Whoever knows it can speak for the client. */
   readonly id: string;
@@ -15,14 +17,13 @@ export class Connection extends EventEmitter {
   readonly remoteAddress: string;
   /** The request that opened the connection. */
   readonly request: EngineRequest;
-  /** Whether the connection is still there. */
-  readyState: "open" | "closed" = "open";
-  readonly #client: Client;
+  readonly #server: Server;
   readonly #transport: { name: string };
+  #isClosed = false;
 
-  constructor(client: Client, record: HandshakeRecord, request: EngineRequest) {
+  constructor(server: Server, record: HandshakeRecord, request: EngineRequest) {
     super();
-    this.#client = client;
+    this.#server = server;
     this.id = record.engine;
     this.protocol = record.protocol;
     this.remoteAddress = record.address as string;
@@ -30,10 +31,14 @@ export class Connection extends EventEmitter {
     this.#transport = { name: record.transport };
   }
 
-  /** What carries the connection at the moment: its `name` is `polling` or `websocket`. */
+  /** Whether the connection is still there. */
+  get readyState(): "open" | "closed" {
+    return this.#look() === undefined ? "closed" : "open";
+  }
+
+  /** What carries the connection at the moment, or did last: its `name` is `polling` or `websocket`. */
   get transport(): { name: string } {
-    const socket = this.#client._anySocket();
-    if (socket !== undefined) this.#transport.name = socket._transport();
+    this.#transport.name = this.#look() ?? this.#transport.name;
     return this.#transport;
   }
 
@@ -42,34 +47,42 @@ export class Connection extends EventEmitter {
     return this.request._query.transport === "polling" && this.transport.name === "websocket";
   }
 
+  /** The name of the transport; unset once the connection is closed. */
+  #look(): string | undefined {
+    if (this.#isClosed) return undefined;
+    return this.#server._bridge?.native.transport(this.id) ?? undefined;
+  }
+
   /** Ends the connection, and with it all its sockets. */
   close(): this {
-    this.#client._anySocket()?.disconnect(true);
+    const bridge = this.#server._bridge;
+    if (bridge === undefined || this.#isClosed) return this;
+    try {
+      this.#server._reception.departed(bridge, bridge.flushed.closeConnection(this.id));
+    } finally {
+      this._onClose("forced close");
+    }
     return this;
   }
 
   /** The connection has ended. */
   _onClose(reason: string): void {
-    if (this.readyState === "closed") return;
-    this.readyState = "closed";
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     this.emit("close", reason);
   }
 }
 
-/** The sockets of one connection. */
+/** What the sockets of one connection share. */
 export class Client {
   readonly conn: Connection;
-  /** The number by which the request that opened the connection is kept, or 0. */
-  readonly _tag: number;
-  readonly #sockets = new Set<Socket>();
 
   constructor(
     readonly server: Server,
     record: HandshakeRecord,
     request: EngineRequest,
   ) {
-    this._tag = record.tag;
-    this.conn = new Connection(this, record, request);
+    this.conn = new Connection(server, record, request);
   }
 
   /** The connection's id. */
@@ -80,21 +93,5 @@ export class Client {
   /** The request that opened the connection. */
   get request(): EngineRequest {
     return this.conn.request;
-  }
-
-  _add(socket: Socket): void {
-    this.#sockets.add(socket);
-  }
-
-  /** Takes out a socket that has left. Returns whether it was the last one. */
-  _remove(socket: Socket, reason: DisconnectReason): boolean {
-    this.#sockets.delete(socket);
-    if (!reason.endsWith("namespace disconnect")) this.conn._onClose(reason);
-    return this.#sockets.size === 0;
-  }
-
-  _anySocket(): Socket | undefined {
-    for (const socket of this.#sockets) return socket;
-    return undefined;
   }
 }

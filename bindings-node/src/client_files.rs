@@ -1,9 +1,14 @@
 //! The files of the browser's client, on a port of the core's own: what `serve-client.ts` is elsewhere.
 
-use std::{fs, io::Write as _, path::PathBuf, sync::OnceLock};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use ferrio::{Config, Cors, Origin, OriginPattern, RequestHead};
+use ferrio::{Config, Cors, Origin, OriginPattern, RequestHead, runtime};
 use flate2::{Compression, write::GzEncoder};
 use http::{
     HeaderValue, Method, Response, StatusCode,
@@ -12,6 +17,7 @@ use http::{
         CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, VARY,
     },
 };
+use tokio::sync::OnceCell;
 
 /// The files that are served; each has a source map beside it.
 const NAMES: [&str; 8] = [
@@ -31,12 +37,21 @@ pub(crate) struct ClientFiles {
     folder: PathBuf,
     tag: String,
     cors: Option<Cors>,
-    files: [OnceLock<File>; NAMES.len()],
+    files: [OnceCell<File>; NAMES.len()],
 }
 
 struct File {
     plain: Bytes,
     compressed: Bytes,
+}
+
+impl File {
+    fn read(path: &Path) -> io::Result<Self> {
+        let plain = Bytes::from(fs::read(path)?);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&plain)?;
+        Ok(Self { compressed: Bytes::from(encoder.finish()?), plain })
+    }
 }
 
 impl ClientFiles {
@@ -50,10 +65,18 @@ impl ClientFiles {
         }
     }
 
-    /// The answer to a request for one of the files.
-    pub(crate) fn respond(&self, head: &RequestHead) -> Option<Response<Bytes>> {
+    /// The answer to a request for one of the files, `None` when it is for something else.
+    pub(crate) fn respond(
+        self: Arc<Self>,
+        head: &RequestHead,
+    ) -> Option<impl Future<Output = Response<Bytes>> + Send + use<>> {
         let name = head.uri.path().strip_prefix(&self.base)?;
         let idx = NAMES.iter().position(|known| *known == name).filter(|_| head.method != Method::OPTIONS)?;
+        let head = head.clone();
+        Some(async move { self.serve(idx, &head).await.unwrap_or_else(not_found) })
+    }
+
+    async fn serve(&self, idx: usize, head: &RequestHead) -> Option<Response<Bytes>> {
         let mut response = Response::new(Bytes::new());
         self.allow_origin(head, &mut response);
         let known = head.header(IF_NONE_MATCH).unwrap_or_default();
@@ -61,8 +84,8 @@ impl ClientFiles {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Some(response);
         }
-        let file = self.file(idx)?;
-        let is_map = name.strip_suffix(".map").is_some();
+        let file = self.file(idx).await?;
+        let is_map = NAMES[idx].strip_suffix(".map").is_some();
         let kind =
             if is_map { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
         let headers = response.headers_mut();
@@ -78,15 +101,13 @@ impl ClientFiles {
         Some(response)
     }
 
-    fn file(&self, idx: usize) -> Option<&File> {
-        if let Some(file) = self.files[idx].get() {
-            return Some(file);
-        }
-        let plain = Bytes::from(fs::read(self.folder.join(NAMES[idx])).ok()?);
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        encoder.write_all(&plain).ok()?;
-        let compressed = Bytes::from(encoder.finish().ok()?);
-        Some(self.files[idx].get_or_init(|| File { plain, compressed }))
+    async fn file(&self, idx: usize) -> Option<&File> {
+        let read = || async {
+            let path = self.folder.join(NAMES[idx]);
+            // A disk may be slow, and compressing takes some milliseconds. Ends by itself.
+            runtime().spawn_blocking(move || File::read(&path)).await?
+        };
+        self.files[idx].get_or_try_init(read).await.ok()
     }
 
     fn allow_origin(&self, head: &RequestHead, response: &mut Response<Bytes>) {
@@ -110,6 +131,12 @@ impl ClientFiles {
             headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
     }
+}
+
+fn not_found() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(b"Not found"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 fn is_listed(own: &HeaderValue, origins: &[OriginPattern]) -> bool {

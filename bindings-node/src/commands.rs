@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ferrio::{AckRequest, Flags, Payload, Selection, Writes};
+use ferrio::{AckRequest, Flags, NumberedRooms, Payload, Room, Selection, Writes};
 use napi::{
     JsString, Result,
     bindgen_prelude::{Float64ArraySlice, Uint8ArraySlice},
@@ -12,7 +12,8 @@ use napi_derive::napi;
 
 use crate::{
     error::misuse,
-    server::{NativeServer, State, number},
+    room,
+    server::{Held, NativeServer, State, number},
 };
 
 /// The flags' bits: the same as `Flag` in `native.ts`.
@@ -69,7 +70,7 @@ impl Commands<'_> {
         let subject = self.number()?;
         let detail = self.number()?;
         let n_attachments = self.number()?;
-        let socket = state.sockets.get(&subject);
+        let socket = state.sockets.get(&subject).map(Held::socket);
         match command {
             0 => {
                 let payload = self.payload(n_attachments)?;
@@ -91,43 +92,49 @@ impl Commands<'_> {
                 }
             }
             3 => {
-                let selection = self.selection(detail)?;
+                let selection = self.selection(&mut state.rooms, detail)?;
                 let payload = self.payload(n_attachments)?;
-                let namespace = namespace(state, subject)?;
-                namespace.emit(&selection, &payload, flags(detail), &mut self.writes);
+                if let Some(namespace) = state.namespaces.get(&subject) {
+                    namespace.emit(&selection, &payload, flags(detail), &mut self.writes);
+                }
             }
             4 => {
-                let selection = self.selection(detail)?;
+                let selection = self.selection(&mut state.rooms, detail)?;
                 let payload = self.payload(n_attachments)?;
                 let ack = self.ack_request()?;
-                let namespace = namespace(state, subject)?;
-                namespace.emit_with_ack(&selection, &payload, flags(detail), ack, &mut self.writes);
+                if let Some(namespace) = state.namespaces.get(&subject) {
+                    namespace.emit_with_ack(&selection, &payload, flags(detail), ack, &mut self.writes);
+                }
             }
             5 => {
-                let rooms = self.rooms()?;
+                let rooms = self.rooms(&mut state.rooms)?;
                 if let Some(socket) = socket {
                     socket.join(rooms);
                 }
             }
             6 => {
-                let rooms = self.rooms()?;
+                let rooms = self.rooms(&mut state.rooms)?;
                 if let Some(socket) = socket {
-                    for room in &rooms {
+                    for room in rooms {
                         socket.leave(room);
                     }
                 }
             }
             7 => {
-                let selection = self.selection(detail)?;
-                let rooms = self.rooms()?;
-                namespace(state, subject)?.join(&selection, &rooms, detail & LOCAL != 0);
+                let selection = self.selection(&mut state.rooms, detail)?;
+                let rooms = self.rooms(&mut state.rooms)?;
+                if let Some(namespace) = state.namespaces.get(&subject) {
+                    namespace.join(&selection, &rooms, detail & LOCAL != 0);
+                }
             }
             8 => {
-                let selection = self.selection(detail)?;
-                let rooms = self.rooms()?;
-                namespace(state, subject)?.leave(&selection, &rooms, detail & LOCAL != 0);
+                let selection = self.selection(&mut state.rooms, detail)?;
+                let rooms = self.rooms(&mut state.rooms)?;
+                if let Some(namespace) = state.namespaces.get(&subject) {
+                    namespace.leave(&selection, &rooms, detail & LOCAL != 0);
+                }
             }
-            9 => state.depart(usize::try_from(subject).unwrap_or(usize::MAX)),
+            9 => state.depart(subject),
             _ => return Err(misuse("unknown command")),
         }
         Ok(())
@@ -151,19 +158,17 @@ impl Commands<'_> {
         Ok(Payload::new(text, attachments))
     }
 
-    fn rooms(&mut self) -> Result<Vec<Arc<str>>> {
-        let rooms: Vec<String> =
-            serde_json::from_str(self.text()?).map_err(|_| misuse("rooms are no list"))?;
-        Ok(rooms.into_iter().map(Arc::from).collect())
+    fn rooms(&mut self, known: &mut NumberedRooms) -> Result<Vec<Room>> {
+        room::read_list(known, self.text()?)
     }
 
-    fn selection(&mut self, bits: u64) -> Result<Selection> {
+    fn selection(&mut self, known: &mut NumberedRooms, bits: u64) -> Result<Selection> {
         let mut selection = Selection::all();
         if bits & HAS_ROOMS != 0 {
-            selection.rooms = self.rooms()?.into();
+            selection.rooms = self.rooms(known)?.into();
         }
         if bits & HAS_EXCEPT != 0 {
-            selection.except = self.rooms()?.into();
+            selection.except = self.rooms(known)?.into();
         }
         Ok(selection)
     }
@@ -173,11 +178,6 @@ impl Commands<'_> {
         let timeout = Duration::try_from_secs_f64(milliseconds / 1000.0).ok();
         Ok(AckRequest { token: self.number()?, timeout })
     }
-}
-
-fn namespace(state: &State, namespace: u64) -> Result<&Arc<ferrio::Namespace>> {
-    let idx = usize::try_from(namespace).unwrap_or(usize::MAX);
-    state.namespaces.get(idx).ok_or_else(|| misuse("unknown namespace"))
 }
 
 fn flags(bits: u64) -> Flags {

@@ -1,7 +1,7 @@
 //! HTTP requests and byte streams that Node carries, and connections that it hands over.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     pin::Pin,
     sync::{
         Arc,
@@ -12,33 +12,34 @@ use std::{
 
 use ahash::HashMap;
 use bytes::Bytes;
-use ferrio::{ListenOptions, Listener, Responder, runtime};
-use http::{Response, header::ACCEPT_ENCODING};
+use ferrio::{ListenOptions, Listener, RequestHead, Responder, runtime};
+use http::Response;
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
 use parking_lot::Mutex;
-use tokio::task::AbortHandle;
 
 use crate::{
     callback::Waker,
     carried::{Carried, CarriedBody, CarriedStream},
     client_files::ClientFiles,
-    server::NativeServer,
+    server::{NativeServer, number},
     value,
 };
 
 /// Something for Node's HTTP server.
 pub(crate) enum Outgoing {
     /// A request is to be worked on again.
-    Proceed { tag: u32 },
+    Proceed { tag: u64 },
     /// The answer to a request.
-    Response { tag: u32, response: Response<Bytes> },
+    Response { tag: u64, response: Response<Bytes> },
     /// What was sent of a body or stream is taken: more may come.
-    ResumeBody { tag: u32 },
+    ResumeBody { tag: u64 },
     /// Bytes for a stream.
-    StreamData { tag: u32, data: Bytes },
+    StreamData { tag: u64, data: Bytes },
     /// A stream is to be ended.
-    StreamEnd { tag: u32 },
+    StreamEnd { tag: u64 },
+    /// Nobody needs a request's object any more.
+    Forget { tag: u64 },
     /// The core's own port is free again.
     PortClosed,
 }
@@ -73,32 +74,33 @@ impl Outlet {
 /// The requests and streams under way. All but the outlet is touched by the thread of JavaScript alone.
 pub(crate) struct Doors {
     outlet: Arc<Outlet>,
-    exchanges: RefCell<HashMap<u32, Exchange>>,
-    streams: RefCell<HashMap<u32, Arc<Mutex<Carried>>>>,
+    exchanges: RefCell<HashMap<u64, Exchange>>,
+    streams: RefCell<HashMap<u64, Arc<Mutex<Carried>>>>,
     ports: RefCell<Vec<Listener>>,
+    /// Ports of which it has yet to be told that others can have them.
+    n_closing_ports: Cell<usize>,
 }
 
-/// A request that the core works on.
+/// A request that the core works on. It is the thread of JavaScript that does: no other has to be woken for a request,
+/// and most are answered at once.
 struct Exchange {
-    work: Work,
+    /// `None` when the answer is on its way.
+    work: Option<Answering>,
+    proceed: Arc<Proceed>,
     body: Option<Arc<Mutex<Carried>>>,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
 
-/// Who works on a request.
-enum Work {
-    /// The thread of JavaScript: no other thread has to be woken for a request, and most are answered at once.
-    Here(Answering, Arc<Proceed>),
-    /// The I/O threads, where the answer may have to be compressed.
-    There(AbortHandle),
-    /// The answer is on its way.
-    Done,
-}
-
 impl Doors {
     pub(crate) fn new(outlet: Arc<Outlet>) -> Self {
-        Self { outlet, exchanges: RefCell::default(), streams: RefCell::default(), ports: RefCell::default() }
+        Self {
+            outlet,
+            exchanges: RefCell::default(),
+            streams: RefCell::default(),
+            ports: RefCell::default(),
+            n_closing_ports: Cell::new(0),
+        }
     }
 
     /// What there is for Node's HTTP server, once every request that can go on has done so.
@@ -110,11 +112,40 @@ impl Doors {
             {
                 *outgoing = Outgoing::Response { tag, response };
             }
-            if let Outgoing::Response { tag, .. } = outgoing {
-                self.exchanges.borrow_mut().remove(tag);
-            }
+            self.told(outgoing);
         }
         outgoing
+    }
+
+    /// Lets go of what is over once JavaScript knows.
+    fn told(&self, outgoing: &Outgoing) {
+        match outgoing {
+            Outgoing::Response { tag, .. } => _ = self.exchanges.borrow_mut().remove(tag),
+            Outgoing::StreamEnd { tag } => self.end_stream(*tag),
+            Outgoing::PortClosed => self.n_closing_ports.set(self.n_closing_ports.get() - 1),
+            _ => {}
+        }
+    }
+
+    fn end_stream(&self, tag: u64) {
+        let stream = self.streams.borrow_mut().remove(&tag);
+        if let Some(stream) = stream {
+            stream.lock().close();
+        }
+    }
+
+    /// Whether nothing is under way that JavaScript will have to be woken for.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.exchanges.borrow().is_empty()
+            && self.streams.borrow().is_empty()
+            && self.ports.borrow().is_empty()
+            && self.n_closing_ports.get() == 0
+            && !self.has_more()
+    }
+
+    /// How many requests and streams are under way.
+    pub(crate) fn len(&self) -> (usize, usize) {
+        (self.exchanges.borrow().len(), self.streams.borrow().len())
     }
 
     /// Whether there is more to take.
@@ -123,10 +154,10 @@ impl Doors {
     }
 
     /// Works on a request as far as it goes now.
-    fn proceed(&self, tag: u32) -> Option<Response<Bytes>> {
+    fn proceed(&self, tag: u64) -> Option<Response<Bytes>> {
         let mut exchanges = self.exchanges.borrow_mut();
-        let work = &mut exchanges.get_mut(&tag)?.work;
-        let Work::Here(answering, proceed) = work else { return None };
+        let Exchange { work, proceed, .. } = exchanges.get_mut(&tag)?;
+        let answering = work.as_mut()?;
         proceed.is_due.store(false, Ordering::Release);
         let runtime = runtime();
         let _entered = runtime.enter();
@@ -134,21 +165,47 @@ impl Doors {
         let Poll::Ready(response) = answering.as_mut().poll(&mut Context::from_waker(&waker)) else {
             return None;
         };
-        *work = Work::Done;
+        *work = None;
         Some(response)
     }
 
     /// Works on a request, and keeps the answer if that was all.
-    fn advance(&self, tag: u32) {
+    fn advance(&self, tag: u64) {
         if let Some(response) = self.proceed(tag) {
             self.outlet.push(Outgoing::Response { tag, response });
         }
     }
 }
 
+/// A request whose object JavaScript keeps, by its number. It goes with the heads of requests and handshakes in the core:
+/// when the last copy is dropped, JavaScript is told to let its object go as well.
+pub(crate) struct KeptRequest {
+    pub(crate) tag: u64,
+    outlet: Arc<Outlet>,
+}
+
+impl Drop for KeptRequest {
+    fn drop(&mut self) {
+        self.outlet.push(Outgoing::Forget { tag: self.tag });
+    }
+}
+
+impl Doors {
+    /// Reads a request's head. A number other than 0 is that of an object which JavaScript keeps.
+    fn read_head(&self, head: &str, kept: f64) -> Result<RequestHead> {
+        // First of all, so that a head that cannot be read is told of as well.
+        let kept = (kept != 0.0).then(|| KeptRequest { tag: number(kept), outlet: self.outlet.clone() });
+        let mut head = value::read_head(head)?;
+        if let Some(kept) = kept {
+            head.extensions.insert(Arc::new(kept));
+        }
+        Ok(head)
+    }
+}
+
 /// Has a request worked on again.
 struct Proceed {
-    tag: u32,
+    tag: u64,
     is_due: AtomicBool,
     outlet: Arc<Outlet>,
 }
@@ -179,8 +236,9 @@ impl NativeServer {
         let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
         let owned = borrowed.try_clone_to_owned().map_err(|error| crate::error::system(&error))?;
         let responder = client_folder.map(|folder| {
-            let files = ClientFiles::new(self.server.config(), folder, &client_version.unwrap_or_default());
-            Responder::new(move |head| files.respond(head))
+            let version = client_version.unwrap_or_default();
+            let files = Arc::new(ClientFiles::new(self.server.config(), folder, &version));
+            Responder::new(move |head| Some(Box::pin(files.clone().respond(head)?)))
         });
         let options = ListenOptions { responder, ..ListenOptions::default() };
         let listener =
@@ -194,6 +252,7 @@ impl NativeServer {
     pub fn close_port(&self) {
         let listeners = std::mem::take(&mut *self.doors.ports.borrow_mut());
         let outlet = self.doors.outlet.clone();
+        self.doors.n_closing_ports.set(self.doors.n_closing_ports.get() + 1);
         // Ends as soon as the tasks that accept connections have ended.
         runtime().spawn(async move {
             for listener in listeners {
@@ -210,13 +269,13 @@ impl NativeServer {
     pub fn adopt(
         &self,
         head: String,
-        tag: u32,
+        kept: f64,
         descriptor: i32,
         read_already: Uint8ArraySlice<'_>,
     ) -> Result<()> {
         use std::os::fd::BorrowedFd;
 
-        let head = value::read_head(&head, tag)?;
+        let head = self.doors.read_head(&head, kept)?;
         // SAFETY: TypeScript passes the descriptor of a socket that it closes after this call.
         #[expect(unsafe_code, reason = "a descriptor comes from Node as a number")]
         let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
@@ -230,40 +289,33 @@ impl NativeServer {
     /// Has the core answer a request; the answer comes with a later batch. Returns whether there is something to
     /// drain.
     #[napi(catch_unwind)]
-    pub fn request(&self, head: String, tag: u32, has_body: bool) -> Result<bool> {
-        let head = value::read_head(&head, tag)?;
-        let is_compressible = head.headers.contains_key(ACCEPT_ENCODING);
+    pub fn request(&self, head: String, tag: f64, kept: f64, has_body: bool) -> Result<bool> {
+        let tag = number(tag);
+        let head = self.doors.read_head(&head, kept)?;
         let outlet = self.doors.outlet.clone();
         let carried = Carried::body(has_body);
         let body = CarriedBody { tag, carried: carried.clone(), outlet: outlet.clone() };
         let server = self.server.clone();
         let answering = async move { server.handle(head, body).await };
-        let work = if is_compressible {
-            // Ends with the answer, or is aborted when the client goes away.
-            let task = runtime().spawn(async move {
-                let response = answering.await;
-                outlet.push(Outgoing::Response { tag, response });
-            });
-            Work::There(task.abort_handle())
-        } else {
-            Work::Here(Box::pin(answering), Arc::new(Proceed { tag, is_due: AtomicBool::new(false), outlet }))
-        };
-        let exchange = Exchange { work, body: has_body.then_some(carried) };
+        let proceed = Arc::new(Proceed { tag, is_due: AtomicBool::new(false), outlet });
+        let exchange =
+            Exchange { work: Some(Box::pin(answering)), proceed, body: has_body.then_some(carried) };
         self.doors.exchanges.borrow_mut().insert(tag, exchange);
         Ok(self.waker.inside(|| self.doors.advance(tag)).1)
     }
 
     /// A piece of a request's body. Returns whether the sender shall wait until it is resumed.
     #[napi(catch_unwind)]
-    pub fn request_body(&self, tag: u32, chunk: Uint8ArraySlice<'_>) -> bool {
+    pub fn request_body(&self, tag: f64, chunk: Uint8ArraySlice<'_>) -> bool {
         let exchanges = self.doors.exchanges.borrow();
-        let body = exchanges.get(&tag).and_then(|exchange| exchange.body.as_ref());
+        let body = exchanges.get(&number(tag)).and_then(|exchange| exchange.body.as_ref());
         body.is_some_and(|body| body.lock().push(&chunk))
     }
 
     /// A request's body is complete. Returns whether there is something to drain.
     #[napi(catch_unwind)]
-    pub fn request_end(&self, tag: u32) -> bool {
+    pub fn request_end(&self, tag: f64) -> bool {
+        let tag = number(tag);
         let end = || {
             let body = self.doors.exchanges.borrow().get(&tag).and_then(|exchange| exchange.body.clone());
             if let Some(body) = body {
@@ -276,17 +328,18 @@ impl NativeServer {
 
     /// The client of a request has gone before it was answered.
     #[napi(catch_unwind)]
-    pub fn request_abort(&self, tag: u32) {
-        let exchange = self.doors.exchanges.borrow_mut().remove(&tag);
-        if let Some(Exchange { work: Work::There(task), .. }) = exchange {
-            task.abort();
-        }
+    pub fn request_abort(&self, tag: f64) {
+        let exchange = self.doors.exchanges.borrow_mut().remove(&number(tag));
+        // Ends the session of a poll, so not before others can have the map again.
+        drop(exchange);
+        self.retire();
     }
 
     /// Has the core serve a WebSocket request on a stream that Node carries.
     #[napi(catch_unwind)]
-    pub fn stream(&self, head: String, tag: u32, read_already: Uint8ArraySlice<'_>) -> Result<()> {
-        let head = value::read_head(&head, tag)?;
+    pub fn stream(&self, head: String, tag: f64, kept: f64, read_already: Uint8ArraySlice<'_>) -> Result<()> {
+        let tag = number(tag);
+        let head = self.doors.read_head(&head, kept)?;
         let carried = Arc::new(Mutex::new(Carried::default()));
         self.doors.streams.borrow_mut().insert(tag, carried.clone());
         let stream = CarriedStream { tag, carried, outlet: self.doors.outlet.clone() };
@@ -296,24 +349,23 @@ impl NativeServer {
 
     /// Bytes of a stream. Returns whether the sender shall wait until it is resumed.
     #[napi(catch_unwind)]
-    pub fn stream_data(&self, tag: u32, chunk: Uint8ArraySlice<'_>) -> bool {
-        let streams = self.doors.streams.borrow_mut();
-        streams.get(&tag).is_some_and(|stream| stream.lock().push(&chunk))
+    pub fn stream_data(&self, tag: f64, chunk: Uint8ArraySlice<'_>) -> bool {
+        let streams = self.doors.streams.borrow();
+        streams.get(&number(tag)).is_some_and(|stream| stream.lock().push(&chunk))
     }
 
     /// Node has written what it was given for a stream.
     #[napi(catch_unwind)]
-    pub fn stream_drained(&self, tag: u32) {
-        if let Some(stream) = self.doors.streams.borrow_mut().get(&tag) {
+    pub fn stream_drained(&self, tag: f64) {
+        if let Some(stream) = self.doors.streams.borrow().get(&number(tag)) {
             stream.lock().drained();
         }
     }
 
     /// A stream is closed.
     #[napi(catch_unwind)]
-    pub fn stream_end(&self, tag: u32) {
-        if let Some(stream) = self.doors.streams.borrow_mut().remove(&tag) {
-            stream.lock().close();
-        }
+    pub fn stream_end(&self, tag: f64) {
+        self.doors.end_stream(number(tag));
+        self.retire();
     }
 }

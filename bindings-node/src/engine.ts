@@ -12,21 +12,12 @@ export type EngineMiddleware = (
   next: (err?: unknown) => void,
 ) => void;
 
-/** How many times `connectTimeout` a request is kept whose client has not joined a namespace. */
-const KEEP_UNCLAIMED = 2;
-
-interface Kept {
-  request: EngineRequest;
-  isClaimed: boolean;
-  until: number;
-}
-
 /** The engine of a server. */
 export class Engine extends EventEmitter {
   readonly #server: Server;
   readonly #middlewares: EngineMiddleware[] = [];
-  /** Requests that opened a connection, by the number under which they went to the core. */
-  readonly #requests = new Map<number, Kept>();
+  /** Requests that may open a connection, by the number under which they went to the core: as long as it has them. */
+  readonly #requests = new Map<number, EngineRequest>();
   #nextTag = 1;
 
   constructor(server: Server) {
@@ -83,32 +74,30 @@ export class Engine extends EventEmitter {
     return tag;
   }
 
-  /** Keeps a request that may open a connection. */
-  _keep(tag: number, request: EngineRequest): void {
-    if (!this._keepsRequests || request._query.sid !== undefined) return;
-    const now = Date.now();
-    for (const [oldest, kept] of this.#requests) {
-      if (kept.until > now) break;
-      if (!kept.isClaimed) this.#requests.delete(oldest);
-    }
-    const until = now + KEEP_UNCLAIMED * this.#server.connectTimeout();
-    this.#requests.set(tag, { request, isClaimed: false, until });
-  }
-
-  /** The request of this number, kept from now on until `_drop`. */
-  _claim(tag: number): EngineRequest | undefined {
-    const kept = this.#requests.get(tag);
-    if (kept !== undefined) kept.isClaimed = true;
-    return kept?.request;
+  /** Keeps a request that may open a connection. Returns its number, or 0 when nobody will ask for it. */
+  _keep(tag: number, request: EngineRequest): number {
+    if (!this._keepsRequests || request._query.sid !== undefined) return 0;
+    this.#requests.set(tag, request);
+    return tag;
   }
 
   /** The request of this number, if it is kept. */
   _request(tag: number): EngineRequest | undefined {
-    return this.#requests.get(tag)?.request;
+    return this.#requests.get(tag);
   }
 
-  /** Nobody needs the request any more. */
-  _drop(tag: number): void {
+  /** The core has let go of the request. */
+  _forget(tag: number): void {
     this.#requests.delete(tag);
+  }
+
+  /** No connection is left. */
+  _clear(): void {
+    this.#requests.clear();
+  }
+
+  /** How many requests are kept. */
+  get _kept(): number {
+    return this.#requests.size;
   }
 }

@@ -25,6 +25,7 @@ mod doors;
 mod error;
 mod namespace;
 mod options;
+mod room;
 mod server;
 mod socket;
 mod value;

@@ -1,37 +1,45 @@
 //! What can be asked of many sockets at once.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use ferrio::{Selection, Writes};
+use ferrio::{Room, Selection, Writes};
 use napi::{Env, JsString, Result};
 use napi_derive::napi;
 
 use crate::{
-    server::{DepartureRecord, NativeServer},
+    room,
+    server::{DepartureRecord, NativeServer, number},
     value,
 };
 
 #[napi]
 impl NativeServer {
-    /// The number of a namespace, which is made if need be.
+    /// A number for a namespace, which is made if need be.
     #[napi(catch_unwind)]
-    pub fn namespace(&self, name: String) -> u32 {
-        let namespace = self.server.namespace(&name);
-        u32::try_from(self.state.borrow_mut().namespaces.insert(namespace)).unwrap_or(u32::MAX)
+    pub fn namespace(&self, name: String) -> f64 {
+        // For the whole process: what an object kept of a server that was closed names nothing in the next one.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        self.state.borrow_mut().namespaces.insert(number, self.server.namespace(&name));
+        #[expect(clippy::cast_precision_loss, reason = "numbers count up from one")]
+        let number = number as f64;
+        number
     }
 
-    /// Removes a namespace that has no sockets.
+    /// Forgets the number of a namespace, if there is one, and removes the namespace if nobody is in it.
     #[napi(catch_unwind)]
-    pub fn remove_namespace(&self, namespace: u32) {
-        if let Some(namespace) = self.state.borrow_mut().namespaces.try_remove(namespace as usize) {
-            self.server.remove_namespace(namespace.name());
+    pub fn remove_namespace(&self, name: String, namespace: Option<f64>) {
+        if let Some(namespace) = namespace {
+            self.state.borrow_mut().namespaces.remove(&number(namespace));
         }
+        self.server.remove_namespace(&name);
     }
 
     /// The numbers of the sockets of a selection.
     #[napi(catch_unwind)]
-    pub fn fetch(&self, namespace: u32, rooms: Vec<String>, except: Vec<String>) -> Result<Vec<f64>> {
-        let selected = self.find_namespace(namespace)?.select(&selection(rooms, except));
+    pub fn fetch(&self, namespace: f64, rooms: String, except: String) -> Result<Vec<f64>> {
+        let Some(namespace) = self.find_namespace(namespace) else { return Ok(Vec::new()) };
+        let selected = namespace.select(&self.selection(&rooms, &except)?);
         #[expect(clippy::cast_precision_loss, reason = "keys count up from one")]
         let keys = selected.iter().map(|socket| socket.key().0 as f64).collect();
         Ok(keys)
@@ -39,11 +47,12 @@ impl NativeServer {
 
     /// Every room with its members, as JSON text.
     #[napi(catch_unwind)]
-    pub fn rooms<'env>(&self, env: &'env Env, namespace: u32) -> Result<JsString<'env>> {
+    pub fn rooms<'env>(&self, env: &'env Env, namespace: f64) -> Result<JsString<'env>> {
         let mut out = String::from("[");
-        for (room, members) in self.find_namespace(namespace)?.rooms() {
+        let namespace = self.find_namespace(namespace);
+        for (room, members) in namespace.map(|namespace| namespace.rooms()).unwrap_or_default() {
             out.push_str(if out.len() == 1 { "[" } else { ",[" });
-            value::push_json(&mut out, &room);
+            room::push_json(&mut out, &room);
             out.push(',');
             value::push_json_list(&mut out, members.iter().map(|socket| &**socket.id()));
             out.push(']');
@@ -54,29 +63,55 @@ impl NativeServer {
 
     /// The ids of a room's members.
     #[napi(catch_unwind)]
-    pub fn members(&self, namespace: u32, room: String) -> Result<Vec<String>> {
-        let members = self.find_namespace(namespace)?.members(&room);
+    pub fn members(&self, namespace: f64, room: String) -> Result<Vec<String>> {
+        let Some(namespace) = self.find_namespace(namespace) else { return Ok(Vec::new()) };
+        let members = namespace.members(self.room(&room)?);
         Ok(members.iter().map(|socket| socket.id().to_string()).collect())
+    }
+
+    /// How many members a room has.
+    #[napi(catch_unwind)]
+    pub fn room_size(&self, namespace: f64, room: String) -> Result<u32> {
+        let Some(namespace) = self.find_namespace(namespace) else { return Ok(0) };
+        let size = namespace.n_members(self.room(&room)?);
+        Ok(u32::try_from(size).unwrap_or(u32::MAX))
     }
 
     /// Disconnects the sockets of a selection.
     #[napi(catch_unwind)]
     pub fn disconnect_many(
         &self,
-        namespace: u32,
-        rooms: Vec<String>,
-        except: Vec<String>,
+        namespace: f64,
+        rooms: String,
+        except: String,
         close: bool,
     ) -> Result<Vec<DepartureRecord>> {
-        let namespace = self.find_namespace(namespace)?;
-        let departures = namespace.disconnect(&selection(rooms, except), close, false, &mut Writes::new());
+        let Some(namespace) = self.find_namespace(namespace) else { return Ok(Vec::new()) };
+        let selection = self.selection(&rooms, &except)?;
+        let departures = namespace.disconnect(&selection, close, false, &mut Writes::new());
         Ok(self.keep_departures(departures))
+    }
+
+    /// The numbers of the values that no room stands for any more.
+    #[napi(catch_unwind)]
+    pub fn unused_rooms(&self) -> Vec<f64> {
+        let unused = self.state.borrow_mut().rooms.take_unused();
+        #[expect(clippy::cast_precision_loss, reason = "they count up from one")]
+        let unused = unused.into_iter().map(|number| number as f64).collect();
+        unused
     }
 }
 
-fn selection(rooms: Vec<String>, except: Vec<String>) -> Selection {
-    Selection {
-        rooms: rooms.into_iter().map(Arc::from).collect(),
-        except: except.into_iter().map(Arc::from).collect(),
+impl NativeServer {
+    fn room(&self, text: &str) -> Result<Room> {
+        room::read(&mut self.state.borrow_mut().rooms, text)
+    }
+
+    fn selection(&self, rooms: &str, except: &str) -> Result<Selection> {
+        let known = &mut self.state.borrow_mut().rooms;
+        Ok(Selection {
+            rooms: room::read_list(known, rooms)?.into(),
+            except: room::read_list(known, except)?.into(),
+        })
     }
 }

@@ -5,7 +5,6 @@ import { Adapter } from "./adapter";
 import type { Selection } from "./bridge";
 import { type Broadcast, BroadcastOperator, type RemoteSocket } from "./broadcast-operator";
 import type { NativeServer } from "./native";
-import { roomsToCore } from "./room";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
 import {
@@ -69,7 +68,7 @@ export class Namespace<
   /** The numbers of the sockets with catch-all listeners for what goes out. */
   readonly _eavesdropped = new Set<number>();
   readonly _fns: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>[] = [];
-  /** The number by which the core knows the namespace; set when the server has a core. */
+  /** The number by which the core knows the namespace; -1 while the server has no core, and after the removal. */
   _number = -1;
 
   constructor(server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, name: string) {
@@ -232,12 +231,13 @@ export class Namespace<
   }
 
   _select({ rooms, except }: Selection): Socket[] {
-    const core = this._core;
-    if (core === undefined) return [];
-    const keys = core.fetch(this._number, roomsToCore(rooms), roomsToCore(except));
+    const bridge = this.server._bridge;
+    if (bridge === undefined || this._number === -1) return [];
+    const names = bridge.rooms;
+    const keys = bridge.flushed.fetch(this._number, names.listToCore(rooms), names.listToCore(except));
     const sockets: Socket[] = [];
     for (const key of keys) {
-      const socket = this.server._bridge?.sockets.get(key);
+      const socket = bridge.sockets.get(key);
       if (socket?.connected) sockets.push(socket);
     }
     return sockets;
@@ -268,9 +268,15 @@ export class Namespace<
     }
   }
 
+  /** A namespace that was asked for by name stays. */
+  _removeIfEmpty(): void {}
+
   /** A socket has left, or is not let in. */
   _remove(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
     this._eavesdropped.delete(socket._key);
-    if (!this.sockets.delete(socket.id)) this._preConnectSockets.delete(socket.id);
+    for (const sockets of [this.sockets, this._preConnectSockets]) {
+      // A client that came back has the id of the socket that it continues.
+      if (sockets.get(socket.id) === socket) sockets.delete(socket.id);
+    }
   }
 }

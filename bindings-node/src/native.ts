@@ -19,6 +19,9 @@ export const enum Kind {
   StreamData = 12,
   StreamEnd = 13,
   PortClosed = 14,
+  Withdrawn = 15,
+  ConnectionEnd = 16,
+  ForgetRequest = 17,
 }
 
 /** What is asked of the core, as the first number of a command in a flushed batch. */
@@ -49,9 +52,13 @@ export const enum AckStatus {
   Complete = 0,
   TimedOut = 1,
   Gone = 2,
+  TooLarge = 3,
 }
 
-/** One server of the core. Numbers name what it keeps: sockets, namespaces, open questions, departures. */
+/**
+ * One server of the core. Numbers name what it keeps: sockets, namespaces, open questions. None is ever used twice, and one
+ * whose thing has gone names nothing.
+ */
 export interface NativeServer {
   /** Takes what happened since; a JSON array: whether more waits, then records of four values each. */
   drain(): string;
@@ -66,36 +73,52 @@ export interface NativeServer {
   ): boolean;
 
   namespace(name: string): number;
-  removeNamespace(namespace: number): void;
-  fetch(namespace: number, rooms: string[], except: string[]): number[];
+  /** Forgets the number, if given, and removes the namespace if nobody is in it. */
+  removeNamespace(name: string, namespace: number | undefined): void;
+  /** Rooms are JSON texts, which `room.ts` writes and reads. */
+  fetch(namespace: number, rooms: string, except: string): number[];
   /** A JSON array of pairs: a room and its members. */
   rooms(namespace: number): string;
   /** The ids of a room's members. */
   members(namespace: number, room: string): string[];
-  disconnectMany(namespace: number, rooms: string[], except: string[], close: boolean): Departure[];
+  /** How many members a room has. */
+  roomSize(namespace: number, room: string): number;
+  disconnectMany(namespace: number, rooms: string, except: string, close: boolean): Departure[];
+  /** The numbers of the values that no room stands for any more; they are forgotten. */
+  unusedRooms(): number[];
 
-  accept(admission: number): boolean;
-  refuse(admission: number, message: string, data: string | undefined): void;
-  socketRooms(socket: number): string[];
+  /** Whether a client waits to be let in as this socket. */
+  isPending(socket: number): boolean;
+  accept(socket: number): boolean;
+  refuse(socket: number, message: string, data: string | undefined): void;
+  /** The rooms as JSON text. */
+  socketRooms(socket: number): string;
   /** The handshake as JSON text. */
   handshake(socket: number): string | null;
-  transport(socket: number): string | null;
   disconnect(socket: number, close: boolean): Departure[];
+
+  /** The transport of a connection, by its id; `null` once it is closed. */
+  transport(connection: string): string | null;
+  /** Has the end of a connection told. Returns `false` when it has ended already. */
+  watchConnection(connection: string): boolean;
+  closeConnection(connection: string): Departure[];
 
   answerRequest(question: number, refusal: string | undefined): void;
   answerOrigin(question: number, decision: string): void;
-  answerNamespace(question: number, exists: boolean): void;
+  /** Returns whether anybody waits for it still. */
+  answerNamespace(question: number, exists: boolean): boolean;
 
-  adopt(head: string, tag: number, descriptor: number, readAlready: Uint8Array): void;
+  /** `kept` is the number of a request whose object is kept until `ForgetRequest` tells that nobody needs it, or 0. */
+  adopt(head: string, kept: number, descriptor: number, readAlready: Uint8Array): void;
   /** Returns whether there is something to drain, of which no wake tells. */
-  request(head: string, tag: number, hasBody: boolean): boolean;
+  request(head: string, tag: number, kept: number, hasBody: boolean): boolean;
   /** Whether the sender should wait for `ResumeBody`. */
   requestBody(tag: number, chunk: Uint8Array): boolean;
   /** Returns whether there is something to drain, of which no wake tells. */
   requestEnd(tag: number): boolean;
   /** The client has gone before its request was answered. */
   requestAbort(tag: number): void;
-  stream(head: string, tag: number, readAlready: Uint8Array): void;
+  stream(head: string, tag: number, kept: number, readAlready: Uint8Array): void;
   streamData(tag: number, chunk: Uint8Array): boolean;
   streamDrained(tag: number): void;
   streamEnd(tag: number): void;
@@ -105,13 +128,14 @@ export interface NativeServer {
   closePort(): void;
 
   clientsCount(): number;
+  /** How much is held, by kinds; for tests. */
+  held(): Record<string, number>;
   close(): void;
 }
 
-/** A socket that has left: its number, the number of the departure, and the reason. */
+/** A socket that has left, and why. */
 export interface Departure {
   socket: number;
-  departure: number;
   reason: string;
 }
 

@@ -144,6 +144,8 @@ fn parse_limits(options: &Options<'_>) -> Result<Limits> {
         host_queue_bytes: size("hostQueueBytes", default.host_queue_bytes)?,
         host_queue_share: size("hostQueueShare", default.host_queue_share)?,
         max_waiting_requests: size("maxWaitingRequests", default.max_waiting_requests)?,
+        max_ack_bytes: size("maxAckBytes", default.max_ack_bytes)?,
+        max_total_ack_bytes: size("maxTotalAckBytes", default.max_total_ack_bytes)?,
         max_packets_per_poll: size("maxPacketsPerPoll", default.max_packets_per_poll)?,
     })
 }

@@ -89,6 +89,10 @@ export interface Limits {
    * are answered with 503. Default 1 024.
    */
   maxWaitingRequests?: number;
+  /** Bytes of answers that one emit to many gathers; beyond, it fails with those it has. Default 16 MiB. */
+  maxAckBytes?: number;
+  /** The same of all such emits together. Default 64 MiB. */
+  maxTotalAckBytes?: number;
   /** Packets in one answer to a poll. Default 16. */
   maxPacketsPerPoll?: number;
 }

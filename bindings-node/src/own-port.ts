@@ -27,7 +27,7 @@ export class OwnPort extends HttpServer {
   #isMoving = false;
   /** Set when the port was closed on its way to Node. */
   #whenMoved: (() => void) | undefined = undefined;
-  /** Keeps the process alive while the port is open, as a listening server of Node does. */
+  /** Keeps the process and the server alive while the port is open, as a listening server of Node does. */
   #life: NodeJS.Timeout | undefined = undefined;
 
   constructor(server: Server, bridge: Bridge) {
@@ -63,7 +63,8 @@ export class OwnPort extends HttpServer {
     this._handle?.close();
     this._handle = null;
     this.#bound = address;
-    this.#life = setInterval(() => {}, FOREVER_MS);
+    // Nothing else of Node knows that the port is open, so this also keeps the server from being collected.
+    this.#life = setInterval(() => void this.#server, FOREVER_MS);
   }
 
   /** Something wants to see the requests. New connections go to Node; those that are there stay in the core. */

@@ -62,6 +62,10 @@ class ChildNamespace<
 
   override _remove(socket: any): void {
     super._remove(socket);
+    this._removeIfEmpty();
+  }
+
+  override _removeIfEmpty(): void {
     if (!this.server.opts.cleanupEmptyChildNamespaces) return;
     if (this.sockets.size > 0 || this._preConnectSockets.size > 0) return;
     this.#parent.children.delete(this);

@@ -26,8 +26,13 @@ export class Reception implements Host {
   // ---- Questions
 
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
+    const { allowRequest } = this.#server.opts;
+    if (allowRequest === undefined) {
+      bridge.native.answerRequest(question, undefined);
+      return;
+    }
     const request = this.#server.engine._request(tag) ?? makeRequest(head);
-    this.#server.opts.allowRequest?.(request, (message: unknown, isAllowed) => {
+    allowRequest(request, (message: unknown, isAllowed) => {
       const refusal = message instanceof Error ? message.message : String(message ?? "");
       bridge.native.answerRequest(question, isAllowed ? undefined : refusal);
     });
@@ -41,30 +46,38 @@ export class Reception implements Host {
   }
 
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void {
-    this.#server._admitNamespace(name, auth, (exists) => bridge.flushed.answerNamespace(question, exists));
+    this.#server._admitNamespace(name, auth, (exists) => {
+      const isAwaited = bridge.flushed.answerNamespace(question, exists);
+      if (!isAwaited) this.#tidy(bridge, name);
+    });
   }
 
   // ---- Arrival
 
-  onConnect(bridge: Bridge, key: number, admission: number, told: Connecting): void {
+  onConnect(bridge: Bridge, key: number, told: Connecting): void {
+    // A server that was closed meanwhile hears that the client has gone, too.
+    if (bridge !== this.#server._bridge) return;
     const [name, id, previous, auth] = told;
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) {
       // It went away with its last socket, just before this one came.
       this.#server._admitNamespace(name, auth, (exists) => {
-        if (exists) this.onConnect(bridge, key, admission, told);
-        else bridge.flushed.refuse(admission, "Invalid namespace", undefined);
+        if (exists && bridge.native.isPending(key)) {
+          this.onConnect(bridge, key, told);
+          return;
+        }
+        bridge.flushed.refuse(key, "Invalid namespace", undefined);
+        this.#tidy(bridge, name);
       });
       return;
     }
     const restored = previous === 0 ? undefined : (this.#retained.get(previous) ?? {});
-    this.#retained.delete(previous);
     const socket = new Socket(namespace, key, id, auth, restored);
     bridge.sockets.set(key, socket);
     namespace._preConnectSockets.set(id, socket);
     const skips = this.#server.opts.connectionStateRecovery?.skipMiddlewares !== false;
     if (namespace._fns.length === 0 || (restored !== undefined && skips)) {
-      this.#admit(bridge, admission, socket);
+      this.#admit(bridge, socket, previous);
       return;
     }
     let isDecided = false;
@@ -73,64 +86,102 @@ export class Reception implements Host {
       if (isDecided) return;
       isDecided = true;
       process.nextTick(() => {
-        if (error) this.#refuse(bridge, admission, socket, error);
-        else this.#admit(bridge, admission, socket);
+        if (error) this.#refuse(bridge, socket, error);
+        else this.#admit(bridge, socket, previous);
       });
     });
   }
 
-  #admit(bridge: Bridge, admission: number, socket: Socket): void {
-    if (bridge.flushed.accept(admission)) {
+  #admit(bridge: Bridge, socket: Socket, previous: number): void {
+    if (bridge.flushed.accept(socket._key)) {
+      this.#retained.delete(previous);
       socket.nsp._connect(socket);
     } else {
+      this.#withdraw(bridge, socket);
+    }
+  }
+
+  #refuse(bridge: Bridge, socket: Socket, error: ExtendedError): void {
+    socket._keepRecord();
+    try {
+      const data = error.data === undefined ? undefined : JSON.stringify(error.data);
+      bridge.flushed.refuse(socket._key, String(error.message), data);
+    } finally {
       bridge.sockets.delete(socket._key);
       socket.nsp._remove(socket);
     }
   }
 
-  #refuse(bridge: Bridge, admission: number, socket: Socket, error: ExtendedError): void {
-    const data = error.data === undefined ? undefined : JSON.stringify(error.data);
-    bridge.flushed.refuse(admission, String(error.message), data);
+  /**
+   * A client has left before it was let in or refused, whether or not its middleware ever says so. The number is 0 where
+   * it was the namespace that was asked about.
+   */
+  onWithdrawn(bridge: Bridge, key: number, namespace: string): void {
+    const socket = bridge.sockets.get(key);
+    if (socket !== undefined) this.#withdraw(bridge, socket);
+    else bridge.depart(key);
+    this.#tidy(bridge, namespace);
+  }
+
+  #withdraw(bridge: Bridge, socket: Socket): void {
+    socket._keepRecord();
     bridge.sockets.delete(socket._key);
+    bridge.depart(socket._key);
     socket.nsp._remove(socket);
+  }
+
+  /** Nobody joins a namespace after all, which may have come into being for this client, or been kept by the core for it. */
+  #tidy(bridge: Bridge, name: string): void {
+    const namespace = this.#server._nsps.get(name);
+    if (namespace === undefined) bridge.flushed.removeNamespace(name, undefined);
+    else namespace._removeIfEmpty();
   }
 
   // ---- Departure
 
-  onDisconnect(bridge: Bridge, socket: Socket, departure: number, reason: string): void {
+  onDisconnect(bridge: Bridge, socket: Socket, reason: string): void {
     try {
       // The client sent something that is no packet.
       if (reason === "forced close") socket._onError(new Error("invalid packet"));
     } finally {
-      // In socket.io a packet that comes out of turn has no reason of its own.
-      const given = reason === "forced server close" ? "forced close" : (reason as DisconnectReason);
-      this.leave(bridge, socket, departure, given);
+      this.leave(bridge, socket, reasonOf(reason));
     }
   }
 
   /** Tells the listeners of sockets that have left at the server's own word. */
   departed(bridge: Bridge, departures: Departure[]): void {
-    for (const { socket: key, departure, reason } of departures) {
+    const errors: unknown[] = [];
+    for (const { socket: key, reason } of departures) {
       const socket = bridge.sockets.get(key);
-      if (socket === undefined) bridge.depart(departure);
-      else this.leave(bridge, socket, departure, reason as DisconnectReason);
+      try {
+        if (socket === undefined) bridge.depart(key);
+        else this.leave(bridge, socket, reasonOf(reason));
+      } catch (error) {
+        // They have all left, so all are told.
+        errors.push(error);
+      }
     }
+    for (const error of errors.slice(1)) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+    if (errors.length > 0) throw errors[0];
   }
 
-  /** A socket leaves its namespace; `departure` is unset where the core does not know it yet. */
-  leave(
-    bridge: Bridge | undefined,
-    socket: Socket,
-    departure: number | undefined,
-    reason: DisconnectReason,
-  ): void {
-    if (this.#server.opts.connectionStateRecovery && !reason.endsWith("namespace disconnect")) {
+  /** A socket leaves its namespace. */
+  leave(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
+    const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
+    if (this.#server.opts.connectionStateRecovery && isLost) {
       this.#retained.set(socket._key, { data: socket.data });
     }
     socket._onClose(reason, () => {
       bridge?.sockets.delete(socket._key);
-      if (departure !== undefined) socket.adapter._departing(socket, () => bridge?.depart(departure));
-      socket.nsp._remove(socket);
+      try {
+        socket.adapter._departing(socket, () => bridge?.depart(socket._key));
+      } finally {
+        socket.nsp._remove(socket);
+      }
     });
   }
 
@@ -140,30 +191,43 @@ export class Reception implements Host {
 
   /** Nobody can come back any more. */
   clear(): void {
-    this.#clients.clear();
     this.#retained.clear();
+    const clients = [...this.#clients.values()];
+    this.#clients.clear();
+    // On ticks of their own: what a listener throws is nothing to whoever closes the server.
+    for (const { conn } of clients) process.nextTick(() => conn._onClose("forced close"));
   }
 
   // ---- Connections
 
-  /** What the sockets of one connection share. */
+  /** What the sockets of one connection share; kept until the connection ends. */
   clientOf(record: HandshakeRecord): Client {
-    let client = this.#clients.get(record.engine);
-    if (client === undefined) {
-      const request = this.#server.engine._claim(record.tag) ?? makeRequest(record);
-      client = new Client(this.#server, record, request);
-      this.#clients.set(record.engine, client);
-    }
+    const known = this.#clients.get(record.engine);
+    if (known !== undefined) return known;
+    const request = this.#server.engine._request(record.tag) ?? makeRequest(record);
+    const client = new Client(this.#server, record, request);
+    // Of one that has ended nothing more will be told.
+    const isThere = this.#server._bridge?.native.watchConnection(record.engine);
+    if (isThere) this.#clients.set(record.engine, client);
     return client;
   }
 
-  /** The last socket that knew of it has left. */
-  forgetClient(client: Client): void {
-    this.#clients.delete(client.id);
-    this.#server.engine._drop(client._tag);
+  onConnectionEnd(connection: string, reason: string): void {
+    const client = this.#clients.get(connection);
+    this.#clients.delete(connection);
+    client?.conn._onClose(reasonOf(reason));
+  }
+
+  /** How much is kept, by kinds; for tests. */
+  _held(): Record<string, number> {
+    return { clients: this.#clients.size, retained: this.#retained.size };
   }
 
   // ---- Requests and streams
+
+  onForgetRequest(tag: number): void {
+    this.#server.engine._forget(tag);
+  }
 
   onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void {
     this.#door.onResponse(tag, status, headers, body);
@@ -180,4 +244,9 @@ export class Reception implements Host {
   onStreamEnd(tag: number): void {
     this.#door.onStreamEnd(tag);
   }
+}
+
+/** In socket.io a packet that comes out of turn has no reason of its own. */
+function reasonOf(told: string): DisconnectReason {
+  return told === "forced server close" ? "forced close" : (told as DisconnectReason);
 }

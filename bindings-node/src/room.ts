@@ -1,21 +1,64 @@
-/** The names of rooms, which in JavaScript may be any value. */
+/** Rooms, which in JavaScript may be any value. */
 
-/** The name by which the core knows a room. A text stands for itself; other values must not be confused with texts. */
-export function roomToCore(room: unknown): string {
-  if (typeof room === "string") return room;
-  return typeof room === "number" ? `${NUMBER}${room}` : `${OTHER}${String(room)}`;
+import type { NativeServer } from "./native";
+
+/** So many values are numbered before those that no room stands for any more are looked for. */
+const MIN_TIDY = 1024;
+
+/** A text with a half of a pair has no form in UTF-8. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/**
+ * Rooms as they cross the border, in JSON: a text stands for itself, a number is a list of its digits, and any other
+ * value is known by a number that it gets here. Two values are the same room when they are the same key of a `Map`.
+ */
+export class Rooms {
+  /** Grows with the values that are in use, and by as many again before it is tidied. */
+  readonly #numbers = new Map<unknown, number>();
+  readonly #values = new Map<number, unknown>();
+  #next = 1;
+  #tidyAt = MIN_TIDY;
+
+  /** The JSON text of one room. */
+  toCore(room: unknown): string {
+    return JSON.stringify(this.#write(room));
+  }
+
+  /** The JSON text of several rooms. */
+  listToCore(rooms: Iterable<unknown>): string {
+    return JSON.stringify(Array.from(rooms, (room) => this.#write(room)));
+  }
+
+  /** The room that the core wrote so. */
+  fromCore(room: CoreRoom): string {
+    if (typeof room === "string") return room;
+    // The types speak of texts only; what applications join with another value they also get back as that.
+    return (typeof room === "number" ? this.#values.get(room) : Number(room[0])) as string;
+  }
+
+  /** Forgets the values that no room stands for any more, if there may be many. Nothing may be on its way to the core. */
+  tidy(core: NativeServer): void {
+    if (this.#numbers.size < this.#tidyAt) return;
+    for (const number of core.unusedRooms()) {
+      this.#numbers.delete(this.#values.get(number));
+      this.#values.delete(number);
+    }
+    this.#tidyAt = Math.max(MIN_TIDY, 2 * this.#numbers.size);
+  }
+
+  #write(room: unknown): CoreRoom {
+    if (typeof room === "string" && !LONE_SURROGATE.test(room)) return room;
+    if (typeof room === "number") return [String(room)];
+    let number = this.#numbers.get(room);
+    if (number === undefined) {
+      number = this.#next;
+      this.#next += 1;
+      this.#numbers.set(room, number);
+      this.#values.set(number, room);
+    }
+    return number;
+  }
 }
 
-/** The room of this name. */
-export function roomFromCore(name: string): string {
-  // The types speak of texts only; what applications join with a number they also ask for with a number.
-  return name.startsWith(NUMBER) ? (Number(name.slice(NUMBER.length)) as unknown as string) : name;
-}
-
-/** The names of several rooms. */
-export function roomsToCore(rooms: Iterable<unknown>): string[] {
-  return Array.from(rooms, roomToCore);
-}
-
-const NUMBER = "\0number:";
-const OTHER = "\0other:";
+/** A room as it crosses the border. */
+export type CoreRoom = string | [digits: string] | number;

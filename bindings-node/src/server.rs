@@ -1,20 +1,19 @@
 //! The class that TypeScript sees, and the answers to what the core asks.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, collections::hash_map::Entry, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Answer, Config, Departure, Events, HostEvent, Namespace, OriginDecision, Server, Socket,
-    Writes,
+    Admission, Answer, Config, Departure, Events, HostEvent, Namespace, NumberedRooms, OriginDecision,
+    Server, Socket, Writes,
 };
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
-use slab::Slab;
 
 use crate::{
     callback::Waker,
     doors::{Doors, Outlet},
-    error::{bad_option, misuse},
+    error::bad_option,
     options,
 };
 
@@ -28,20 +27,93 @@ pub struct NativeServer {
     pub(crate) state: RefCell<State>,
 }
 
-/// What JavaScript names by numbers.
+/// What JavaScript names by numbers, none of which is ever used twice: a number whose thing has gone names nothing.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) sockets: HashMap<u64, Arc<Socket>>,
-    pub(crate) namespaces: Slab<Arc<Namespace>>,
-    pub(crate) admissions: Slab<Admission>,
-    pub(crate) departures: Slab<Departure>,
-    pub(crate) requests: Slab<Answer<std::result::Result<(), String>>>,
-    pub(crate) origins: Slab<Answer<OriginDecision>>,
-    pub(crate) asked_namespaces: Slab<Answer<bool>>,
+    /// By their keys.
+    pub(crate) sockets: HashMap<u64, Held>,
+    pub(crate) namespaces: HashMap<u64, Arc<Namespace>>,
+    pub(crate) rooms: NumberedRooms,
+    pub(crate) requests: Questions<std::result::Result<(), String>>,
+    pub(crate) origins: Questions<OriginDecision>,
+    pub(crate) asked_namespaces: Questions<bool>,
+    /// Whether the server was closed. Nothing is asked then.
+    pub(crate) is_closed: bool,
     /// The events being drained; kept for its memory.
     pub(crate) batch: Vec<HostEvent>,
     /// The binary values of the last batch.
     pub(crate) attachments: Vec<bytes::Bytes>,
+}
+
+/// How far JavaScript is with a socket. What is held for it goes when JavaScript says [`depart`](State::depart).
+pub(crate) enum Held {
+    /// It is to be let in or refused. In a box, which keeps the many that were let in small.
+    Pending(Box<Admission>),
+    /// It was let in.
+    Joined(Arc<Socket>),
+    /// It has left, and JavaScript has not told its listeners yet.
+    Leaving(Departure),
+    /// Its client left before it was let in.
+    Withdrawn(Arc<Socket>),
+}
+
+impl Held {
+    pub(crate) fn socket(&self) -> &Arc<Socket> {
+        match self {
+            Self::Pending(admission) => admission.socket(),
+            Self::Joined(socket) | Self::Withdrawn(socket) => socket,
+            Self::Leaving(departure) => departure.socket(),
+        }
+    }
+}
+
+/// Questions that JavaScript has yet to answer.
+///
+/// Some it never answers. Those whose asker has gone meanwhile are looked for whenever there are twice as many as after
+/// the last look, so there are never more than twice as many as clients that wait.
+pub(crate) struct Questions<T> {
+    answers: HashMap<u64, Answer<T>>,
+    n_asked: u64,
+    look_at: usize,
+}
+
+/// So few questions are not worth a look.
+const FEW_QUESTIONS: usize = 64;
+
+impl<T> Questions<T> {
+    /// Keeps a question. Returns its number.
+    pub(crate) fn ask(&mut self, answer: Answer<T>) -> u64 {
+        if self.answers.len() >= self.look_at {
+            self.drop_abandoned();
+        }
+        self.n_asked += 1;
+        self.answers.insert(self.n_asked, answer);
+        self.n_asked
+    }
+
+    /// Answers a question, unless that has been done. Returns whether anybody waits for it still.
+    fn answer(&mut self, question: f64, decision: T) -> bool {
+        let Some(answer) = self.answers.remove(&number(question)) else { return false };
+        let is_awaited = !answer.is_abandoned();
+        answer.send(decision);
+        is_awaited
+    }
+
+    fn drop_abandoned(&mut self) {
+        self.answers.retain(|_, answer| !answer.is_abandoned());
+        self.look_at = (2 * self.answers.len()).max(FEW_QUESTIONS);
+    }
+
+    fn n_open(&mut self) -> u32 {
+        self.drop_abandoned();
+        count(self.answers.len())
+    }
+}
+
+impl<T> Default for Questions<T> {
+    fn default() -> Self {
+        Self { answers: HashMap::default(), n_asked: 0, look_at: FEW_QUESTIONS }
+    }
 }
 
 /// A socket that has left, as JavaScript takes it.
@@ -49,10 +121,31 @@ pub(crate) struct State {
 pub struct DepartureRecord {
     /// The socket's number.
     pub socket: f64,
-    /// The departure's number.
-    pub departure: u32,
     /// Why.
     pub reason: String,
+}
+
+/// How much is held for clients and JavaScript, for tests.
+#[napi(object)]
+pub struct HeldCounts {
+    /// Sessions that are open.
+    pub connections: u32,
+    /// Sockets in any state.
+    pub sockets: u32,
+    /// Those of them that have neither been let in nor refused.
+    pub admissions: u32,
+    /// Those of them that have left.
+    pub departures: u32,
+    /// Questions whose asker still waits.
+    pub questions: u32,
+    /// HTTP requests under way.
+    pub requests: u32,
+    /// Streams that Node carries.
+    pub streams: u32,
+    /// Namespaces of JavaScript.
+    pub namespaces: u32,
+    /// Namespaces of the core.
+    pub core_namespaces: u32,
 }
 
 fn parse(text: &str) -> Result<Config> {
@@ -80,34 +173,49 @@ impl NativeServer {
         Ok(Self { server, events, waker, doors, state: RefCell::default() })
     }
 
-    /// Lets a client in. Returns whether it was still there.
+    /// Whether a client waits to be let in as this socket.
     #[napi(catch_unwind)]
-    pub fn accept(&self, admission: u32) -> Result<bool> {
-        let admission = self.state.borrow_mut().admissions.try_remove(admission as usize);
-        let admission = admission.ok_or_else(|| misuse("unknown admission"))?;
-        Ok(admission.accept(&mut Writes::new()).is_ok())
+    pub fn is_pending(&self, socket: f64) -> bool {
+        matches!(self.state.borrow().sockets.get(&number(socket)), Some(Held::Pending(_)))
     }
 
-    /// Keeps a client out.
+    /// Lets a client in. Returns whether it was still there.
     #[napi(catch_unwind)]
-    pub fn refuse(&self, admission: u32, message: String, data: Option<String>) -> Result<()> {
-        let admission = self.state.borrow_mut().admissions.try_remove(admission as usize);
-        let admission = admission.ok_or_else(|| misuse("unknown admission"))?;
-        admission.refuse(&message, data.as_deref(), &mut Writes::new());
-        Ok(())
+    pub fn accept(&self, socket: f64) -> bool {
+        let mut state = self.state.borrow_mut();
+        let Some(held) = state.sockets.get_mut(&number(socket)) else { return false };
+        let socket = held.socket().clone();
+        let Held::Pending(admission) = std::mem::replace(held, Held::Withdrawn(socket.clone())) else {
+            return false;
+        };
+        let is_there = admission.accept(&mut Writes::new()).is_ok();
+        if is_there {
+            *held = Held::Joined(socket);
+        }
+        is_there
+    }
+
+    /// Keeps a client out, and forgets its socket.
+    #[napi(catch_unwind)]
+    pub fn refuse(&self, socket: f64, message: String, data: Option<String>) {
+        let mut state = self.state.borrow_mut();
+        if let Entry::Occupied(entry) = state.sockets.entry(number(socket))
+            && let Held::Pending(_) = entry.get()
+            && let Held::Pending(admission) = entry.remove()
+        {
+            admission.refuse(&message, data.as_deref(), &mut Writes::new());
+        }
     }
 
     /// Answers whether a request may open a session; with a refusal, what the client is told.
     #[napi(catch_unwind)]
-    pub fn answer_request(&self, question: u32, refusal: Option<String>) {
-        if let Some(answer) = self.state.borrow_mut().requests.try_remove(question as usize) {
-            answer.send(refusal.map_or(Ok(()), Err));
-        }
+    pub fn answer_request(&self, question: f64, refusal: Option<String>) {
+        self.state.borrow_mut().requests.answer(question, refusal.map_or(Ok(()), Err));
     }
 
     /// Answers which origin may read: `*`, `own`, `=` and an origin, or nothing.
     #[napi(catch_unwind)]
-    pub fn answer_origin(&self, question: u32, decision: String) {
+    pub fn answer_origin(&self, question: f64, decision: String) {
         let decision = match decision.as_str() {
             "*" => OriginDecision::Any,
             "own" => OriginDecision::Reflect,
@@ -115,41 +223,70 @@ impl NativeServer {
                 .strip_prefix('=')
                 .map_or(OriginDecision::Refused, |origin| OriginDecision::Fixed(origin.to_owned())),
         };
-        if let Some(answer) = self.state.borrow_mut().origins.try_remove(question as usize) {
-            answer.send(decision);
-        }
+        self.state.borrow_mut().origins.answer(question, decision);
     }
 
-    /// Answers whether a namespace exists by now.
+    /// Answers whether a namespace exists by now. Returns whether anybody waits for it still.
     #[napi(catch_unwind)]
-    pub fn answer_namespace(&self, question: u32, exists: bool) {
-        if let Some(answer) = self.state.borrow_mut().asked_namespaces.try_remove(question as usize) {
-            answer.send(exists);
-        }
+    pub fn answer_namespace(&self, question: f64, exists: bool) -> bool {
+        self.state.borrow_mut().asked_namespaces.answer(question, exists)
     }
 
     /// How many clients are connected.
     #[napi(catch_unwind)]
     pub fn clients_count(&self) -> u32 {
-        u32::try_from(self.server.n_connections()).unwrap_or(u32::MAX)
+        count(self.server.n_connections())
+    }
+
+    /// How much is held, for tests.
+    #[napi(catch_unwind)]
+    pub fn held(&self) -> HeldCounts {
+        let mut state = self.state.borrow_mut();
+        let (requests, streams) = self.doors.len();
+        let n_sockets = |is: fn(&Held) -> bool| count(state.sockets.values().filter(|held| is(held)).count());
+        let admissions = n_sockets(|held| matches!(held, Held::Pending(_)));
+        let departures = n_sockets(|held| matches!(held, Held::Leaving(_) | Held::Withdrawn(_)));
+        HeldCounts {
+            connections: count(self.server.n_connections()),
+            sockets: count(state.sockets.len()),
+            admissions,
+            departures,
+            questions: state.requests.n_open() + state.origins.n_open() + state.asked_namespaces.n_open(),
+            requests: count(requests),
+            streams: count(streams),
+            namespaces: count(state.namespaces.len()),
+            core_namespaces: count(self.server.namespaces().len()),
+        }
     }
 
     /// Closes everything. What happened until then can still be drained.
     #[napi(catch_unwind)]
     pub fn close(&self) {
         self.server.close();
+        let mut state = self.state.borrow_mut();
+        state.is_closed = true;
+        // They hold the server.
+        state.namespaces.clear();
+        // Dropped, they are refusals: a request that nobody answers would keep Node's HTTP server from closing.
+        state.requests = Questions::default();
+        state.origins = Questions::default();
+        state.asked_namespaces = Questions::default();
+        drop(state);
+        self.retire();
     }
 }
 
 impl NativeServer {
     pub(crate) fn with_socket<T>(&self, key: f64, act: impl FnOnce(&Arc<Socket>) -> T) -> Option<T> {
-        let socket = self.state.borrow().sockets.get(&number(key)).cloned();
+        let state = self.state.borrow();
+        let socket = state.sockets.get(&number(key)).map(|held| held.socket().clone());
+        drop(state);
         socket.as_ref().map(act)
     }
 
-    pub(crate) fn find_namespace(&self, namespace: u32) -> Result<Arc<Namespace>> {
-        let state = self.state.borrow();
-        state.namespaces.get(namespace as usize).cloned().ok_or_else(|| misuse("unknown namespace"))
+    /// A namespace; `None` when it was removed.
+    pub(crate) fn find_namespace(&self, namespace: f64) -> Option<Arc<Namespace>> {
+        self.state.borrow().namespaces.get(&number(namespace)).cloned()
     }
 
     /// Keeps departures until JavaScript has told of them.
@@ -161,19 +298,48 @@ impl NativeServer {
                 #[expect(clippy::cast_precision_loss, reason = "keys count up from one")]
                 let socket = departure.socket().key().0 as f64;
                 let reason = departure.reason().as_str().to_owned();
-                let departure = u32::try_from(state.departures.insert(departure)).unwrap_or(u32::MAX);
-                DepartureRecord { socket, departure, reason }
+                state.leave(departure);
+                DepartureRecord { socket, reason }
             })
             .collect()
+    }
+
+    /// Lets go of JavaScript's function once the server is closed and there is nothing left to wake it for: as long as
+    /// it is held, Node keeps all that the function can reach.
+    pub(crate) fn retire(&self) {
+        if self.state.borrow().is_closed && self.doors.is_idle() {
+            self.waker.release();
+        }
     }
 }
 
 impl State {
-    /// Ends what JavaScript has finished telling of.
-    pub(crate) fn depart(&mut self, departure: usize) {
-        if let Some(departure) = self.departures.try_remove(departure) {
-            self.sockets.remove(&departure.socket().key().0);
-            departure.finish();
+    /// A socket wants to join.
+    pub(crate) fn expect(&mut self, admission: Admission) {
+        self.sockets.insert(admission.socket().key().0, Held::Pending(Box::new(admission)));
+    }
+
+    /// A socket has left.
+    pub(crate) fn leave(&mut self, departure: Departure) {
+        self.sockets.insert(departure.socket().key().0, Held::Leaving(departure));
+    }
+
+    /// A client has gone before its socket was let in.
+    pub(crate) fn withdraw(&mut self, socket: Arc<Socket>) {
+        // What was decided meanwhile is over; JavaScript knows.
+        let Some(held) = self.sockets.get_mut(&socket.key().0) else { return };
+        if let Held::Pending(admission) = std::mem::replace(held, Held::Withdrawn(socket)) {
+            // Its client may come back for the session that it wanted to continue, so this is no refusal.
+            let _ = admission.accept(&mut Writes::new());
+        }
+    }
+
+    /// Ends what JavaScript has finished telling of. One that it has not heard of yet stays.
+    pub(crate) fn depart(&mut self, socket: u64) {
+        if let Entry::Occupied(entry) = self.sockets.entry(socket)
+            && let Held::Leaving(_) | Held::Withdrawn(_) = entry.get()
+        {
+            entry.remove();
         }
     }
 }
@@ -182,7 +348,12 @@ impl Drop for NativeServer {
     /// The environment ends, or nobody holds the server any more.
     fn drop(&mut self) {
         self.server.close();
+        self.waker.release();
     }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// A number that JavaScript got from here.

@@ -207,7 +207,11 @@ export class Server<
   async close(callback?: (err?: Error) => void): Promise<void> {
     for (const namespace of this._nsps.values()) {
       for (const socket of namespace.sockets.values()) {
-        this._reception.leave(this._bridge, socket as Socket, undefined, "server shutting down");
+        try {
+          this._reception.leave(this._bridge, socket as Socket, "server shutting down");
+        } catch {
+          // As in socket.io: what a listener throws does not keep the others from hearing of it, nor the server from closing.
+        }
       }
     }
     this.#stop(this._bridge);
@@ -226,9 +230,27 @@ export class Server<
 
   #stop(bridge: Bridge | undefined): void {
     if (bridge === undefined || bridge !== this._bridge) return;
-    bridge.flushed.close();
+    // What sockets want to know of their clients later must be asked now.
+    for (const socket of bridge.sockets.values()) socket._keepRecord();
     this._bridge = undefined;
+    bridge.close();
     this._reception.clear();
+    this.engine._clear();
+  }
+
+  /** How much is held for clients, by kinds; for tests. */
+  _held(): Record<string, number> {
+    const namespaces = [...this._nsps.values()];
+    const count = (size: (namespace: (typeof namespaces)[number]) => number) =>
+      namespaces.reduce((sum, namespace) => sum + size(namespace), 0);
+    return {
+      ...this._bridge?.held(),
+      ...this._reception._held(),
+      joined: count((namespace) => namespace.sockets.size),
+      waiting: count((namespace) => namespace._preConnectSockets.size),
+      keptRequests: this.engine._kept,
+      carried: this.#door._open,
+    };
   }
 
   // ---- Namespaces
@@ -282,9 +304,14 @@ export class Server<
     namespace._number = this._bridge?.flushed.namespace(namespace.name) ?? -1;
   }
 
+  /** Takes out a namespace that is empty. What is sent to it from now on reaches nobody. */
   _removeNamespace(namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
+    // It may have been removed before, and there may be a new one of its name.
+    if (this._nsps.get(namespace.name) !== namespace) return;
     this._nsps.delete(namespace.name);
-    this._bridge?.flushed.removeNamespace(namespace._number);
+    const number = namespace._number;
+    namespace._number = -1;
+    this._bridge?.flushed.removeNamespace(namespace.name, number);
   }
 
   /** Asks the functions and patterns in their order whether the namespace may exist. */
@@ -297,7 +324,11 @@ export class Server<
         return;
       }
       const [match, parent] = entry;
+      let isAnswered = false;
       match(name, auth, (error, isAllowed) => {
+        // A function may call twice by mistake.
+        if (isAnswered) return;
+        isAnswered = true;
         if (error || !isAllowed) {
           step(i + 1);
           return;

@@ -5,17 +5,26 @@ use napi::{Env, JsString, Result};
 use napi_derive::napi;
 
 use crate::{
+    room,
     server::{DepartureRecord, NativeServer},
     value,
 };
 
 #[napi]
 impl NativeServer {
-    /// The rooms of a socket.
+    /// The rooms of a socket, as JSON text.
     #[napi(catch_unwind)]
-    pub fn socket_rooms(&self, socket: f64) -> Vec<String> {
-        let rooms = self.with_socket(socket, |socket| socket.rooms());
-        rooms.unwrap_or_default().iter().map(ToString::to_string).collect()
+    pub fn socket_rooms<'env>(&self, env: &'env Env, socket: f64) -> Result<JsString<'env>> {
+        let rooms = self.with_socket(socket, |socket| socket.rooms()).unwrap_or_default();
+        let mut out = String::from("[");
+        for room in &rooms {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            room::push_json(&mut out, room);
+        }
+        out.push(']');
+        value::string(env, &out)
     }
 
     /// The handshake of a socket's client as JSON text.
@@ -32,16 +41,30 @@ impl NativeServer {
         text.map(|text| value::string(env, &text)).transpose()
     }
 
-    /// The transport of a socket's client at the moment.
-    #[napi(catch_unwind)]
-    pub fn transport(&self, socket: f64) -> Option<&'static str> {
-        self.with_socket(socket, |socket| socket.transport().as_str())
-    }
-
     /// Puts a client out of the namespace, or ends its whole connection.
     #[napi(catch_unwind)]
     pub fn disconnect(&self, socket: f64, close: bool) -> Vec<DepartureRecord> {
         let departures = self.with_socket(socket, |socket| socket.disconnect(close, &mut Writes::new()));
         self.keep_departures(departures.unwrap_or_default())
+    }
+
+    /// The transport of a connection at the moment; nothing once it is closed.
+    #[napi(catch_unwind)]
+    pub fn transport(&self, connection: String) -> Option<&'static str> {
+        let connection = self.server.connection(&connection)?;
+        connection.is_open().then(|| connection.transport().as_str())
+    }
+
+    /// Has the end of a connection told. Returns `false` when it has ended already.
+    #[napi(catch_unwind)]
+    pub fn watch_connection(&self, connection: String) -> bool {
+        self.server.connection(&connection).is_some_and(|connection| connection.watch())
+    }
+
+    /// Ends a connection, and with it all its sockets.
+    #[napi(catch_unwind)]
+    pub fn close_connection(&self, connection: String) -> Vec<DepartureRecord> {
+        let connection = self.server.connection(&connection);
+        self.keep_departures(connection.map(|connection| connection.force_close()).unwrap_or_default())
     }
 }

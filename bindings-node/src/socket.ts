@@ -86,6 +86,7 @@ export class Socket<
   #middlewares: ((event: Event, next: (err?: Error) => void) => void)[] | undefined = undefined;
   /** Events that have passed onAny and middleware and whose listeners run in the next tick. */
   #nDeferred = 0;
+  #isLeaving = false;
   #hasLeft = false;
   #auth: Handshake["auth"];
   #handshake: Handshake | undefined = undefined;
@@ -282,7 +283,6 @@ export class Socket<
   get client(): Client {
     if (this.#client === undefined) {
       this.#client = this.server._reception.clientOf(this.#readRecord());
-      if (this.nsp._has(this as any)) this.#client._add(this as any);
     }
     return this.#client;
   }
@@ -311,10 +311,6 @@ export class Socket<
     this.#record ??= this.server._bridge?.native.handshake(this._key) ?? "{}";
   }
 
-  _transport(): string {
-    return this.server._bridge?.native.transport(this._key) ?? "";
-  }
-
   /** The socket is in its namespace. */
   _onConnect(): void {
     this.connected = true;
@@ -322,15 +318,20 @@ export class Socket<
 
   /** The socket leaves; `depart` takes it out of its rooms. */
   _onClose(reason: DisconnectReason, depart: () => void): void {
+    // A listener may close the server, of which this socket would hear once more.
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
     try {
       this.emitReserved("disconnecting", reason);
     } finally {
       this._keepRecord();
-      depart();
-      this.connected = false;
-      this.#hasLeft = true;
-      if (this.#client?._remove(this as any, reason)) this.server._reception.forgetClient(this.#client);
-      this.emitReserved("disconnect", reason);
+      try {
+        depart();
+      } finally {
+        this.connected = false;
+        this.#hasLeft = true;
+        this.emitReserved("disconnect", reason);
+      }
     }
   }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -10,11 +11,7 @@ use ferrio::{Handshake, RequestHead};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use napi::{Env, JsString, Result, bindgen_prelude::BufferSlice};
 
-use crate::error::misuse;
-
-/// The number by which JavaScript finds a request again.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Tag(pub(crate) u32);
+use crate::{doors::KeptRequest, error::misuse};
 
 /// From this size on JavaScript gets the memory itself; below, a copy is cheaper than the finalizer.
 const EXTERNAL: usize = 16 << 10;
@@ -59,7 +56,7 @@ pub(crate) fn push_json_list<'a>(out: &mut String, texts: impl IntoIterator<Item
 
 /// Reads a request's head from the lines that `attach.ts` writes: method, target, address, port, `s` for encrypted,
 /// then names and values of the headers in turn.
-pub(crate) fn read_head(lines: &str, tag: u32) -> Result<RequestHead> {
+pub(crate) fn read_head(lines: &str) -> Result<RequestHead> {
     let mut lines = lines.split('\n');
     let mut next = || lines.next().ok_or_else(|| misuse("a request's head is too short"));
     let (method, target, address, port, secure) = (next()?, next()?, next()?, next()?, next()?);
@@ -75,7 +72,6 @@ pub(crate) fn read_head(lines: &str, tag: u32) -> Result<RequestHead> {
     }
     let mut head = RequestHead::new(method, read_target(target)?, headers, remote);
     head.secure = secure == "s";
-    head.extensions.insert(Tag(tag));
     Ok(head)
 }
 
@@ -136,7 +132,7 @@ pub(crate) fn handshake(handshake: &Handshake, engine_id: &str, protocol: u8, tr
     out
 }
 
-/// The number of a request, or 0.
-pub(crate) fn tag_of(head: &RequestHead) -> u32 {
-    head.extensions.get::<Tag>().map_or(0, |tag| tag.0)
+/// The number of a request whose object JavaScript keeps, or 0.
+pub(crate) fn tag_of(head: &RequestHead) -> u64 {
+    head.extensions.get::<Arc<KeptRequest>>().map_or(0, |kept| kept.tag)
 }

@@ -29,6 +29,7 @@ use crate::{
     handling::{Reserve, Stepper},
     pending::Ready,
     process::Own,
+    room::Rooms,
     socket::SocketState,
     value::Json,
     waker::{Pipe, Waker},
@@ -93,6 +94,7 @@ pub(crate) struct Bridge {
     pub(crate) server: Server,
     events: Events,
     pub(crate) json: Json,
+    pub(crate) rooms: Rooms,
     /// Handlers by namespace and event: the server's own dictionary, looked at before anything else.
     pub(crate) handlers: Py<PyDict>,
     pub(crate) manners: Manners,
@@ -126,6 +128,7 @@ impl Bridge {
         events: Events,
         waker: Arc<Waker>,
         json: Json,
+        rooms: Rooms,
         handlers: Py<PyDict>,
         manners: Manners,
     ) -> Self {
@@ -134,6 +137,7 @@ impl Bridge {
             server,
             events,
             json,
+            rooms,
             handlers,
             manners,
             ready: Arc::new(Ready::new(waker.clone())),
@@ -239,6 +243,7 @@ impl Bridge {
     pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.handlers)?;
         self.json.visit(visit)?;
+        self.rooms.visit(visit)?;
         if let Some(reserve) = self.reserve.try_lock()
             && let Some(reserve) = &*reserve
         {

@@ -11,11 +11,16 @@ pub(crate) fn config(error: &ConfigError) -> PyErr {
 /// Acks that did not all come; `answers` holds those that did.
 pub(crate) fn acks(py: Python<'_>, status: AckStatus, answers: Bound<'_, PyList>) -> PyErr {
     static TIMEOUT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let message = match status {
-        AckStatus::Gone => "the client has left",
-        AckStatus::Complete | AckStatus::TimedOut => "no answer in time",
+    static TOO_LARGE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let (class, message) = match status {
+        AckStatus::Gone => (TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError"), "the client has left"),
+        AckStatus::Complete | AckStatus::TimedOut => {
+            (TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError"), "no answer in time")
+        }
+        AckStatus::TooLarge => {
+            (TOO_LARGE.import(py, "ferrio.exceptions", "TooLargeError"), "the answers are too large")
+        }
     };
-    let class = TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError");
     match class.and_then(|class| class.call1((message,))) {
         Err(error) => error,
         Ok(exception) => match exception.setattr("answers", answers) {

@@ -24,6 +24,7 @@ mod options;
 mod pending;
 mod process;
 mod request;
+mod room;
 mod server;
 mod socket;
 mod value;

@@ -9,7 +9,6 @@ use crate::{
     bridge::{AckTarget, Bridge},
     process::Own,
     socket::{self, Socket},
-    value,
 };
 
 #[pyclass(frozen, module = "ferrio._native")]
@@ -42,14 +41,22 @@ impl Local {
     fn pending_in(&self, selection: &Selection) -> Vec<Arc<ferrio::Socket>> {
         let pending = self.bridge.pending.lock();
         let here = pending.values().filter(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace));
-        here.filter(|socket| is_meant(socket, selection)).cloned().collect()
+        here.filter(|socket| socket.is_meant(selection)).cloned().collect()
     }
-}
 
-fn is_meant(socket: &ferrio::Socket, selection: &Selection) -> bool {
-    let rooms = socket.rooms();
-    let is_in = |room: &Arc<str>| room == socket.id() || rooms.contains(room);
-    (selection.rooms.is_empty() || selection.rooms.iter().any(is_in)) && !selection.except.iter().any(is_in)
+    /// Who is meant by rooms, sockets to skip and rooms to skip; no rooms mean everybody.
+    fn selection(
+        &self,
+        rooms: Option<&Bound<'_, PyAny>>,
+        skip: Option<&Bound<'_, PyAny>>,
+        skip_rooms: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Selection> {
+        let mut selection = Selection::all();
+        self.bridge.rooms.each(rooms, |room| selection.rooms.push(room))?;
+        self.bridge.rooms.each(skip, |room| selection.except.push(room))?;
+        self.bridge.rooms.each(skip_rooms, |room| selection.except.push(room))?;
+        Ok(selection)
+    }
 }
 
 #[pymethods]
@@ -62,7 +69,7 @@ impl Namespace {
     /// A socket by its id.
     fn socket(&self, sid: &Bound<'_, PyAny>) -> PyResult<Option<Socket>> {
         let this = self.0.here()?;
-        // What is no text is nobody's id.
+        // What is no text, or has a lone surrogate, is nobody's id.
         let Some(sid) = sid.cast::<PyString>().ok().and_then(|sid| sid.to_str().ok()) else {
             return Ok(None);
         };
@@ -78,8 +85,8 @@ impl Namespace {
         skip: Option<&Bound<'_, PyAny>>,
         skip_rooms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Socket>> {
-        let selection = selection(rooms, skip, skip_rooms)?;
         let this = self.0.here()?;
+        let selection = this.selection(rooms, skip, skip_rooms)?;
         Ok(this.namespace.select(&selection).into_iter().map(|socket| this.wrap(socket)).collect())
     }
 
@@ -98,7 +105,7 @@ impl Namespace {
     ) -> PyResult<()> {
         let this = self.0.here()?;
         let payload = this.bridge.json.event(event, data)?;
-        let selection = selection(rooms, skip, skip_rooms)?;
+        let selection = this.selection(rooms, skip, skip_rooms)?;
         let flags = Flags { volatile, compress, local };
         let pending = this.pending_in(&selection);
         this.bridge.write(event.py(), |writes| {
@@ -125,7 +132,7 @@ impl Namespace {
     ) -> PyResult<()> {
         let this = self.0.here()?;
         let payload = this.bridge.json.event(event, data)?;
-        let selection = selection(rooms, skip, skip_rooms)?;
+        let selection = this.selection(rooms, skip, skip_rooms)?;
         let ack = this.bridge.expect_ack(AckTarget::Many(future), socket::duration(timeout)?);
         this.bridge.write(event.py(), |writes| {
             this.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes);
@@ -138,8 +145,9 @@ impl Namespace {
         let of = |members: Vec<Arc<ferrio::Socket>>| {
             members.iter().map(|socket| socket.id().to_string()).collect()
         };
-        let rooms = self.0.here()?.namespace.rooms().into_iter();
-        rooms.map(|(room, members)| Ok((value::room_value(py, &room)?, of(members)))).collect()
+        let this = self.0.here()?;
+        let rooms = this.namespace.rooms().into_iter();
+        rooms.map(|(room, members)| Ok((this.bridge.rooms.value(py, &room)?, of(members)))).collect()
     }
 
     fn __len__(&self) -> PyResult<usize> {
@@ -148,21 +156,9 @@ impl Namespace {
 
     /// Empties a room.
     fn close_room(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        let room = value::room(room)?;
-        self.0.here()?.namespace.leave(&Selection::all().to(room.clone()), &[room], false);
+        let this = self.0.here()?;
+        let room = this.bridge.rooms.room(room)?;
+        this.namespace.leave(&Selection::all().to(room.clone()), &[room], false);
         Ok(())
     }
-}
-
-/// Who is meant by rooms, sockets to skip and rooms to skip; no rooms mean everybody.
-fn selection(
-    rooms: Option<&Bound<'_, PyAny>>,
-    skip: Option<&Bound<'_, PyAny>>,
-    skip_rooms: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Selection> {
-    let mut selection = Selection::all();
-    value::each_room(rooms, |room| selection.rooms.push(room))?;
-    value::each_room(skip, |room| selection.except.push(room))?;
-    value::each_room(skip_rooms, |room| selection.except.push(room))?;
-    Ok(selection)
 }

@@ -129,6 +129,8 @@ fn limits(options: &Options<'_>, limits: &mut Limits) -> PyResult<()> {
     options.set("host_queue_bytes", &mut limits.host_queue_bytes)?;
     options.set("host_queue_share", &mut limits.host_queue_share)?;
     options.set("max_waiting_requests", &mut limits.max_waiting_requests)?;
+    options.set("max_ack_bytes", &mut limits.max_ack_bytes)?;
+    options.set("max_total_ack_bytes", &mut limits.max_total_ack_bytes)?;
     options.set("max_packets_per_poll", &mut limits.max_packets_per_poll)?;
     options.finish()
 }

@@ -204,7 +204,7 @@ pub(crate) fn start_with_body(
     Ok(Py::new(py, Pending { work: Own::new((job, body)), future })?.into_any())
 }
 
-/// Without the interpreter: locks of the core and the compression of bodies must hold nobody up.
+/// Without the interpreter: locks of the core must hold nobody up.
 fn poll(py: Python<'_>, work: &mut Work, waker: &TaskWaker) -> Poll<Outcome> {
     py.detach(|| {
         let runtime = ferrio::runtime();

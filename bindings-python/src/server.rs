@@ -20,6 +20,7 @@ use crate::{
     pending::{self, Outcome},
     process::Own,
     request,
+    room::Rooms,
     value::Json,
     waker::Waker,
 };
@@ -45,7 +46,8 @@ impl Server {
         let (server, events) =
             CoreServer::new(config, move || wake.wake()).map_err(|error| error::config(&error))?;
         let manners = Manners { is_serial: !async_handlers, always_connect, recovers };
-        let bridge = Bridge::new(server, events, waker, Json::new(json), handlers, manners);
+        let bridge =
+            Bridge::new(server, events, waker, Json::new(json), Rooms::new(options.py()), handlers, manners);
         Ok(Self(Own::new(Arc::new(bridge))))
     }
 

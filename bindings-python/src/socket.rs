@@ -22,7 +22,6 @@ use crate::{
     bridge::{AckTarget, Bridge},
     process::Own,
     request::Handshake,
-    value,
 };
 
 /// What Python keeps with a socket, in the core's slot for it.
@@ -226,20 +225,22 @@ impl Socket {
         let rooms = PyList::empty(py);
         let is_pending = bridge.is_pending(socket);
         // Nobody can reach it there before it is let in, but it is a room of its own from the start.
-        let own = is_pending.then(|| socket.id().clone());
+        let own = is_pending.then(|| socket.id().clone().into());
         for room in own.into_iter().chain(socket.rooms()) {
-            rooms.append(value::room_value(py, &room)?)?;
+            rooms.append(bridge.rooms.value(py, &room)?)?;
         }
         Ok(rooms)
     }
 
     fn join(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.socket()?.join([value::room(room)?]);
+        let Local { socket, bridge } = self.0.here()?;
+        socket.join([bridge.rooms.room(room)?]);
         Ok(())
     }
 
     fn leave(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.socket()?.leave(&value::room(room)?);
+        let Local { socket, bridge } = self.0.here()?;
+        socket.leave(bridge.rooms.room(room)?);
         Ok(())
     }
 

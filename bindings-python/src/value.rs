@@ -2,20 +2,15 @@
 
 mod writer;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use ferrio::Payload;
 use jiter::{PythonParse, StringCacheMode};
 use pyo3::{
-    exceptions::{PyTypeError, PyValueError},
+    exceptions::PyValueError,
     intern,
     prelude::*,
-    types::{PyBool, PyBytes, PyDict, PyInt, PyList, PyString},
+    types::{PyBool, PyBytes, PyDict, PyList},
 };
-
-/// Stands before the decimal form of a room that is an `int`, so that the rooms `1` and `"1"` are two.
-const INT_ROOM: &str = "\0int:";
 
 /// How the values of one server are written and read.
 pub(crate) struct Json {
@@ -67,40 +62,6 @@ pub(crate) fn answer_value<'py>(answer: &Bound<'py, PyList>) -> PyResult<Bound<'
         1 => answer.get_item(0),
         _ => Ok(answer.to_tuple().into_any()),
     }
-}
-
-/// The name of a room, which is a `str` or an `int`.
-pub(crate) fn room(value: &Bound<'_, PyAny>) -> PyResult<Arc<str>> {
-    if let Ok(text) = value.cast::<PyString>() {
-        return Ok(Arc::from(text.to_str()?));
-    }
-    if value.is_instance_of::<PyInt>() {
-        return Ok(Arc::from(format!("{INT_ROOM}{}", value.extract::<i64>()?)));
-    }
-    Err(PyTypeError::new_err(format!("a room must be str or int, not {}", type_name(value))))
-}
-
-/// The Python value of a room's name.
-pub(crate) fn room_value<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    match name.strip_prefix(INT_ROOM).and_then(|digits| digits.parse::<i64>().ok()) {
-        Some(number) => Ok(number.into_pyobject(py)?.into_any()),
-        None => Ok(PyString::new(py, name).into_any()),
-    }
-}
-
-/// Calls `visit` for a room, or for each room of a list, tuple or set. Nothing, and what is empty, names none.
-pub(crate) fn each_room(value: Option<&Bound<'_, PyAny>>, mut visit: impl FnMut(Arc<str>)) -> PyResult<()> {
-    let Some(value) = value else { return Ok(()) };
-    if value.is_instance_of::<PyString>() || value.is_instance_of::<PyInt>() {
-        if value.is_truthy()? || value.is_instance_of::<PyInt>() {
-            visit(room(value)?);
-        }
-        return Ok(());
-    }
-    for one in value.try_iter()? {
-        visit(room(&one?)?);
-    }
-    Ok(())
 }
 
 /// Puts the attachments where their placeholders stand, and returns the value to use instead of `value`, if another.

@@ -1,12 +1,23 @@
 //! Acks: who waits for one, until when, and how one is given.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use parking_lot::Mutex;
 
 use crate::{
-    deadlines::DeadlineKey, namespace::Namespace, payload::Payload, queue::HostEvent, server::Shared,
-    socket::Socket, writes::Writes,
+    deadlines::{DeadlineKey, Due},
+    namespace::Namespace,
+    payload::Payload,
+    queue::HostEvent,
+    server::Shared,
+    socket::Socket,
+    writes::Writes,
 };
 
 /// What came of an emit that wanted acks.
@@ -27,6 +38,9 @@ pub enum AckStatus {
     TimedOut,
     /// The socket left, and no time limit was set: nothing will come any more.
     Gone,
+    /// The answers of many sockets became too large to keep; these are the ones before. Only with
+    /// [`max_ack_bytes`](crate::Limits::max_ack_bytes) and its like.
+    TooLarge,
 }
 
 /// The ack that a client waits for. It is given at most once; dropped, the client never gets one.
@@ -62,31 +76,27 @@ impl Socket {
     }
 }
 
-/// Who waits for the ack of one socket.
-#[derive(Debug)]
-pub(crate) enum Waiter {
-    /// The host, by its token.
-    One { token: u64, deadline: Option<DeadlineKey> },
-    /// The host, for the answers of many sockets together.
-    Many(Arc<Collector>),
-}
-
 /// Gathers the answers of a broadcast.
 #[derive(Debug)]
 pub(crate) struct Collector {
     server: Arc<Shared>,
     token: u64,
+    /// Whether the wait ends at a certain time.
+    has_deadline: bool,
+    /// Whether the outcome has been reported. Only set while `state` is locked.
+    is_over: AtomicBool,
     state: Mutex<Gathered>,
 }
 
 #[derive(Debug, Default)]
 struct Gathered {
     answers: Vec<Payload>,
+    /// What they weigh.
+    bytes: usize,
     /// How many are still to come, of this node and of others; `None` until everyone has been asked.
     n_due: Option<usize>,
     n_early: usize,
     deadline: Option<DeadlineKey>,
-    is_over: bool,
 }
 
 impl Gathered {
@@ -101,13 +111,21 @@ impl Gathered {
 }
 
 impl Collector {
-    pub(crate) fn new(server: Arc<Shared>, token: u64) -> Arc<Self> {
-        Arc::new(Self { server, token, state: Mutex::default() })
-    }
-
-    /// Notes the deadline, which is cancelled when all have answered.
-    pub(crate) fn set_deadline(&self, deadline: DeadlineKey) {
-        self.state.lock().deadline = Some(deadline);
+    /// Begins to wait, until a certain time if one is given.
+    pub(crate) fn new(server: Arc<Shared>, token: u64, until: Option<Instant>) -> Arc<Self> {
+        let collector = Arc::new(Self {
+            server,
+            token,
+            has_deadline: until.is_some(),
+            is_over: AtomicBool::new(false),
+            state: Mutex::default(),
+        });
+        if let Some(until) = until {
+            let deadline = collector.server.deadlines.add(until, Due::Acks(collector.clone()));
+            // One that is up already finds nothing to cancel.
+            collector.state.lock().deadline = Some(deadline);
+        }
+        collector
     }
 
     /// Says how many answers are expected, once everyone has been asked.
@@ -122,25 +140,44 @@ impl Collector {
     /// Takes one answer.
     pub(crate) fn answer(&self, payload: Payload) {
         let mut state = self.state.lock();
-        if state.is_over {
+        if self.is_over() {
             drop(state);
             self.server.counters.acks_unexpected.add(1);
             return;
         }
+        let weight = weight(&payload);
+        if state.bytes + weight > self.server.config.limits.max_ack_bytes || !self.reserve(weight) {
+            return self.finish(state, AckStatus::TooLarge);
+        }
+        state.bytes += weight;
         state.answers.push(payload);
         if state.count_one() {
             self.finish(state, AckStatus::Complete);
         }
     }
 
+    /// Takes a part of what all collectors together may hold. Returns whether there was enough left.
+    fn reserve(&self, bytes: usize) -> bool {
+        let held = self.server.ack_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let is_enough = held.saturating_add(bytes) <= self.server.config.limits.max_total_ack_bytes;
+        if !is_enough {
+            self.release(bytes);
+        }
+        is_enough
+    }
+
+    fn release(&self, bytes: usize) {
+        self.server.ack_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Whether the wait ends at a certain time.
     pub(crate) fn has_deadline(&self) -> bool {
-        self.state.lock().deadline.is_some()
+        self.has_deadline
     }
 
     /// Whether the outcome has been reported.
     pub(crate) fn is_over(&self) -> bool {
-        self.state.lock().is_over
+        self.is_over.load(Ordering::Relaxed)
     }
 
     /// Takes note of a socket that has left without an answer.
@@ -154,17 +191,19 @@ impl Collector {
     /// Reports the answers so far.
     pub(crate) fn timed_out(&self) {
         let state = self.state.lock();
-        if !state.is_over {
+        if !self.is_over() {
             self.server.counters.acks_timed_out.add(1);
             self.finish(state, AckStatus::TimedOut);
         }
     }
 
     fn finish(&self, mut state: parking_lot::MutexGuard<'_, Gathered>, status: AckStatus) {
-        if std::mem::replace(&mut state.is_over, true) {
+        if self.is_over.swap(true, Ordering::Relaxed) {
             return;
         }
         let answers = std::mem::take(&mut state.answers);
+        // From here on the host's queue counts them.
+        self.release(std::mem::take(&mut state.bytes));
         let deadline = state.deadline.take();
         drop(state);
         if let Some(deadline) = deadline {
@@ -174,8 +213,25 @@ impl Collector {
     }
 }
 
+impl Drop for Collector {
+    /// Nobody is left who could answer.
+    fn drop(&mut self) {
+        let bytes = self.state.get_mut().bytes;
+        self.release(bytes);
+    }
+}
+
+/// What it takes to keep an answer.
+fn weight(answer: &Payload) -> usize {
+    answer.len() + PIECE_OVERHEAD * (1 + answer.attachments().len())
+}
+
+/// What it takes to keep a text or an attachment, besides its bytes: its places in lists, and the buffer's own
+/// accounts. Without it many tiny answers would be kept for nothing.
+const PIECE_OVERHEAD: usize = 96;
+
 /// The next ack id of a namespace: one counter for all its sockets, so that a broadcast that wants acks is still
 /// encoded once.
 pub(crate) fn next_id(namespace: &Namespace) -> u64 {
-    namespace.ack_ids.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    namespace.ack_ids.fetch_add(1, Ordering::Relaxed)
 }

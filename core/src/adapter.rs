@@ -6,6 +6,7 @@ use crate::{
     ack::Collector,
     namespace::Namespace,
     payload::Payload,
+    room::Room,
     selection::{Flags, Selection},
 };
 
@@ -19,7 +20,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// that return a future end by their deadline, with what came until then.
 ///
 /// What other nodes ask of this one comes in by the [`Namespace`] given to [`start`](Self::start), with
-/// [`Flags::local`] set so that it is not sent out again.
+/// [`Flags::local`] set so that it is not sent out again. No lock is held while a method runs.
 pub trait Adapter: Send + Sync + 'static {
     /// Begins to work for a namespace. Called once, before anything else.
     fn start(&self, namespace: &Arc<Namespace>);
@@ -39,10 +40,10 @@ pub trait Adapter: Send + Sync + 'static {
     );
 
     /// Sockets of other nodes join rooms.
-    fn join(&self, selection: &Selection, rooms: &[Arc<str>]);
+    fn join(&self, selection: &Selection, rooms: &[Room]);
 
     /// Sockets of other nodes leave rooms.
-    fn leave(&self, selection: &Selection, rooms: &[Arc<str>]);
+    fn leave(&self, selection: &Selection, rooms: &[Room]);
 
     /// Sockets of other nodes are disconnected, or their whole connections closed.
     fn disconnect(&self, selection: &Selection, close: bool);
@@ -65,8 +66,14 @@ pub trait Adapter: Send + Sync + 'static {
     /// How many nodes serve the namespace, this one included.
     fn n_nodes(&self) -> BoxFuture<'_, usize>;
 
-    /// A room got its first local member, or lost its last: adapters that subscribe by room want to know.
-    fn room_changed(&self, room: &Arc<str>, exists: bool) {
+    /// Whether [`room_changed`](Self::room_changed) shall be called. Default `false`. Asked once.
+    fn wants_room_changes(&self) -> bool {
+        false
+    }
+
+    /// A room got its first local member, or lost its last: adapters that subscribe by room want to know. The calls come
+    /// one at a time, in the order of the changes, shortly after them.
+    fn room_changed(&self, room: &Room, exists: bool) {
         let _ = (room, exists);
     }
 
@@ -95,7 +102,7 @@ pub struct RemoteSocket {
     /// Its id.
     pub id: Arc<str>,
     /// Its rooms.
-    pub rooms: Vec<Arc<str>>,
+    pub rooms: Vec<Room>,
     /// Its handshake, as JSON text in socket.io's form.
     pub handshake: String,
     /// What its host keeps with it, as JSON text.
@@ -131,8 +138,8 @@ impl Adapter for InMemory {
     fn broadcast_with_ack(&self, _: &Selection, _: &Payload, _: Flags, _: Option<Instant>, acks: RemoteAcks) {
         acks.expect(0);
     }
-    fn join(&self, _: &Selection, _: &[Arc<str>]) {}
-    fn leave(&self, _: &Selection, _: &[Arc<str>]) {}
+    fn join(&self, _: &Selection, _: &[Room]) {}
+    fn leave(&self, _: &Selection, _: &[Room]) {}
     fn disconnect(&self, _: &Selection, _: bool) {}
     fn fetch<'a>(&'a self, _: &'a Selection, _: Instant) -> BoxFuture<'a, Gathered<RemoteSocket>> {
         Box::pin(async { Gathered::default() })

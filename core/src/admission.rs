@@ -9,7 +9,9 @@ use crate::{recovery::Restored, runtime::runtime, socket::Socket, writes::Writes
 /// Dropped without a decision, the client is refused with the message `Connection refused by server`: nobody is left
 /// waiting.
 pub struct Admission {
-    state: Option<(Arc<Socket>, Option<Restored>)>,
+    socket: Arc<Socket>,
+    restored: Option<Restored>,
+    is_decided: bool,
 }
 
 /// The client has gone before it was accepted.
@@ -26,7 +28,12 @@ impl std::error::Error for Gone {}
 
 impl Admission {
     pub(crate) fn new(socket: Arc<Socket>, restored: Option<Restored>) -> Self {
-        Self { state: Some((socket, restored)) }
+        Self { socket, restored, is_decided: false }
+    }
+
+    /// The socket that the client will be.
+    pub fn socket(&self) -> &Arc<Socket> {
+        &self.socket
     }
 
     /// Lets the client in.
@@ -34,15 +41,14 @@ impl Admission {
     /// # Errors
     /// When the client has gone. It then never was in the namespace, and no disconnect follows.
     pub fn accept(mut self, writes: &mut Writes) -> Result<(), Gone> {
-        let Some((socket, restored)) = self.state.take() else { return Err(Gone) };
-        if socket.admit(restored, writes) { Ok(()) } else { Err(Gone) }
+        self.is_decided = true;
+        if self.socket.admit(self.restored.take(), writes) { Ok(()) } else { Err(Gone) }
     }
 
     /// Keeps the client out, with a message and, if given, more data as JSON text.
     pub fn refuse(mut self, message: &str, data: Option<&str>, writes: &mut Writes) {
-        if let Some((socket, restored)) = self.state.take() {
-            decline(&socket, restored, message, data, writes);
-        }
+        self.is_decided = true;
+        decline(&self.socket, self.restored.take(), message, data, writes);
     }
 }
 
@@ -54,12 +60,14 @@ fn decline(
     writes: &mut Writes,
 ) {
     socket.connection().refuse(socket.namespace().name(), message, data, writes);
+    socket.namespace().client_not_let_in(socket);
     socket.namespace().forget_sessions(restored.map(|restored| restored.session.key));
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        if let Some((socket, restored)) = self.state.take() {
+        if !self.is_decided {
+            let (socket, restored) = (self.socket.clone(), self.restored.take());
             // Perhaps dropped by a closed queue, under the connection's lock; so not done here. It ends at once.
             runtime().spawn(async move {
                 decline(&socket, restored, "Connection refused by server", None, &mut Writes::new());

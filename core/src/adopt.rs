@@ -2,11 +2,11 @@
 
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
-use std::{fmt::Write as _, io};
+use std::{fmt::Write as _, future::pending, io};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Interest};
 #[cfg(unix)]
 use tokio::net::{TcpStream, UnixStream};
 
@@ -53,7 +53,12 @@ impl Server {
         let server = self.clone();
         // Ends when the request is answered; the WebSocket then has a task of its own.
         runtime().spawn(async move {
-            match request::upgrade(&server, head).await {
+            // The host may have to be asked, and the client may not wait for that. Both branches may be cancelled.
+            let decided = tokio::select! {
+                decided = request::upgrade(&server, head) => decided,
+                () = stream.gone() => return,
+            };
+            match decided {
                 Ok(ticket) => {
                     if stream.write_all(&encode(&ticket.response())).await.is_ok() {
                         ticket.start(stream, &read_already);
@@ -69,6 +74,23 @@ impl Server {
 }
 
 impl Stream {
+    /// Waits until the peer has closed, as far as that can be seen without reading what it sends.
+    async fn gone(&mut self) {
+        let mut byte = [0];
+        let peeked = match self {
+            Self::Tcp(stream) => stream.peek(&mut byte).await,
+            #[cfg(unix)]
+            Self::Unix(stream) => match stream.ready(Interest::READABLE).await {
+                Ok(ready) => Ok(usize::from(!ready.is_read_closed())),
+                Err(error) => Err(error),
+            },
+            Self::Other(_) => pending().await,
+        };
+        if peeked.is_ok_and(|n_bytes| n_bytes > 0) {
+            pending::<()>().await;
+        }
+    }
+
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.write_all(bytes).await,

@@ -201,6 +201,13 @@ pub struct Limits {
     /// Requests without a session that wait for the host: for room in its queue, or for its word. A request beyond is
     /// answered with 503. Default 1 024. At least 1.
     pub max_waiting_requests: usize,
+    /// Bytes of answers that one emit to many sockets gathers, each answer and attachment counting 96 more than it has.
+    /// Beyond it the emit ends with those it has ([`AckStatus::TooLarge`](crate::AckStatus::TooLarge)). Default 16 MiB.
+    /// At least 1.
+    pub max_ack_bytes: usize,
+    /// Bytes of answers that all such emits gather at one time, with the same effect on the one that goes beyond.
+    /// Default 64 MiB. At least 1.
+    pub max_total_ack_bytes: usize,
     /// Packets in one answer to a poll. Default 16: the official Python client refuses more. At least 1.
     pub max_packets_per_poll: usize,
 }
@@ -220,6 +227,8 @@ impl Default for Limits {
             host_queue_bytes: 64 << 20,
             host_queue_share: 256,
             max_waiting_requests: 1024,
+            max_ack_bytes: 16 << 20,
+            max_total_ack_bytes: 64 << 20,
             max_packets_per_poll: 16,
         }
     }
@@ -312,6 +321,8 @@ impl Limits {
         within("limits.host_queue_bytes", self.host_queue_bytes, 1, usize::MAX)?;
         within("limits.host_queue_share", self.host_queue_share, 1, 1 << 30)?;
         within("limits.max_waiting_requests", self.max_waiting_requests, 1, usize::MAX)?;
+        within("limits.max_ack_bytes", self.max_ack_bytes, 1, usize::MAX)?;
+        within("limits.max_total_ack_bytes", self.max_total_ack_bytes, 1, usize::MAX)?;
         within("limits.max_packets_per_poll", self.max_packets_per_poll, 1, usize::MAX)
     }
 }

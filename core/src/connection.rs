@@ -58,6 +58,7 @@ impl Connection {
                 entries: SmallVec::new(),
                 assembler: Assembler::new(),
                 is_open: true,
+                is_watched: false,
             }),
             share: Share::default(),
             waker: AtomicWaker::new(),

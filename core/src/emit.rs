@@ -11,9 +11,8 @@ use std::{
 use ferrio_protocol::engine::Protocol;
 
 use crate::{
-    ack::{self, Collector, Waiter},
+    ack::{self, Collector},
     adapter::RemoteAcks,
-    deadlines::Due,
     encode::Encoder,
     frame::Encoded,
     namespace::Namespace,
@@ -56,16 +55,13 @@ pub(crate) fn to_selection_with_ack(
     server.start();
     let id = ack::next_id(namespace);
     let event = Outgoing::new(namespace, payload, Some(id));
-    let collector = Collector::new(server.clone(), ack.token);
     let deadline = ack.deadline();
-    if let Some(deadline) = deadline {
-        collector.set_deadline(server.deadlines.add(deadline, Due::Acks(collector.clone())));
-    }
+    let collector = Collector::new(server.clone(), ack.token, deadline);
     let rooms = namespace.rooms.lock();
     let mut n_local = 0;
     rooms.select(selection, |socket| {
         n_local += 1;
-        socket.wait_for(id, Waiter::Many(collector.clone()));
+        socket.wait_for_many(id, &collector);
         event.queue_for(socket, flags, writes);
     });
     drop(rooms);
@@ -103,9 +99,7 @@ pub(crate) fn to_socket_with_ack(
     let server = &socket.namespace().server;
     server.start();
     let id = ack::next_id(socket.namespace());
-    let due = || Due::Ack(socket.clone(), id);
-    let deadline = ack.deadline().map(|at| server.deadlines.add(at, due()));
-    socket.wait_for(id, Waiter::One { token: ack.token, deadline });
+    socket.wait_for(id, ack.token, ack.deadline());
     Outgoing::new(socket.namespace(), payload, Some(id)).queue_for(socket, flags, writes);
 }
 
@@ -162,7 +156,9 @@ impl Outgoing {
         let Some(log) = &mut rooms.log else { return Self::new(namespace, payload, None) };
         let position = log.advance();
         if !flags.volatile {
-            log.keep(payload, selection, Instant::now());
+            let now = Instant::now();
+            log.keep(payload, selection, now);
+            namespace.watch(log, now);
         }
         let with_offset = log.with_offset(payload, position);
         Self { position, plain: Some(payload.clone()), ..Self::new(namespace, &with_offset, None) }
@@ -192,6 +188,7 @@ fn encode(namespace: &Namespace, protocol: Protocol, payload: &Payload, id: Opti
 pub(crate) fn replay(socket: &Arc<Socket>, missed: impl Iterator<Item = Payload>, writes: &mut Writes) {
     for payload in missed {
         let packet = socket.connection().encoder().event(socket.namespace().name(), None, &payload);
-        socket.connection().push(&packet, Class::Event, Flags::default(), writes);
+        // No policy may drop it: the client could not know that something is missing.
+        socket.connection().push(&packet, Class::Control, Flags::default(), writes);
     }
 }

@@ -93,18 +93,21 @@ impl MessageSocket {
         }
     }
 
-    /// Waits for messages to send, and returns all that wait; `None` when there will be no more. The last is
+    /// Waits for messages to send, and returns all that may leave together; `None` when there will be no more. The last is
     /// [`Outgoing::Close`] unless the client closed first. Cancelling it loses nothing.
     pub async fn next(&self) -> Option<Vec<Outgoing>> {
         poll_fn(|context| {
             // Asked first: nothing is queued behind a close frame.
             let close_code = self.connection.wire_close_code(self.wire_id);
             let mut messages = Vec::new();
-            while let Some(frame) = self.connection.take_frame(self.wire_id, context) {
+            while let Some((frame, ends_write)) = self.connection.take_frame(self.wire_id, context) {
                 messages.push(match frame.kind() {
                     FrameKind::Text => Outgoing::Text(frame.body()),
                     FrameKind::Binary | FrameKind::Control => Outgoing::Binary(frame.body()),
                 });
+                if ends_write {
+                    return Poll::Ready(Some(messages));
+                }
             }
             if let Some(code) = close_code
                 && !self.has_ended.swap(true, Ordering::Relaxed)

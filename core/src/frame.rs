@@ -65,8 +65,16 @@ impl Frame {
 
     /// Closes a WebSocket, with a status code or without.
     pub(crate) fn close(code: Option<u16>) -> Self {
+        match code {
+            Some(code) => Self::close_with(&code.to_be_bytes()),
+            None => Self::close_with(&[]),
+        }
+    }
+
+    /// Closes a WebSocket, with the body of a close frame.
+    pub(crate) fn close_with(body: &[u8]) -> Self {
         let mut buffer = vec![0; MAX_HEADER];
-        buffer.extend(code.into_iter().flat_map(u16::to_be_bytes));
+        buffer.extend_from_slice(body);
         Self::finish(buffer, OpCode::Control(Control::Close), FrameKind::Control)
     }
 

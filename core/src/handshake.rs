@@ -1,6 +1,6 @@
 //! What is known of a client from the request that opened its session.
 
-use std::{net::SocketAddr, time::SystemTime};
+use std::{borrow::Cow, net::SocketAddr, time::SystemTime};
 
 use http::{Extensions, HeaderMap, Method, Uri};
 
@@ -38,12 +38,14 @@ impl RequestHead {
 
     /// The value of a query parameter, percent-decoded; the last one when it is repeated.
     pub fn query(&self, name: &str) -> Option<String> {
-        self.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value).last()
+        let values = parse_query(self.uri.query().unwrap_or_default()).filter(|(key, _)| key == name);
+        values.last().map(|(_, value)| value.into_owned())
     }
 
     /// The query's parameters in order, percent-decoded.
     pub fn query_pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        parse_query(self.uri.query().unwrap_or_default())
+        let pairs = parse_query(self.uri.query().unwrap_or_default());
+        pairs.map(|(key, value)| (key.into_owned(), value.into_owned()))
     }
 
     /// Bytes that it takes to keep it, nearly.
@@ -58,8 +60,8 @@ impl RequestHead {
     }
 }
 
-/// The pairs of a query or a form, in order, percent-decoded.
-pub(crate) fn parse_query(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
+/// The pairs of a query or a form, in order, percent-decoded; borrowed where there was nothing to decode.
+pub(crate) fn parse_query(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key), decode(value))
@@ -67,7 +69,10 @@ pub(crate) fn parse_query(query: &str) -> impl Iterator<Item = (String, String)>
 }
 
 /// Decodes one name or value of a query, `+` standing for a space; bytes that are no UTF-8 are replaced.
-fn decode(text: &str) -> String {
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
+    }
     let spaced = text.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    Cow::Owned(percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
 }

@@ -31,10 +31,10 @@
 //! |---|---|
 //! | `config`, `cors` | options, their defaults and bounds |
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
-//! | `handshake`, `ids`, `reason`, `selection`, `metrics` | small vocabulary |
+//! | `handshake`, `ids`, `reason`, `room`, `room_set`, `selection`, `metrics` | small vocabulary |
 //! | `queue`, `backpressure` | to the host, and how much may be on its way there |
-//! | `deadlines`, `writes`, `runtime` | at a time, onto the wire, by these threads |
-//! | `rooms`, `recovery`, `ack`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
+//! | `deadlines`, `writes`, `farewell`, `runtime` | at a time, onto the wire, after the end, by these threads |
+//! | `rooms`, `recovery`, `ack`, `waiters`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
 //! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
 //! | **`receive`**, **`emit`** | the two hot paths, each readable from top to bottom |
 //! | `join`, `connection`, `wire`, `websocket`, `polling` | how a client joins; one client and its transports |
@@ -55,6 +55,7 @@ mod departure;
 mod emit;
 mod encode;
 mod exchange;
+mod farewell;
 mod frame;
 mod handshake;
 mod ids;
@@ -70,12 +71,15 @@ mod reason;
 mod receive;
 mod recovery;
 mod request;
+mod room;
+mod room_set;
 mod rooms;
 mod runtime;
 mod selection;
 mod server;
 mod socket;
 mod tls;
+mod waiters;
 mod websocket;
 mod wire;
 mod writes;
@@ -100,6 +104,7 @@ pub use namespace::Namespace;
 pub use payload::Payload;
 pub use queue::{Answer, Events, HostEvent};
 pub use reason::DisconnectReason;
+pub use room::{NumberedRooms, Room, RoomNumber};
 pub use rooms::{RoomChange, RoomEvent};
 pub use runtime::runtime;
 pub use selection::{Flags, Selection};

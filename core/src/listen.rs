@@ -20,7 +20,9 @@ use tokio::{
 use bytes::Bytes;
 use http::Response;
 
-use crate::{Server, handshake::RequestHead, listen::http1::Port, runtime::runtime, tls::Tls};
+use crate::{
+    Server, adapter::BoxFuture, handshake::RequestHead, listen::http1::Port, runtime::runtime, tls::Tls,
+};
 
 /// Where and how a server listens on a port of its own.
 #[derive(Debug, Clone)]
@@ -46,19 +48,21 @@ pub struct ListenOptions {
     pub responder: Option<Responder>,
 }
 
-/// Answers requests that are not the engine's, on an I/O thread: it must not wait.
+/// Answers requests that are not the engine's, on an I/O thread: what takes long is for other threads.
 #[derive(Clone)]
 pub struct Responder(Arc<Respond>);
 
-type Respond = dyn Fn(&RequestHead) -> Option<Response<Bytes>> + Send + Sync;
+type Respond = dyn Fn(&RequestHead) -> Option<BoxFuture<'static, Response<Bytes>>> + Send + Sync;
 
 impl Responder {
     /// Makes one of a function that gives `None` for requests it does not answer.
-    pub fn new(respond: impl Fn(&RequestHead) -> Option<Response<Bytes>> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        respond: impl Fn(&RequestHead) -> Option<BoxFuture<'static, Response<Bytes>>> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(respond))
     }
 
-    fn respond(&self, head: &RequestHead) -> Option<Response<Bytes>> {
+    fn respond(&self, head: &RequestHead) -> Option<BoxFuture<'static, Response<Bytes>>> {
         (self.0)(head)
     }
 }

@@ -1,6 +1,7 @@
 //! A namespace: its sockets, their rooms, and what can be asked of many of them at once.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc,
@@ -19,8 +20,10 @@ use crate::{
     payload::Payload,
     queue::HostEvent,
     reason::DisconnectReason,
-    recovery::{Log, Restored, Session},
+    recovery::{Log, ReplayLimit, Restored, Session},
+    room::Room,
     rooms::{RoomChange, RoomEvent, Rooms},
+    runtime::runtime,
     selection::{Flags, Selection},
     server::Shared,
     socket::{Socket, SocketKey},
@@ -36,24 +39,44 @@ pub struct Namespace {
     pub(crate) ack_ids: AtomicU64,
     /// Whether events get positions and are kept for clients that come back.
     pub(crate) keeps_events: bool,
-    /// Clients that want to join, and have not been let in or refused.
-    n_pending: AtomicUsize,
-    /// Whether it was made because a client asked for it.
-    /// Whether it came into being for a client, and may go with its last.
+    /// Clients that want to join, or have joined and are not yet forgotten.
+    n_clients: AtomicUsize,
+    /// What the adapter has to hear of rooms, if it wants to.
+    room_changes: Option<Mutex<RoomChanges>>,
+    /// Whether it was made because a client asked for it, and the host has not asked for it by name.
     is_dynamic: AtomicBool,
+}
+
+/// What an event has in an outbox besides its payload and namespace: the frame's header and its account, the packet's
+/// type, the offset. An upper bound.
+const PACKET_OVERHEAD: usize = 192;
+
+/// Changes of rooms on their way to the adapter. They are noted under the lock of the rooms, so in their order, and told
+/// under no lock, by one thread at a time. As many wait as are made while the adapter takes one, which does not block.
+#[derive(Default)]
+struct RoomChanges {
+    waiting: VecDeque<(Room, bool)>,
+    is_telling: bool,
 }
 
 impl Namespace {
     pub(crate) fn new(name: Arc<str>, server: Arc<Shared>, is_dynamic: bool) -> Self {
-        let log = server.config.recovery.map(Log::new);
+        let replay = ReplayLimit {
+            // Half of what it can hold: more may be sent before the client is let in.
+            max_bytes: server.config.outbox.max_bytes / 2,
+            packet_overhead: PACKET_OVERHEAD + name.len(),
+        };
+        let log = server.config.recovery.map(|recovery| Log::new(recovery, replay));
+        let adapter = (server.make_adapter)(&name);
         Self {
-            adapter: (server.make_adapter)(&name),
+            room_changes: adapter.wants_room_changes().then(Mutex::default),
+            adapter,
             name,
             keeps_events: log.is_some(),
             rooms: Mutex::new(Rooms::new(log)),
             server,
             ack_ids: AtomicU64::new(0),
-            n_pending: AtomicUsize::new(0),
+            n_clients: AtomicUsize::new(0),
             is_dynamic: AtomicBool::new(is_dynamic),
         }
     }
@@ -80,17 +103,31 @@ impl Namespace {
 
     /// Whether nobody is in it, nor wants to be.
     pub(crate) fn is_empty(&self) -> bool {
-        self.n_pending.load(Ordering::Acquire) == 0 && self.n_sockets() == 0
+        self.n_clients.load(Ordering::Acquire) == 0
     }
 
     /// Notes that a client wants to join.
     pub(crate) fn expect(&self) {
-        self.n_pending.fetch_add(1, Ordering::AcqRel);
+        self.n_clients.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Notes that a client was let in, refused, or has gone.
-    pub(crate) fn settle(&self) {
-        self.n_pending.fetch_sub(1, Ordering::AcqRel);
+    /// Notes that a client was not let in.
+    pub(crate) fn turned_away(self: &Arc<Self>) {
+        let was_last = self.n_clients.fetch_sub(1, Ordering::AcqRel) == 1;
+        if was_last && self.goes_when_empty() {
+            let namespace = self.clone();
+            // Not done here, where locks are held; it ends at once.
+            runtime().spawn(async move { namespace.server.remove_empty_namespace(&namespace) });
+        }
+    }
+
+    fn goes_when_empty(&self) -> bool {
+        self.server.config.cleanup_empty_child_namespaces && self.is_dynamic.load(Ordering::Acquire)
+    }
+
+    /// Keeps it, whether it has clients or not: the host has asked for it by name.
+    pub(crate) fn stay(&self) {
+        self.is_dynamic.store(false, Ordering::Release);
     }
 
     /// A socket of this node by its id.
@@ -99,13 +136,18 @@ impl Namespace {
     }
 
     /// Every room of this node with its members.
-    pub fn rooms(&self) -> Vec<(Arc<str>, Vec<Arc<Socket>>)> {
+    pub fn rooms(&self) -> Vec<(Room, Vec<Arc<Socket>>)> {
         self.rooms.lock().all()
     }
 
     /// The members of a room on this node.
-    pub fn members(&self, room: &str) -> Vec<Arc<Socket>> {
-        self.rooms.lock().members_of(&Arc::from(room))
+    pub fn members(&self, room: impl Into<Room>) -> Vec<Arc<Socket>> {
+        self.rooms.lock().members_of(&room.into())
+    }
+
+    /// How many members a room has on this node.
+    pub fn n_members(&self, room: impl Into<Room>) -> usize {
+        self.rooms.lock().n_members(&room.into())
     }
 
     /// The sockets of this node that are meant.
@@ -139,7 +181,7 @@ impl Namespace {
     }
 
     /// Makes every socket that is meant join rooms, here and on other nodes.
-    pub fn join(&self, selection: &Selection, rooms: &[Arc<str>], local: bool) {
+    pub fn join(&self, selection: &Selection, rooms: &[Room], local: bool) {
         for socket in self.select(selection) {
             self.join_rooms(&socket, rooms);
         }
@@ -149,7 +191,7 @@ impl Namespace {
     }
 
     /// Makes every socket that is meant leave rooms, here and on other nodes.
-    pub fn leave(&self, selection: &Selection, rooms: &[Arc<str>], local: bool) {
+    pub fn leave(&self, selection: &Selection, rooms: &[Room], local: bool) {
         for socket in self.select(selection) {
             for room in rooms {
                 self.leave_room(&socket, room);
@@ -179,7 +221,7 @@ impl Namespace {
         departures
     }
 
-    pub(crate) fn join_rooms(&self, socket: &Socket, rooms: &[Arc<str>]) {
+    pub(crate) fn join_rooms(&self, socket: &Socket, rooms: &[Room]) {
         if socket.join_later(rooms) {
             return;
         }
@@ -191,23 +233,30 @@ impl Namespace {
             // A handler may still join rooms for an event that came just before its socket was lost.
             log.add_rooms(private_id, socket.key(), rooms);
         }
+        drop(index);
+        self.tell_adapter();
     }
 
-    pub(crate) fn leave_room(&self, socket: &Socket, room: &Arc<str>) {
+    pub(crate) fn leave_room(&self, socket: &Socket, room: &Room) {
         socket.leave_early(room);
-        self.rooms.lock().leave(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
+        let mut index = self.rooms.lock();
+        index.leave(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
+        if let (Some(log), Some(private_id)) = (&mut index.log, socket.private_id()) {
+            log.remove_room(private_id, socket.key(), room);
+        }
+        drop(index);
+        self.tell_adapter();
     }
 
-    /// Makes a socket reachable: by its own room and by those it has joined already.
-    pub(crate) fn enter(
-        &self,
-        rooms: &mut Rooms,
-        socket: &Arc<Socket>,
-        joined: impl Iterator<Item = Arc<str>>,
-    ) {
-        let mut report = |change, room: &Arc<str>, id: Option<&Arc<str>>| self.report(change, room, id);
-        rooms.insert(socket, &mut report);
-        rooms.join(socket.key(), socket.id(), &mut report);
+    /// Makes a socket reachable: by its own room and by those it has joined already. The caller then calls
+    /// [`tell_adapter`](Self::tell_adapter), without the lock.
+    pub(crate) fn enter(&self, rooms: &mut Rooms, socket: &Arc<Socket>, joined: impl Iterator<Item = Room>) {
+        let mut report = |change, room: &Room, id: Option<&Arc<str>>| self.report(change, room, id);
+        if rooms.insert(socket, &mut report) {
+            // Nobody else will forget the one whose place it takes. It is not the last.
+            self.n_clients.fetch_sub(1, Ordering::AcqRel);
+        }
+        rooms.join(socket.key(), &Room::Text(socket.id().clone()), &mut report);
         for room in joined {
             rooms.join(socket.key(), &room, &mut report);
         }
@@ -217,29 +266,21 @@ impl Namespace {
     /// Takes a socket that has left out of its rooms.
     pub(crate) fn forget(self: &Arc<Self>, socket: &Arc<Socket>) {
         let mut rooms = self.rooms.lock();
-        rooms.remove(socket.key(), &mut |change, room, id| self.report(change, room, id));
+        let was_member = rooms.remove(socket.key(), &mut |change, room, id| self.report(change, room, id));
         drop(rooms);
+        if was_member {
+            self.n_clients.fetch_sub(1, Ordering::AcqRel);
+        }
         self.server.unregister(socket.key());
-        self.remove_if_unused();
-    }
-
-    /// Lets it go if it came into being for clients and has none any more.
-    pub(crate) fn remove_if_unused(self: &Arc<Self>) {
-        if self.server.config.cleanup_empty_child_namespaces && self.is_dynamic.load(Ordering::Acquire) {
+        self.tell_adapter();
+        if self.goes_when_empty() {
             self.server.remove_empty_namespace(self);
         }
     }
 
-    /// Keeps it, whether it has clients or not: the host has asked for it by name.
-    pub(crate) fn stay(&self) {
-        self.is_dynamic.store(false, Ordering::Release);
-    }
-
-    fn report(&self, change: RoomChange, room: &Arc<str>, socket_id: Option<&Arc<str>>) {
-        match change {
-            RoomChange::Create => self.adapter.room_changed(room, true),
-            RoomChange::Delete => self.adapter.room_changed(room, false),
-            RoomChange::Join | RoomChange::Leave => {}
+    fn report(&self, change: RoomChange, room: &Room, socket_id: Option<&Arc<str>>) {
+        if let (Some(changes), RoomChange::Create | RoomChange::Delete) = (&self.room_changes, change) {
+            changes.lock().waiting.push_back((room.clone(), change == RoomChange::Create));
         }
         if self.server.config.room_events {
             let namespace = self.name.clone();
@@ -248,26 +289,58 @@ impl Namespace {
         }
     }
 
+    /// Tells the adapter of the changes that wait, unless another thread is about it, which then tells of these, too.
+    pub(crate) fn tell_adapter(&self) {
+        let Some(changes) = &self.room_changes else { return };
+        if std::mem::replace(&mut changes.lock().is_telling, true) {
+            return;
+        }
+        loop {
+            let mut locked = changes.lock();
+            let Some((room, exists)) = locked.waiting.pop_front() else {
+                locked.is_telling = false;
+                return;
+            };
+            drop(locked);
+            self.adapter.room_changed(&room, exists);
+        }
+    }
+
     /// Keeps a socket's session when its client may come back, and returns whether it does.
     pub(crate) fn keep_session(self: &Arc<Self>, socket: &Arc<Socket>, reason: DisconnectReason) -> bool {
-        if !reason.is_recoverable() {
+        if socket.private_id().is_none() {
             return false;
         }
-        let now = Instant::now();
         let mut rooms = self.rooms.lock();
-        let joined = rooms.rooms_of(socket.key());
+        let joined = if reason.is_recoverable() { rooms.rooms_of(socket.key()) } else { Vec::new() };
         let Some(log) = &mut rooms.log else { return false };
-        let Some(session) = socket.session(joined, log.position()) else { return false };
-        self.keep(log, session, now);
+        let session = reason.is_recoverable().then(|| socket.session(joined, log.position())).flatten();
+        let is_kept = session.is_some_and(|session| self.keep(log, session, Instant::now()));
+        log.client_gone();
+        is_kept
+    }
+
+    /// Keeps a session, and sees to it that somebody looks when its time is up. Returns whether it is kept.
+    pub(crate) fn keep(self: &Arc<Self>, log: &mut Log, session: Session, now: Instant) -> bool {
+        let Some(evicted) = log.keep_session(session, now) else { return false };
+        self.forget_sessions(evicted);
+        self.watch(log, now);
         true
     }
 
-    /// Keeps a session, and sees to it that somebody looks when its time is up.
-    pub(crate) fn keep(self: &Arc<Self>, log: &mut Log, session: Session, now: Instant) {
-        let (evicted, expires_first) = log.keep_session(session, now);
-        self.forget_sessions(evicted);
-        if let Some(until) = expires_first {
-            self.server.deadlines.add(until, Due::Recovery(Arc::downgrade(self)));
+    /// Sees to it that somebody looks when the time of what is kept is up.
+    pub(crate) fn watch(self: &Arc<Self>, log: &mut Log, now: Instant) {
+        if let Some(at) = log.watch(now) {
+            self.server.deadlines.add(at, Due::Recovery(Arc::downgrade(self)));
+        }
+    }
+
+    /// Notes that a client which might have come back was not let in.
+    pub(crate) fn client_not_let_in(&self, socket: &Socket) {
+        if socket.private_id().is_some()
+            && let Some(log) = &mut self.rooms.lock().log
+        {
+            log.client_gone();
         }
     }
 
@@ -283,7 +356,7 @@ impl Namespace {
         }
     }
 
-    /// Drops the sessions whose time is up, and looks again when the next one's will be.
+    /// Drops the events and sessions whose time is up, and looks again when the next one's will be.
     pub(crate) fn expire_sessions(self: &Arc<Self>, now: Instant) {
         let expired = self.rooms.lock().log.as_mut().map(|log| log.expire(now));
         let (expired, next) = expired.unwrap_or_default();

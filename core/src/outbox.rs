@@ -22,6 +22,8 @@ struct Queued {
     is_head: bool,
     class: Class,
     compress: bool,
+    /// Whether what follows leaves in another write.
+    ends_write: bool,
 }
 
 /// What may happen to a packet that waits.
@@ -51,10 +53,6 @@ impl Outbox {
         self.queue.is_empty()
     }
 
-    pub(crate) fn n_frames(&self) -> usize {
-        self.queue.len()
-    }
-
     /// Bytes that wait: frames with their headers, and what it takes to keep each.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes - self.written
@@ -64,10 +62,24 @@ impl Outbox {
     pub(crate) fn push(&mut self, packet: &Encoded, class: Class, compress: bool) {
         let n_attachments = packet.attachments.len();
         let n_followers = n_attachments;
-        self.push_frame(Queued { frame: packet.head.clone(), n_followers, is_head: true, class, compress });
+        self.push_frame(Queued {
+            frame: packet.head.clone(),
+            n_followers,
+            is_head: true,
+            class,
+            compress,
+            ends_write: false,
+        });
         for (idx, frame) in packet.attachments.iter().enumerate() {
             let n_followers = n_attachments - idx - 1;
-            self.push_frame(Queued { frame: frame.clone(), n_followers, is_head: false, class, compress });
+            self.push_frame(Queued {
+                frame: frame.clone(),
+                n_followers,
+                is_head: false,
+                class,
+                compress,
+                ends_write: false,
+            });
         }
     }
 
@@ -79,7 +91,20 @@ impl Outbox {
             is_head: true,
             class: Class::Control,
             compress: true,
+            ends_write: false,
         });
+    }
+
+    /// Lets what is queued from now on leave in another write than what waits.
+    pub(crate) fn end_write(&mut self) {
+        if let Some(last) = self.queue.back_mut() {
+            last.ends_write = true;
+        }
+    }
+
+    /// Whether a write ends with the first frame.
+    pub(crate) fn ends_write(&self) -> bool {
+        self.queue.front().is_some_and(|first| first.ends_write)
     }
 
     fn push_frame(&mut self, queued: Queued) {
@@ -144,6 +169,9 @@ impl Outbox {
             let start = if n_slices == 0 { self.written } else { 0 };
             *slice = IoSlice::new(&queued.frame.wire()[start..]);
             n_slices += 1;
+            if queued.ends_write {
+                break;
+            }
         }
         n_slices
     }
@@ -235,6 +263,19 @@ mod tests {
         outbox.advance(packet.head.len());
         assert_eq!(outbox.drop_oldest(6 + FRAME_OVERHEAD), 1);
         assert_eq!(outbox.bytes(), 5 + FRAME_OVERHEAD);
+    }
+
+    #[test]
+    fn a_write_ends_where_it_was_told_to() {
+        let mut outbox = Outbox::default();
+        outbox.push(&event("40"), Class::Control, true);
+        outbox.end_write();
+        outbox.push(&event("42[1]"), Class::Event, true);
+        outbox.push(&event("42[2]"), Class::Event, true);
+        let mut slices = [IoSlice::new(&[]); 4];
+        assert_eq!(outbox.slices(&mut slices), 1);
+        outbox.advance(4);
+        assert_eq!(outbox.slices(&mut [IoSlice::new(&[]); 4]), 2);
     }
 
     #[test]

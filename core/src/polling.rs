@@ -2,15 +2,11 @@
 //!
 //! See [the protocol](https://socket.io/docs/v4/engine-io-protocol/#http-long-polling).
 
-use std::{
-    fmt::Write as _,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, fmt::Write as _, sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use ferrio_protocol::engine::{PacketType, Protocol, TransportKind, payload, payload::PayloadEncoder};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::oneshot;
@@ -23,17 +19,37 @@ use crate::{
     outbox::Outbox,
     receive,
     request::{RequestError, error_response},
+    server::Shared,
 };
 
-/// How long a client's goodbye waits for the poll that was sent before it, on another TCP connection: that one is to be
-/// answered and not refused.
-const OVERTAKEN_POLL: Duration = Duration::from_millis(50);
+/// How many turns of the executor a client's goodbye leaves to what has come before it: a connection is accepted in one,
+/// its request read in another.
+const TURNS_BEFORE_GOODBYE: usize = 4;
 
 /// A GET that waits.
 pub(crate) struct PendingPoll {
     sender: oneshot::Sender<PollAnswer>,
     /// Whether the client takes a binary body. Only in the older protocol.
     pub(crate) supports_binary: bool,
+}
+
+/// The form in which a client wants the answer to a poll. It is all that a poll keeps of its request while it waits.
+pub(crate) struct PollForm {
+    /// Whether the client takes a binary body. Only in the older protocol.
+    supports_binary: bool,
+    /// The number of the function that a JSONP client has defined.
+    jsonp: Option<String>,
+    accept_encoding: Option<HeaderValue>,
+}
+
+impl PollForm {
+    pub(crate) fn new(head: &RequestHead, is_base64_wanted: bool, jsonp: Option<Cow<'_, str>>) -> Self {
+        Self {
+            supports_binary: !is_base64_wanted && jsonp.is_none(),
+            jsonp: jsonp.map(Cow::into_owned),
+            accept_encoding: head.headers.get(header::ACCEPT_ENCODING).cloned(),
+        }
+    }
 }
 
 /// The body that a GET gets.
@@ -75,27 +91,59 @@ impl PollAnswer {
 
     /// A body that says nothing.
     pub(crate) fn noop(protocol: Protocol) -> Self {
+        Self::of(protocol, &["6"])
+    }
+
+    /// The body that tells a client of the end of its session.
+    pub(crate) fn end(protocol: Protocol) -> Self {
+        Self::of(protocol, &["6", "1"])
+    }
+
+    fn of(protocol: Protocol, packets: &[&str]) -> Self {
         let mut encoder = PayloadEncoder::new(protocol, false);
-        encoder.push_text("6");
+        packets.iter().for_each(|packet| encoder.push_text(packet));
         let (body, is_binary) = encoder.finish();
         Self { body, is_binary, compress: true }
     }
 }
 
 /// Serves a GET of a session. Dropped while it waits, the client has gone and the session ends.
-pub(crate) async fn get(connection: &Arc<Connection>, head: &RequestHead) -> Response<Bytes> {
+pub(crate) async fn get(connection: &Arc<Connection>, form: &PollForm) -> Response<Bytes> {
+    let (shared, protocol) = (connection.server(), connection.protocol());
     let (sender, answer) = oneshot::channel();
-    let supports_binary = head.query("b64").is_none() && head.query("j").is_none();
-    if connection.poll(PendingPoll { sender, supports_binary }).is_err() {
-        return error_response(&RequestError::BAD_REQUEST);
+    if connection.poll(PendingPoll { sender, supports_binary: form.supports_binary }).is_err() {
+        // It may have ended just now.
+        return match shared.answer_ended(connection.id(), form.supports_binary) {
+            Some(answer) => answer_response(shared, protocol, form, answer).await,
+            None => error_response(&RequestError::BAD_REQUEST),
+        };
     }
     let waiting = Waiting { connection: Some(connection.clone()) };
     let answer = answer.await;
     waiting.end();
     match answer {
-        Ok(answer) => answer_response(connection, head, answer),
+        Ok(answer) => answer_response(shared, protocol, form, answer).await,
         // The session ended without a last word: its transport was lost.
         Err(_) => error_response(&RequestError::BAD_REQUEST),
+    }
+}
+
+/// Serves a request for a session that has ended and has something left to tell.
+pub(crate) async fn ended(
+    shared: &Shared,
+    id: &str,
+    method: &Method,
+    form: &PollForm,
+) -> Option<Response<Bytes>> {
+    match *method {
+        Method::GET => {
+            let protocol = shared.farewells.protocol(id)?;
+            let answer = shared.answer_ended(id, form.supports_binary)?;
+            Some(answer_response(shared, protocol, form, answer).await)
+        }
+        // What it brings is for nobody.
+        Method::POST => Some(plain(StatusCode::OK, "ok")),
+        _ => None,
     }
 }
 
@@ -119,19 +167,20 @@ impl Drop for Waiting {
 }
 
 /// Makes the response to a poll, JSONP and compression included.
-pub(crate) fn answer_response(
-    connection: &Connection,
-    head: &RequestHead,
+async fn answer_response(
+    shared: &Shared,
+    protocol: Protocol,
+    form: &PollForm,
     answer: PollAnswer,
 ) -> Response<Bytes> {
-    let jsonp = head.query("j").filter(|_| connection.protocol() == Protocol::V3);
+    let jsonp = form.jsonp.as_ref().filter(|_| protocol == Protocol::V3);
     let (body, content_type) = match jsonp {
-        Some(index) => (as_script(&index, &answer.body), "text/javascript; charset=UTF-8"),
+        Some(index) => (as_script(index, &answer.body), "text/javascript; charset=UTF-8"),
         None if answer.is_binary => (Bytes::from(answer.body), "application/octet-stream"),
         None => (Bytes::from(answer.body), "text/plain; charset=UTF-8"),
     };
-    let threshold = connection.server().config.http_compression.filter(|_| answer.compress);
-    let (body, encoding) = compress(head.header(header::ACCEPT_ENCODING), threshold, body);
+    let threshold = shared.config.http_compression.filter(|_| answer.compress);
+    let (body, encoding) = compress(form.accept_encoding.as_ref(), threshold, body).await;
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -160,7 +209,12 @@ fn as_script(index: &str, body: &[u8]) -> Bytes {
 }
 
 /// Serves a POST of a session.
-pub(crate) async fn post<B>(connection: &Arc<Connection>, head: &RequestHead, body: B) -> Response<Bytes>
+pub(crate) async fn post<B>(
+    connection: &Arc<Connection>,
+    head: &RequestHead,
+    form: &PollForm,
+    body: B,
+) -> Response<Bytes>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -180,11 +234,8 @@ where
         // The client went away in the middle of its request.
         Err(CollectError::Lost) => return error_response(&RequestError::BAD_REQUEST),
     };
-    let body = if head.query("j").is_some() && connection.protocol() == Protocol::V3 {
-        from_form(&body)
-    } else {
-        body
-    };
+    let body =
+        if form.jsonp.is_some() && connection.protocol() == Protocol::V3 { from_form(&body) } else { body };
     connection.server().counters.bytes_in.add(body.len());
     let is_understood = take_packets(connection, &body, is_binary).await;
     posting.end();
@@ -208,14 +259,25 @@ async fn take_packets(connection: &Arc<Connection>, body: &Bytes, is_binary: boo
             receive::malformed(connection, TransportKind::Polling);
             return false;
         };
-        if packet.kind == PacketType::Close && !connection.has_poll() {
-            tokio::time::sleep(OVERTAKEN_POLL).await;
+        if packet.kind == PacketType::Close {
+            let_poll_go_first(connection).await;
         }
         let _turn =
             if receive::must_wait(connection, &packet) { Some(connection.room().await) } else { None };
         receive::engine_packet(connection, TransportKind::Polling, packet, Instant::now());
     }
     true
+}
+
+/// Lets a poll be taken in that came before the client's goodbye, on another TCP connection: it is to be answered and
+/// not refused.
+async fn let_poll_go_first(connection: &Connection) {
+    for _ in 0..TURNS_BEFORE_GOODBYE {
+        if connection.has_poll() || !connection.is_open() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Ends a session whose client broke the rules of polling.
@@ -290,9 +352,9 @@ fn from_form(body: &[u8]) -> Bytes {
     let form = String::from_utf8_lossy(body);
     let data = crate::handshake::parse_query(&form)
         .find(|(name, _)| name == "d")
-        .map_or(String::new(), |pair| pair.1);
+        .map_or(Cow::Borrowed(""), |pair| pair.1);
     let mut payload = String::with_capacity(data.len());
-    let mut rest = data.as_str();
+    let mut rest = &*data;
     while let Some(idx) = rest.find("\\n") {
         let n_slashes_before = rest[..idx].bytes().rev().take_while(|byte| *byte == b'\\').count();
         if n_slashes_before == 0 {

@@ -16,6 +16,7 @@ use crate::{
     handshake::{Handshake, RequestHead},
     metrics::Counters,
     payload::Payload,
+    reason::DisconnectReason,
     rooms::RoomEvent,
     socket::{Socket, SocketKey},
 };
@@ -61,6 +62,13 @@ pub enum HostEvent {
         /// Takes the decision.
         admission: Admission,
     },
+    /// A client has gone before it was let in or refused: there is nothing to decide any more.
+    Withdrawn {
+        /// The name of the namespace that it wanted to join.
+        namespace: Arc<str>,
+        /// The socket it would have been; `None` while the host is asked whether the namespace shall exist.
+        socket: Option<Arc<Socket>>,
+    },
     /// An event from a client.
     Event {
         /// The socket it came from.
@@ -81,6 +89,15 @@ pub enum HostEvent {
     },
     /// A socket left its namespace.
     Disconnect(Departure),
+    /// A connection has ended, and all its sockets have left. Only where [`Connection::watch`] asked for it.
+    ///
+    /// [`Connection::watch`]: crate::Connection::watch
+    ConnectionEnd {
+        /// The connection's id.
+        id: Arc<str>,
+        /// Why.
+        reason: DisconnectReason,
+    },
     /// A room changed. Only with [`room_events`](crate::Config::room_events).
     Room(RoomEvent),
     /// A session that could have been recovered will not be: what the host kept for the socket may go.
@@ -104,7 +121,11 @@ impl HostEvent {
                     outcome.answers.iter().map(|answer| EVENT_OVERHEAD + answer.len()).sum()
                 }
                 Self::Request { head, .. } | Self::Origin { head, .. } => head.n_bytes(),
-                Self::Disconnect(_) | Self::Room(_) | Self::Forget { .. } => 0,
+                Self::Disconnect(_)
+                | Self::Withdrawn { .. }
+                | Self::ConnectionEnd { .. }
+                | Self::Room(_)
+                | Self::Forget { .. } => 0,
             }
     }
 

@@ -100,7 +100,7 @@ pub(crate) fn engine_packet(
     let result = match connection.input(|session| session.receive(from, packet, now)) {
         None => Ok(()),
         Some(Data::Text(text)) => socket_text(connection, text, now),
-        Some(Data::Binary(data)) => attachment(connection, Bytes::copy_from_slice(&data), now),
+        Some(Data::Binary(data)) => attachment(connection, Bytes::from(data.into_owned()), now),
     };
     if let Err(violation) = result {
         violated(connection, &violation);
@@ -195,14 +195,7 @@ fn dispatch(connection: &Arc<Connection>, packet: &Incoming<'_>) -> Result<(), V
         if inbound.entry(packet.namespace).is_some() {
             return Err(Violation::OutOfPlace);
         }
-        join::requested(
-            connection,
-            &mut inbound,
-            packet.namespace,
-            packet.query,
-            packet.payload(),
-            &mut writes,
-        );
+        join::requested(connection, inbound, packet.namespace, packet.query, packet.payload(), &mut writes);
         return Ok(());
     }
     let socket = inbound.joined_socket(packet.namespace)?;

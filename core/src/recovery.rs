@@ -8,7 +8,10 @@ use std::{cell::OnceCell, collections::VecDeque, fmt, sync::Arc, time::Instant};
 
 use ahash::HashMap;
 
-use crate::{config::Recovery, ids::random_id, payload::Payload, selection::Selection, socket::SocketKey};
+use crate::{
+    config::Recovery, ids::random_id, payload::Payload, room::Room, room_set::RoomSet, selection::Selection,
+    socket::SocketKey,
+};
 
 /// The recent events of one namespace, and its sessions that are disconnected.
 pub(crate) struct Log {
@@ -20,11 +23,29 @@ pub(crate) struct Log {
     position: u64,
     /// Every event up to here is no longer kept.
     forgotten: u64,
+    /// Kept only while there is a client that could miss them, or a session that does.
     events: VecDeque<Logged>,
     bytes: usize,
+    /// The clients that may come back if they are lost, from the moment they want to join.
+    n_clients: usize,
+    /// What one client may get replayed.
+    replay: ReplayLimit,
     sessions: HashMap<Arc<str>, (Instant, Session)>,
+    /// What the sessions' rooms weigh.
+    session_bytes: usize,
     /// Sessions by the time of their disconnect. It may name some that were recovered meanwhile.
     by_age: VecDeque<(Instant, Arc<str>)>,
+    /// Whether somebody will look when the time of the oldest event or session is up.
+    is_watched: bool,
+}
+
+/// How much may be replayed to a client. More would fill its outbox, and close it again and again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReplayLimit {
+    /// Bytes of frames.
+    pub(crate) max_bytes: usize,
+    /// What each packet has besides its payload, an upper bound.
+    pub(crate) packet_overhead: usize,
 }
 
 struct Logged {
@@ -34,13 +55,22 @@ struct Logged {
     selection: Selection,
 }
 
+impl Logged {
+    fn weight(&self) -> usize {
+        let rooms = self.selection.rooms.iter().chain(&self.selection.except);
+        self.payload.len() + rooms.map(Room::weight).sum::<usize>()
+    }
+}
+
 /// What is kept of a disconnected socket.
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     pub(crate) key: SocketKey,
     pub(crate) id: Arc<str>,
     pub(crate) private_id: Arc<str>,
-    pub(crate) rooms: Vec<Arc<str>>,
+    pub(crate) rooms: RoomSet,
+    /// What the rooms weigh. Their number and names may be the client's choice.
+    pub(crate) weight: usize,
     /// The position of the latest event when the socket connected: where a client that saw none starts from.
     pub(crate) connected_at: u64,
     /// The position of the last event that was sent to the socket.
@@ -57,7 +87,7 @@ pub(crate) struct Restored {
 }
 
 impl Log {
-    pub(crate) fn new(config: Recovery) -> Self {
+    pub(crate) fn new(config: Recovery, replay: ReplayLimit) -> Self {
         Self {
             config,
             epoch: OnceCell::new(),
@@ -65,8 +95,12 @@ impl Log {
             forgotten: 0,
             events: VecDeque::new(),
             bytes: 0,
+            n_clients: 0,
+            replay,
             sessions: HashMap::default(),
+            session_bytes: 0,
             by_age: VecDeque::new(),
+            is_watched: false,
         }
     }
 
@@ -83,29 +117,66 @@ impl Log {
         self.position
     }
 
-    /// Keeps the event at the latest position for replay.
+    /// Notes a client that may come back if it is lost. Each is followed by one [`client_gone`](Self::client_gone).
+    pub(crate) fn client_came(&mut self) {
+        self.n_clients += 1;
+    }
+
+    /// Notes that a client was not let in, or has left; its session, if it has one, is kept before.
+    pub(crate) fn client_gone(&mut self) {
+        self.n_clients -= 1;
+        self.drop_unneeded();
+    }
+
+    fn is_needed(&self) -> bool {
+        self.n_clients > 0 || !self.sessions.is_empty()
+    }
+
+    /// Drops the events when nobody is left who could want them.
+    fn drop_unneeded(&mut self) {
+        if !self.is_needed() {
+            self.forgotten = self.position;
+            self.events = VecDeque::new();
+            self.bytes = 0;
+        }
+    }
+
+    /// Keeps the event at the latest position for replay, if anybody could miss it.
     pub(crate) fn keep(&mut self, payload: &Payload, selection: &Selection, now: Instant) {
-        self.bytes += payload.len();
-        let selection = selection.clone();
-        self.events.push_back(Logged {
+        if !self.is_needed() {
+            self.forgotten = self.position;
+            return;
+        }
+        let event = Logged {
             position: self.position,
             at: now,
             payload: payload.clone(),
-            selection,
-        });
+            selection: selection.clone(),
+        };
+        self.bytes += event.weight();
+        self.events.push_back(event);
         self.prune(now);
+    }
+
+    /// When somebody has to look what has become too old; `None` if that is seen to, or nothing is kept.
+    pub(crate) fn watch(&mut self, now: Instant) -> Option<Instant> {
+        if self.is_watched || (self.events.is_empty() && self.by_age.is_empty()) {
+            return None;
+        }
+        self.is_watched = true;
+        Some(now + self.config.max_disconnection_duration)
     }
 
     fn prune(&mut self, now: Instant) {
         while let Some(oldest) = self.events.front() {
-            let is_old = now.saturating_duration_since(oldest.at) > self.config.max_disconnection_duration;
+            let is_old = now.saturating_duration_since(oldest.at) >= self.config.max_disconnection_duration;
             let is_too_much =
                 self.events.len() > self.config.max_packets || self.bytes > self.config.max_bytes;
             if !is_old && !is_too_much {
                 return;
             }
             self.forgotten = oldest.position;
-            self.bytes -= oldest.payload.len();
+            self.bytes -= oldest.weight();
             self.events.pop_front();
         }
     }
@@ -119,56 +190,84 @@ impl Log {
         Payload::new(text, payload.attachments().to_vec())
     }
 
-    /// Keeps a disconnected session. Returns the sockets of sessions that have to make room for it and, if it is the
-    /// only one, when its time will be up.
-    pub(crate) fn keep_session(
-        &mut self,
-        session: Session,
-        now: Instant,
-    ) -> (Vec<SocketKey>, Option<Instant>) {
-        let is_first = self.by_age.is_empty();
+    /// Keeps a disconnected session. Returns the sockets of sessions that have to make room for it, or nothing if it is
+    /// itself too large.
+    pub(crate) fn keep_session(&mut self, session: Session, now: Instant) -> Option<Vec<SocketKey>> {
+        if session.weight > self.config.max_bytes {
+            return None;
+        }
         if self.by_age.len() > 2 * self.sessions.len() + 64 {
             self.by_age
                 .retain(|(at, private_id)| self.sessions.get(private_id).is_some_and(|kept| kept.0 == *at));
         }
         self.by_age.push_back((now, session.private_id.clone()));
-        self.sessions.insert(session.private_id.clone(), (now, session));
+        self.session_bytes += session.weight;
+        if let Some((_, former)) = self.sessions.insert(session.private_id.clone(), (now, session)) {
+            self.session_bytes -= former.weight;
+        }
         let mut forgotten = Vec::new();
-        while self.sessions.len() > self.config.max_sessions {
+        while self.sessions.len() > self.config.max_sessions || self.session_bytes > self.config.max_bytes {
             forgotten.extend(self.forget_oldest());
         }
-        (forgotten, is_first.then(|| now + self.config.max_disconnection_duration))
+        Some(forgotten)
+    }
+
+    /// Notes that a socket left a room while its departure was on its way to the host.
+    pub(crate) fn remove_room(&mut self, private_id: &str, key: SocketKey, room: &Room) {
+        if let Some((_, session)) = self.sessions.get_mut(private_id).filter(|kept| kept.1.key == key)
+            && session.rooms.remove(room)
+        {
+            session.weight -= room.weight();
+            self.session_bytes -= room.weight();
+        }
     }
 
     /// Notes rooms that a socket joined while its departure was on its way to the host.
-    pub(crate) fn add_rooms(&mut self, private_id: &str, key: SocketKey, rooms: &[Arc<str>]) {
+    pub(crate) fn add_rooms(&mut self, private_id: &str, key: SocketKey, rooms: &[Room]) {
         if let Some((_, session)) = self.sessions.get_mut(private_id).filter(|kept| kept.1.key == key) {
-            session.rooms.extend_from_slice(rooms);
+            for room in rooms {
+                if session.rooms.insert(room.clone()) {
+                    session.weight += room.weight();
+                    self.session_bytes += room.weight();
+                }
+            }
         }
     }
 
-    /// Drops the sessions whose time is up. Returns their sockets, and when the next one's will be.
+    /// Drops the events and sessions whose time is up. Returns the sockets of these sessions, and when to look again.
     pub(crate) fn expire(&mut self, now: Instant) -> (Vec<SocketKey>, Option<Instant>) {
         self.prune(now);
         let mut forgotten = Vec::new();
         while let Some((since, _)) = self.by_age.front() {
-            let until = *since + self.config.max_disconnection_duration;
-            if until > now {
-                return (forgotten, Some(until));
+            if now.saturating_duration_since(*since) < self.config.max_disconnection_duration {
+                break;
             }
             forgotten.extend(self.forget_oldest());
         }
-        (forgotten, None)
+        self.drop_unneeded();
+        let oldest = self.events.front().map(|event| event.at);
+        let oldest = oldest.into_iter().chain(self.by_age.front().map(|(since, _)| *since)).min();
+        // Not at the time of each event on its own: there may be thousands in a second.
+        let soonest = now + self.config.max_disconnection_duration / 16;
+        let next = oldest.map(|since| soonest.max(since + self.config.max_disconnection_duration));
+        self.is_watched = next.is_some();
+        (forgotten, next)
     }
 
     fn forget_oldest(&mut self) -> Option<SocketKey> {
         let (at, private_id) = self.by_age.pop_front()?;
         // The session may have been recovered, and lost once more, since then.
         self.sessions.get(&private_id).filter(|kept| kept.0 == at)?;
-        self.sessions.remove(&private_id).map(|(_, session)| session.key)
+        self.take_session(&private_id).map(|(_, session)| session.key)
     }
 
-    /// Gives a session back to a client that names it, once.
+    fn take_session(&mut self, private_id: &str) -> Option<(Instant, Session)> {
+        let taken = self.sessions.remove(private_id)?;
+        self.session_bytes -= taken.1.weight;
+        Some(taken)
+    }
+
+    /// Gives a session back to a client that names it, once. The client then [came](Self::client_came).
     ///
     /// `Err` holds the socket of a session that existed but cannot be recovered without loss.
     pub(crate) fn restore(
@@ -178,7 +277,7 @@ impl Log {
         now: Instant,
     ) -> Result<Restored, Option<SocketKey>> {
         self.prune(now);
-        let (at, session) = self.sessions.remove(private_id).ok_or(None)?;
+        let (at, session) = self.take_session(private_id).ok_or(None)?;
         if now.saturating_duration_since(at) > self.config.max_disconnection_duration {
             return Err(Some(session.key));
         }
@@ -186,10 +285,22 @@ impl Log {
             None => Some(session.connected_at),
             Some(offset) => self.parse(offset).filter(|position| *position <= self.position),
         };
-        match seen {
-            Some(seen) if self.is_complete(&session, seen) => Ok(Restored { session, seen }),
-            _ => Err(Some(session.key)),
+        let Some(seen) = seen.filter(|seen| self.is_complete(&session, *seen)) else {
+            return Err(Some(session.key));
+        };
+        let restored = Restored { session, seen };
+        if self.missed_bytes(&restored) > self.replay.max_bytes {
+            return Err(Some(restored.session.key));
         }
+        self.client_came();
+        Ok(restored)
+    }
+
+    /// What the frames that a session missed will take, at most.
+    fn missed_bytes(&self, restored: &Restored) -> usize {
+        let per_packet = self.replay.packet_overhead;
+        let bytes = |payload: &Payload| payload.len() + per_packet * (1 + payload.attachments().len());
+        self.missed(restored).map(|(_, payload)| bytes(payload)).sum()
     }
 
     /// Whether everything after `seen` that was meant for the session is still there.
@@ -214,14 +325,9 @@ impl Log {
         let first = self.events.partition_point(|event| event.position <= restored.seen);
         self.events
             .range(first..)
-            .filter(|event| is_meant(&event.selection, &restored.session.rooms))
+            .filter(|event| event.selection.means(|room| restored.session.rooms.contains(room)))
             .map(|event| (event.position, &event.payload))
     }
-}
-
-fn is_meant(selection: &Selection, rooms: &[Arc<str>]) -> bool {
-    let is_in = |room: &Arc<str>| rooms.contains(room);
-    (selection.rooms.is_empty() || selection.rooms.iter().any(is_in)) && !selection.except.iter().any(is_in)
 }
 
 impl fmt::Debug for Log {
@@ -239,7 +345,8 @@ mod tests {
 
     #[test]
     fn an_offset_is_read_back_whatever_the_epoch_is() {
-        let mut log = Log::new(Recovery::default());
+        let replay = ReplayLimit { max_bytes: 1000, packet_overhead: 100 };
+        let mut log = Log::new(Recovery::default(), replay);
         log.epoch = OnceCell::from("-a-b-".to_owned());
         let position = log.advance();
         let payload = log.with_offset(&Payload::event("news", []), position);

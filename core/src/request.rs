@@ -4,7 +4,7 @@
 //! the door. Codes and messages are those of
 //! [the protocol](https://socket.io/docs/v4/server-troubleshooting-connection-issues/).
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use ferrio_protocol::engine::{Protocol, TransportKind, UpgradeRefused};
@@ -17,8 +17,8 @@ use crate::{
     backpressure::Pass,
     connection::Connection,
     cors::{Cors, OriginDecision},
-    handshake::RequestHead,
-    polling,
+    handshake::{self, RequestHead},
+    polling::{self, PollForm},
     queue::{Answer, HostEvent},
     server::{Server, Shared},
     websocket::{self, Stream},
@@ -34,7 +34,7 @@ pub(crate) struct RequestError {
 
 impl RequestError {
     const UNKNOWN_TRANSPORT: Self = Self::new(0, "Transport unknown");
-    const UNKNOWN_SID: Self = Self::new(1, "Session ID unknown");
+    pub(crate) const UNKNOWN_SID: Self = Self::new(1, "Session ID unknown");
     const BAD_HANDSHAKE_METHOD: Self = Self::new(2, "Bad handshake method");
     pub(crate) const BAD_REQUEST: Self = Self::new(3, "Bad request");
     const ORIGIN_NOT_ALLOWED: Self = Self::new(3, "Origin not allowed");
@@ -175,10 +175,17 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let connection = match verify(shared, &head, TransportKind::Polling) {
+    let query = Query::of(&head);
+    let verified = verify(shared, &head.method, &query, TransportKind::Polling);
+    let form = PollForm::new(&head, query.is_base64_wanted, query.jsonp);
+    let connection = match verified {
         Ok(Verified::Session(connection)) => connection,
+        Ok(Verified::Ended(id)) => {
+            let answered = polling::ended(shared, &id, &head.method, &form).await;
+            return answered.unwrap_or_else(|| refuse(shared, &RequestError::BAD_REQUEST));
+        }
         Ok(Verified::Handshake(protocol)) => {
-            return match open_polling(shared, head, protocol).await {
+            return match open_polling(shared, head, &form, protocol).await {
                 Ok(response) => response,
                 Err(error) => refuse(shared, &error),
             };
@@ -189,8 +196,12 @@ where
         return refuse(shared, &RequestError::BAD_REQUEST);
     }
     match head.method {
-        Method::GET => polling::get(&connection, &head).await,
-        Method::POST => polling::post(&connection, &head, body).await,
+        Method::GET => {
+            // A poll may wait long, and needs no more of its head.
+            drop(head);
+            polling::get(&connection, &form).await
+        }
+        Method::POST => polling::post(&connection, &head, &form, body).await,
         _ => refuse(shared, &RequestError::BAD_REQUEST),
     }
 }
@@ -201,40 +212,69 @@ fn refuse(shared: &Shared, error: &RequestError) -> Response<Bytes> {
     error_response(error)
 }
 
+/// What the engine reads in the query of a request; of a parameter that is repeated, the last.
+#[derive(Default)]
+struct Query<'a> {
+    transport: Option<Cow<'a, str>>,
+    sid: Option<Cow<'a, str>>,
+    revision: Option<Cow<'a, str>>,
+    is_base64_wanted: bool,
+    jsonp: Option<Cow<'a, str>>,
+}
+
+impl<'a> Query<'a> {
+    fn of(head: &'a RequestHead) -> Self {
+        let mut query = Self::default();
+        for (name, value) in handshake::parse_query(head.uri.query().unwrap_or_default()) {
+            match &*name {
+                "transport" => query.transport = Some(value),
+                "sid" => query.sid = Some(value).filter(|sid| !sid.is_empty()),
+                "EIO" => query.revision = Some(value),
+                "b64" => query.is_base64_wanted = true,
+                "j" => query.jsonp = Some(value),
+                _ => {}
+            }
+        }
+        query
+    }
+}
+
 enum Verified {
     Session(Arc<Connection>),
+    /// The session of this id is over, and its client has not heard of that.
+    Ended(Arc<str>),
     Handshake(Protocol),
 }
 
 /// The checks of engine.io, in its order.
-fn verify(shared: &Shared, head: &RequestHead, via: TransportKind) -> Result<Verified, RequestError> {
-    let mut transport = None;
-    let mut sid = None;
-    let mut revision = None;
-    for (name, value) in head.query_pairs() {
-        match name.as_str() {
-            "transport" => transport = Some(value),
-            "sid" => sid = Some(value),
-            "EIO" => revision = Some(value),
-            _ => {}
-        }
-    }
+fn verify(
+    shared: &Shared,
+    method: &Method,
+    query: &Query<'_>,
+    via: TransportKind,
+) -> Result<Verified, RequestError> {
     let transports = shared.config.transports;
-    let named = match transport.as_deref() {
+    let named = match query.transport.as_deref() {
         Some("polling") if transports.polling => TransportKind::Polling,
         Some("websocket") if transports.websocket => TransportKind::WebSocket,
         _ => return Err(RequestError::UNKNOWN_TRANSPORT),
     };
     // engine.io takes every other value, and none at all, for the older revision.
-    let protocol = if revision.as_deref() == Some("4") { Protocol::V4 } else { Protocol::V3 };
-    if let Some(sid) = sid.filter(|sid| !sid.is_empty()) {
-        let connection = shared.find_connection(&sid).ok_or(RequestError::UNKNOWN_SID)?;
-        if connection.protocol() != protocol || named != via {
+    let protocol = if query.revision.as_deref() == Some("4") { Protocol::V4 } else { Protocol::V3 };
+    if let Some(sid) = &query.sid {
+        let (session, spoken) = match shared.find_connection(sid) {
+            Some(connection) => (Verified::Session(connection.clone()), connection.protocol()),
+            None => {
+                let spoken = shared.farewells.protocol(sid).ok_or(RequestError::UNKNOWN_SID)?;
+                (Verified::Ended(Arc::from(&**sid)), spoken)
+            }
+        };
+        if spoken != protocol || named != via {
             return Err(RequestError::BAD_REQUEST);
         }
-        return Ok(Verified::Session(connection));
+        return Ok(session);
     }
-    if head.method != Method::GET {
+    if *method != Method::GET {
         return Err(RequestError::BAD_HANDSHAKE_METHOD);
     }
     if named != via {
@@ -271,15 +311,15 @@ async fn admit(shared: &Arc<Shared>, head: &RequestHead) -> Result<(), RequestEr
 async fn open_polling(
     shared: &Arc<Shared>,
     head: RequestHead,
+    form: &PollForm,
     protocol: Protocol,
 ) -> Result<Response<Bytes>, RequestError> {
     admit(shared, &head).await?;
-    let request = head.clone();
     let connection = shared
         .open_connection(head, protocol, TransportKind::Polling)
         .ok_or(RequestError::TOO_MANY_CONNECTIONS)?;
     // The open packet is in the outbox, so this poll is answered at once.
-    let mut response = polling::get(&connection, &request).await;
+    let mut response = polling::get(&connection, form).await;
     if let Some(cookie) = &shared.config.cookie {
         let text = format!("{}={}; {}", cookie.name, connection.id(), cookie.attributes);
         if let Ok(value) = HeaderValue::from_str(&text) {
@@ -343,7 +383,8 @@ async fn ticket(shared: &Arc<Shared>, head: RequestHead) -> Result<Ticket, Reque
             return Err(RequestError::ORIGIN_NOT_ALLOWED);
         }
     }
-    let purpose = match verify(shared, &head, TransportKind::WebSocket)? {
+    let purpose = match verify(shared, &head.method, &Query::of(&head), TransportKind::WebSocket)? {
+        Verified::Ended(_) => return Err(RequestError::BAD_REQUEST),
         Verified::Handshake(protocol) => {
             admit(shared, &head).await?;
             Purpose::Open { shared: shared.clone(), head: Box::new(head), protocol }

@@ -4,10 +4,11 @@ use std::{fmt, sync::Arc};
 
 use ahash::{HashMap, HashSet};
 use indexmap::{IndexMap, IndexSet};
-use smallvec::SmallVec;
 
 use crate::{
     recovery::Log,
+    room::Room,
+    room_set::RoomSet,
     selection::Selection,
     socket::{Socket, SocketKey},
 };
@@ -23,7 +24,7 @@ pub(crate) struct Rooms {
     members: IndexMap<SocketKey, Member, RandomState>,
     by_id: HashMap<Arc<str>, SocketKey>,
     /// Without the sockets' own rooms.
-    by_name: HashMap<Arc<str>, IndexSet<SocketKey, RandomState>>,
+    by_name: HashMap<Room, IndexSet<SocketKey, RandomState>>,
     pub(crate) log: Option<Log>,
 }
 
@@ -31,7 +32,7 @@ struct Member {
     socket: Arc<Socket>,
     is_in_own_room: bool,
     /// Without the own room.
-    rooms: SmallVec<[Arc<str>; 2]>,
+    rooms: RoomSet,
 }
 
 /// A change in a namespace's rooms, as socket.io's adapters report it.
@@ -42,7 +43,7 @@ pub struct RoomEvent {
     /// What happened.
     pub change: RoomChange,
     /// To which room.
-    pub room: Arc<str>,
+    pub room: Room,
     /// The socket that joined or left.
     pub socket_id: Option<Arc<str>>,
 }
@@ -73,21 +74,22 @@ impl RoomChange {
 }
 
 /// Takes changes as they happen.
-pub(crate) type Changes<'a> = &'a mut dyn FnMut(RoomChange, &Arc<str>, Option<&Arc<str>>);
+pub(crate) type Changes<'a> = &'a mut dyn FnMut(RoomChange, &Room, Option<&Arc<str>>);
 
 impl Rooms {
     pub(crate) fn new(log: Option<Log>) -> Self {
         Self { log, ..Self::default() }
     }
 
-    /// Makes a socket a member, in no room yet. A former member of the same id (one that was recovered) goes.
-    pub(crate) fn insert(&mut self, socket: &Arc<Socket>, changes: Changes<'_>) {
-        if let Some(&former) = self.by_id.get(socket.id()) {
-            self.remove(former, changes);
-        }
+    /// Makes a socket a member, in no room yet. A former member of the same id (one that was recovered) goes; returns
+    /// whether there was one.
+    pub(crate) fn insert(&mut self, socket: &Arc<Socket>, changes: Changes<'_>) -> bool {
+        let former = self.by_id.get(socket.id()).copied();
+        let has_replaced = former.is_some_and(|former| self.remove(former, changes));
         self.by_id.insert(socket.id().clone(), socket.key());
-        let member = Member { socket: socket.clone(), is_in_own_room: false, rooms: SmallVec::new() };
+        let member = Member { socket: socket.clone(), is_in_own_room: false, rooms: RoomSet::default() };
         self.members.insert(socket.key(), member);
+        has_replaced
     }
 
     /// Takes a member out of all rooms and of the namespace. Returns whether it was one.
@@ -103,11 +105,11 @@ impl Rooms {
     }
 
     /// Puts a member into a room. Does nothing for one that is in it, and for one that has left.
-    pub(crate) fn join(&mut self, key: SocketKey, room: &Arc<str>, changes: Changes<'_>) {
+    pub(crate) fn join(&mut self, key: SocketKey, room: &Room, changes: Changes<'_>) {
         let is_new = !self.is_room(room);
         let Some(member) = self.members.get_mut(&key) else { return };
         let id = member.socket.id().clone();
-        if *room == id {
+        if room.as_text() == Some(&id) {
             if member.is_in_own_room {
                 return;
             }
@@ -120,7 +122,7 @@ impl Rooms {
             if !self.by_name.entry(shared.clone()).or_default().insert(key) {
                 return;
             }
-            member.rooms.push(shared);
+            member.rooms.insert(shared);
         }
         if is_new {
             changes(RoomChange::Create, room, None);
@@ -129,16 +131,17 @@ impl Rooms {
     }
 
     /// Takes a member out of a room.
-    pub(crate) fn leave(&mut self, key: SocketKey, room: &Arc<str>, changes: Changes<'_>) {
+    pub(crate) fn leave(&mut self, key: SocketKey, room: &Room, changes: Changes<'_>) {
         let Some(member) = self.members.get_mut(&key) else { return };
         let id = member.socket.id().clone();
-        if *room == id {
+        if room.as_text() == Some(&id) {
             if !std::mem::take(&mut member.is_in_own_room) {
                 return;
             }
         } else {
-            let Some(idx) = member.rooms.iter().position(|joined| joined == room) else { return };
-            member.rooms.remove(idx);
+            if !member.rooms.remove(room) {
+                return;
+            }
             if let Some(keys) = self.by_name.get_mut(room) {
                 keys.swap_remove(&key);
                 if keys.is_empty() {
@@ -153,35 +156,53 @@ impl Rooms {
     }
 
     /// Whether anybody is in a room of this name.
-    fn is_room(&self, room: &Arc<str>) -> bool {
+    fn is_room(&self, room: &Room) -> bool {
         self.by_name.contains_key(room) || self.owner_in(room).is_some()
     }
 
     /// The member in whose own room we are, if it is still in it.
-    fn owner_in(&self, room: &Arc<str>) -> Option<&Member> {
-        self.members.get(self.by_id.get(room)?).filter(|member| member.is_in_own_room)
+    fn owner_in(&self, room: &Room) -> Option<&Member> {
+        self.members.get(self.by_id.get(room.as_text()?)?).filter(|member| member.is_in_own_room)
     }
 
     /// The rooms of a member, its own first.
-    pub(crate) fn rooms_of(&self, key: SocketKey) -> Vec<Arc<str>> {
+    pub(crate) fn rooms_of(&self, key: SocketKey) -> Vec<Room> {
         let Some(member) = self.members.get(&key) else { return Vec::new() };
-        let own = member.is_in_own_room.then(|| member.socket.id().clone());
-        own.into_iter().chain(member.rooms.iter().cloned()).collect()
+        let own = member.is_in_own_room.then(|| Room::Text(member.socket.id().clone()));
+        own.into_iter().chain(member.rooms.to_vec()).collect()
+    }
+
+    /// Whether a member is in a room.
+    pub(crate) fn is_in(&self, key: SocketKey, room: &Room) -> bool {
+        self.members.get(&key).is_some_and(|member| match room.as_text() {
+            Some(text) if text == member.socket.id() => member.is_in_own_room,
+            _ => member.rooms.contains(room),
+        })
     }
 
     /// Every room with its members.
-    pub(crate) fn all(&self) -> Vec<(Arc<str>, Vec<Arc<Socket>>)> {
-        let own =
-            self.members.values().filter(|member| member.is_in_own_room).map(|member| member.socket.id());
-        let names: IndexSet<&Arc<str>, RandomState> = own.chain(self.by_name.keys()).collect();
-        names.into_iter().map(|room| (room.clone(), self.members_of(room))).collect()
+    pub(crate) fn all(&self) -> Vec<(Room, Vec<Arc<Socket>>)> {
+        let own = self.members.values().filter(|member| member.is_in_own_room);
+        let own = own.map(|member| Room::Text(member.socket.id().clone()));
+        let names: IndexSet<Room, RandomState> = own.chain(self.by_name.keys().cloned()).collect();
+        let with_members = |room| {
+            let members = self.members_of(&room);
+            (room, members)
+        };
+        names.into_iter().map(with_members).collect()
     }
 
     /// The members of a room.
-    pub(crate) fn members_of(&self, room: &Arc<str>) -> Vec<Arc<Socket>> {
+    pub(crate) fn members_of(&self, room: &Room) -> Vec<Arc<Socket>> {
         let mut members = Vec::new();
         self.each_in(room, &mut |member| members.push(member.socket.clone()));
         members
+    }
+
+    /// How many members a room has.
+    pub(crate) fn n_members(&self, room: &Room) -> usize {
+        let n_others = self.by_name.get(room).map_or(0, IndexSet::len);
+        n_others + usize::from(self.owner_in(room).is_some())
     }
 
     /// A member by its id.
@@ -206,11 +227,11 @@ impl Rooms {
     /// Calls `receive` once for every socket that is meant.
     pub(crate) fn select(&self, selection: &Selection, mut receive: impl FnMut(&Arc<Socket>)) {
         let mut excluded: HashSet<SocketKey> = HashSet::default();
-        for room in &selection.except {
+        for_each_once(&selection.except, |room| {
             self.each_in(room, &mut |member| {
                 excluded.insert(member.socket.key());
             });
-        }
+        });
         let mut visit = |member: &Member| {
             if excluded.is_empty() || !excluded.contains(&member.socket.key()) {
                 receive(&member.socket);
@@ -221,18 +242,18 @@ impl Rooms {
             [room] => self.each_in(room, &mut visit),
             rooms => {
                 let mut seen: HashSet<SocketKey> = HashSet::default();
-                for room in rooms {
+                for_each_once(rooms, |room| {
                     self.each_in(room, &mut |member| {
                         if seen.insert(member.socket.key()) {
                             visit(member);
                         }
                     });
-                }
+                });
             }
         }
     }
 
-    fn each_in(&self, room: &Arc<str>, visit: &mut dyn FnMut(&Member)) {
+    fn each_in(&self, room: &Room, visit: &mut dyn FnMut(&Member)) {
         if let Some(owner) = self.owner_in(room) {
             visit(owner);
         }
@@ -242,6 +263,15 @@ impl Rooms {
             }
         }
     }
+}
+
+/// Calls `visit` for every room, but not again for one that is named twice.
+fn for_each_once(rooms: &[Room], mut visit: impl FnMut(&Room)) {
+    if let [room] = rooms {
+        return visit(room);
+    }
+    let mut seen: HashSet<&Room> = HashSet::default();
+    rooms.iter().filter(|room| seen.insert(room)).for_each(visit);
 }
 
 impl fmt::Debug for Rooms {

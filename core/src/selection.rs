@@ -1,16 +1,16 @@
 //! Who is meant: rooms, exceptions and flags of an emit.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
+
+use crate::room::Room;
 
 /// A set of sockets of one namespace, by rooms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Sockets in any of these rooms. Empty: every socket of the namespace.
-    pub rooms: SmallVec<[Arc<str>; 1]>,
+    pub rooms: SmallVec<[Room; 1]>,
     /// But none that is in one of these.
-    pub except: SmallVec<[Arc<str>; 1]>,
+    pub except: SmallVec<[Room; 1]>,
 }
 
 impl Selection {
@@ -21,16 +21,22 @@ impl Selection {
 
     /// Adds a room.
     #[must_use]
-    pub fn to(mut self, room: impl Into<Arc<str>>) -> Self {
+    pub fn to(mut self, room: impl Into<Room>) -> Self {
         self.rooms.push(room.into());
         self
     }
 
     /// Leaves out a room's sockets.
     #[must_use]
-    pub fn except(mut self, room: impl Into<Arc<str>>) -> Self {
+    pub fn except(mut self, room: impl Into<Room>) -> Self {
         self.except.push(room.into());
         self
+    }
+
+    /// Whether a socket is meant, given the rooms in which it is.
+    pub(crate) fn means(&self, is_in: impl Fn(&Room) -> bool) -> bool {
+        let is_in = &is_in;
+        (self.rooms.is_empty() || self.rooms.iter().any(is_in)) && !self.except.iter().any(is_in)
     }
 }
 

@@ -18,19 +18,23 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::{
+    ack::{AckOutcome, AckStatus},
     adapter::{Adapter, InMemory},
     config::{Config, ConfigError, Parser},
     connection::Connection,
-    deadlines::Deadlines,
+    deadlines::{Deadlines, Due},
+    farewell::{self, Farewell, Farewells},
     frame::Frame,
     handshake::{Handshake, RequestHead},
     ids::random_id,
     join,
     metrics::{Counters, Metrics},
     namespace::Namespace,
-    outbox::Class,
+    outbox::{Class, Outbox},
     payload::Payload,
-    queue::{Events, HostQueue},
+    polling::PollAnswer,
+    queue::{Events, HostEvent, HostQueue},
+    reason::DisconnectReason,
     runtime::runtime,
     selection::{Flags, Selection},
     socket::{Socket, SocketKey},
@@ -52,8 +56,11 @@ pub(crate) struct Shared {
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) counters: Counters,
     pub(crate) make_adapter: MakeAdapter,
+    /// Bytes of the answers that are being gathered.
+    pub(crate) ack_bytes: AtomicUsize,
     connections: Mutex<HashMap<Arc<str>, Arc<Connection>>>,
     n_connections: AtomicUsize,
+    pub(crate) farewells: Farewells,
     namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
     matchers: RwLock<Vec<Matcher>>,
     sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
@@ -69,7 +76,7 @@ pub(crate) struct Shared {
 
 type MakeAdapter = Box<dyn Fn(&Arc<str>) -> Box<dyn Adapter> + Send + Sync>;
 
-type Matcher = Box<dyn Fn(&str) -> bool + Send + Sync>;
+type Matcher = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl Server {
     /// Makes a server without a door: nothing is listened to and no thread started before the first connection.
@@ -86,7 +93,8 @@ impl Server {
         Self::with_adapter(config, wake, |_| Box::new(InMemory))
     }
 
-    /// Makes a server whose namespaces are connected with other nodes by the adapters that `make_adapter` makes.
+    /// Makes a server whose namespaces are connected with other nodes by the adapters that `make_adapter` makes. When two
+    /// threads make a namespace at the same moment, one of the two adapters is started and closed at once.
     ///
     /// # Errors
     /// When an option is out of its bounds.
@@ -116,8 +124,10 @@ impl Server {
             deadlines: Arc::default(),
             counters: Counters::default(),
             make_adapter: Box::new(make_adapter),
+            ack_bytes: AtomicUsize::new(0),
             connections: Mutex::default(),
             n_connections: AtomicUsize::new(0),
+            farewells: Farewells::default(),
             namespaces: RwLock::default(),
             matchers: RwLock::default(),
             sockets: RwLock::default(),
@@ -156,7 +166,7 @@ impl Server {
 
     /// Lets every namespace whose name matches come into being when a client asks for it.
     pub fn dynamic_namespace(&self, matches: impl Fn(&str) -> bool + Send + Sync + 'static) {
-        self.0.matchers.write().push(Box::new(matches));
+        self.0.matchers.write().push(Arc::new(matches));
     }
 
     /// Every namespace.
@@ -167,6 +177,11 @@ impl Server {
     /// A socket by its key, from its admission until its departure is finished.
     pub fn socket(&self, key: SocketKey) -> Option<Arc<Socket>> {
         self.0.sockets.read().get(&key).cloned()
+    }
+
+    /// A connection by its id, as long as the server knows of it.
+    pub fn connection(&self, id: &str) -> Option<Arc<Connection>> {
+        self.0.find_connection(id)
     }
 
     /// How many sessions are open.
@@ -193,6 +208,8 @@ impl Server {
         self.0.closing.notify_waiters();
         for connection in self.0.all_connections() {
             connection.close(CloseReason::ServerShutdown);
+            // Another thread may have closed it just before, and not have come to telling the host.
+            connection.end(DisconnectReason::Connection(CloseReason::ServerShutdown));
         }
         // The namespaces hold the server; without them it goes with its last handle.
         let namespaces = std::mem::take(&mut *self.0.namespaces.write());
@@ -277,7 +294,13 @@ impl Shared {
     ) -> Option<Arc<Connection>> {
         let max = self.config.limits.max_connections;
         let count = |n_connections| (n_connections < max).then_some(n_connections + 1);
-        self.n_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).ok()?;
+        let n_others = self.n_connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count).ok()?;
+        // Sessions that have ended leave their places to new ones.
+        if n_others + self.farewells.len() >= max
+            && let Some(oldest) = self.farewells.take_oldest()
+        {
+            self.deadlines.cancel(oldest.due);
+        }
         self.start();
         let id: Arc<str> = Arc::from(random_id(SESSION_ID_BYTES));
         let handshake = Arc::new(Handshake { head, issued: SystemTime::now() });
@@ -311,19 +334,15 @@ impl Shared {
         // Nothing is flushed yet: the transport is not attached.
         let mut writes = Writes::new();
         connection.push(&packet, Class::Control, Flags::default(), &mut writes);
-        if protocol == Protocol::V3 {
-            join::older_client(&connection);
-        }
         if self.is_closed.load(Ordering::Acquire) {
             // Closing looks at the sessions after it has set the flag, so one of the two sees the other.
             connection.close(CloseReason::ServerShutdown);
         }
+        if protocol == Protocol::V3 {
+            join::older_client(&connection);
+        }
         let remote = &connection.handshake().head.remote;
         tracing::debug!(?remote, transport = transport.as_str(), ?protocol, "session opened");
-        if self.is_closed.load(Ordering::Acquire) {
-            // The server's close may have come too early to see it.
-            connection.close(CloseReason::ServerShutdown);
-        }
         Some(connection)
     }
 
@@ -356,15 +375,44 @@ impl Shared {
             TransportKind::Polling => counters.connections_polling.sub(1),
             TransportKind::WebSocket => counters.connections_websocket.sub(1),
         }
-        if !connection.is_lingering() {
-            self.forget_connection(connection);
-        }
+        self.forget_connection(connection);
         if self.n_connections.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.emptied.notify_waiters();
         }
     }
 
-    pub(crate) fn forget_connection(&self, connection: &Connection) {
+    /// Keeps what a client has to hear that did not poll when its session ended.
+    pub(crate) fn bid_farewell(self: &Arc<Self>, connection: &Arc<Connection>, outbox: Outbox) {
+        let id = connection.id();
+        let expiry = Due::Farewell(Arc::downgrade(self), id.clone());
+        let due = self.deadlines.add(Instant::now() + farewell::KEPT_FOR, expiry);
+        let protocol = connection.protocol();
+        let connection = Arc::downgrade(connection);
+        self.farewells.add(id.clone(), Farewell { protocol, outbox, connection, due });
+    }
+
+    /// Ends a farewell before its time.
+    pub(crate) fn end_farewell(&self, id: &str) -> Option<Farewell> {
+        let farewell = self.farewells.take(id)?;
+        self.deadlines.cancel(farewell.due);
+        Some(farewell)
+    }
+
+    /// The answer to a poll of a session that has ended, if there is something to tell.
+    pub(crate) fn answer_ended(&self, id: &str, supports_binary: bool) -> Option<PollAnswer> {
+        let max_packets = self.config.limits.max_packets_per_poll;
+        let (answer, told) = self.farewells.answer(id, supports_binary, max_packets)?;
+        if let Some(told) = told {
+            self.deadlines.cancel(told.due);
+            if let Some(connection) = told.connection.upgrade() {
+                // The client knows: a WebSocket that is being probed is of no use any more.
+                connection.input(|session| session.transport_lost(TransportKind::WebSocket, false));
+            }
+        }
+        Some(answer)
+    }
+
+    fn forget_connection(&self, connection: &Connection) {
         let removed = self.connections.lock().remove(connection.id());
         // Dropped after the lock: it may be the last handle.
         drop(removed);
@@ -376,43 +424,48 @@ impl Shared {
         self.namespaces.read().get(name).cloned()
     }
 
-    /// A namespace that exists, or that a matcher lets come into being.
-    pub(crate) fn find_or_match(self: &Arc<Self>, name: &str) -> Option<Arc<Namespace>> {
-        if let Some(namespace) = self.find_namespace(name) {
-            return Some(namespace);
-        }
-        let is_matched = self.matchers.read().iter().any(|matches| matches(name));
-        is_matched.then(|| self.namespace(name, true))
+    /// A namespace that exists, for a client that wants to join it. It stays until the client has settled.
+    pub(crate) fn find_for_client(&self, name: &str) -> Option<Arc<Namespace>> {
+        let namespaces = self.namespaces.read();
+        let namespace = namespaces.get(name)?;
+        // Under the lock, so that it is not removed before it knows of the client.
+        namespace.expect();
+        Some(namespace.clone())
     }
 
-    /// The same for a client that wants to join it: it stays until the client is let in, refused or gone.
-    pub(crate) fn expect_in(self: &Arc<Self>, name: &str) -> Option<Arc<Namespace>> {
+    /// The same of a namespace that a matcher lets come into being. Runs functions of the host: never under a lock.
+    pub(crate) fn match_for_client(self: &Arc<Self>, name: &str) -> Option<Arc<Namespace>> {
+        let matchers = self.matchers.read().clone();
+        if !matchers.iter().any(|matches| matches(name)) {
+            return None;
+        }
         loop {
-            let namespace = self.find_or_match(name)?;
-            namespace.expect();
-            // It may have gone with its last client between the two.
-            let current = self.find_namespace(name);
-            if current.is_some_and(|current| Arc::ptr_eq(&current, &namespace)) {
+            self.namespace(name, true);
+            // Its last client may have left it meanwhile.
+            if let Some(namespace) = self.find_for_client(name) {
                 return Some(namespace);
             }
-            namespace.settle();
         }
     }
 
     fn namespace(self: &Arc<Self>, name: &str, is_dynamic: bool) -> Arc<Namespace> {
-        let mut namespaces = self.namespaces.write();
-        if let Some(namespace) = namespaces.get(name) {
+        if let Some(namespace) = self.find_namespace(name) {
             if !is_dynamic {
                 namespace.stay();
             }
-            return namespace.clone();
+            return namespace;
         }
-        let name: Arc<str> = Arc::from(name);
-        let namespace = Arc::new(Namespace::new(name.clone(), self.clone(), is_dynamic));
-        namespaces.insert(name, namespace.clone());
+        // Its adapter is the host's own, so this is done under no lock, and before anybody can find the namespace.
+        let made = Arc::new(Namespace::new(Arc::from(name), self.clone(), is_dynamic));
+        made.adapter.start(&made);
+        let mut namespaces = self.namespaces.write();
+        let found = namespaces.entry(made.name().clone()).or_insert_with(|| made.clone()).clone();
         drop(namespaces);
-        namespace.adapter.start(&namespace);
-        namespace
+        if !Arc::ptr_eq(&found, &made) {
+            // Another thread was quicker.
+            made.adapter.close();
+        }
+        found
     }
 
     pub(crate) fn remove_empty_namespace(&self, namespace: &Arc<Namespace>) -> bool {
@@ -428,6 +481,13 @@ impl Shared {
     }
 
     // Sockets.
+
+    /// Reports an ack that did not come in time.
+    pub(crate) fn ack_timed_out(&self, token: u64) {
+        self.counters.acks_timed_out.add(1);
+        let outcome = AckOutcome { answers: Vec::new(), status: AckStatus::TimedOut };
+        self.queue.push(HostEvent::Ack { token, outcome });
+    }
 
     pub(crate) fn register(&self, socket: &Arc<Socket>) {
         self.sockets.write().insert(socket.key(), socket.clone());

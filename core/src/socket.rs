@@ -11,11 +11,11 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 
 use crate::{
-    ack::{AckOutcome, AckStatus, Waiter},
+    ack::{AckOutcome, AckStatus, Collector},
     connection::Connection,
+    deadlines::Due,
     departure::Departure,
     emit::{self, AckRequest},
     frame::Encoded,
@@ -27,13 +27,13 @@ use crate::{
     queue::HostEvent,
     reason::DisconnectReason,
     recovery::{Log, Restored, Session},
-    selection::Flags,
+    room::Room,
+    room_set::RoomSet,
+    selection::{Flags, Selection},
+    waiters::{Waiter, Waiters},
     writes::Writes,
 };
-use ferrio_protocol::engine::TransportKind;
-
-/// From this many waiters on, those that are over are looked for now and then.
-const MANY_WAITERS: usize = 16;
+use ferrio_protocol::engine::{Protocol, TransportKind};
 
 /// Names a socket for the life of the process; never used twice. It fits a JavaScript number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +55,7 @@ pub struct Socket {
     stage: Mutex<Stage>,
     /// Whether the host has put it out: nothing more of it is told.
     is_put_out: AtomicBool,
-    waiters: Mutex<SmallVec<[(u64, Waiter); 1]>>,
+    waiters: Mutex<Waiters>,
     recovery: Option<Box<Recoverable>>,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
@@ -71,7 +71,7 @@ enum Stage {
 #[derive(Default)]
 struct Waiting {
     events: Vec<(Encoded, Flags)>,
-    rooms: Vec<Arc<str>>,
+    rooms: RoomSet,
 }
 
 /// What connection state recovery needs to know of a socket.
@@ -90,8 +90,14 @@ impl Socket {
         id: Arc<str>,
         restored: Option<&Restored>,
     ) -> Self {
-        let recovery = namespace.keeps_events.then(|| {
-            let position = namespace.rooms.lock().log.as_ref().map_or(0, Log::position);
+        // A client of the older protocol cannot come back.
+        let is_recoverable = namespace.keeps_events && connection.protocol() == Protocol::V4;
+        let recovery = is_recoverable.then(|| {
+            let mut rooms = namespace.rooms.lock();
+            if let (Some(log), None) = (&mut rooms.log, restored) {
+                log.client_came();
+            }
+            let position = rooms.log.as_ref().map_or(0, Log::position);
             Box::new(Recoverable {
                 private_id: restored
                     .map_or_else(|| Arc::from(random_id(15)), |restored| restored.session.private_id.clone()),
@@ -177,22 +183,36 @@ impl Socket {
     }
 
     /// Joins rooms. Does nothing once the socket's departure is finished.
-    pub fn join<R: Into<Arc<str>>>(&self, rooms: impl IntoIterator<Item = R>) {
-        let rooms: Vec<Arc<str>> = rooms.into_iter().map(Into::into).collect();
+    pub fn join<R: Into<Room>>(&self, rooms: impl IntoIterator<Item = R>) {
+        let rooms: Vec<Room> = rooms.into_iter().map(Into::into).collect();
         self.namespace.join_rooms(self, &rooms);
     }
 
     /// Leaves a room.
-    pub fn leave(&self, room: &str) {
-        self.namespace.leave_room(self, &Arc::from(room));
+    pub fn leave(&self, room: impl Into<Room>) {
+        self.namespace.leave_room(self, &room.into());
     }
 
     /// The rooms the socket is in, its own first.
-    pub fn rooms(&self) -> Vec<Arc<str>> {
+    pub fn rooms(&self) -> Vec<Room> {
         if let Stage::Pending(waiting) = &*self.stage.lock() {
-            return waiting.rooms.clone();
+            return waiting.rooms.to_vec();
         }
         self.namespace.rooms.lock().rooms_of(self.key)
+    }
+
+    /// Whether the socket is in a room.
+    pub fn is_in(&self, room: impl Into<Room>) -> bool {
+        let room = room.into();
+        if let Stage::Pending(waiting) = &*self.stage.lock() {
+            return waiting.rooms.contains(&room);
+        }
+        self.namespace.rooms.lock().is_in(self.key, &room)
+    }
+
+    /// Whether a selection means the socket, though it may not be let in yet: its own room is its own from the start.
+    pub fn is_meant(&self, selection: &Selection) -> bool {
+        selection.means(|room| room.as_text() == Some(&self.id) || self.is_in(room.clone()))
     }
 
     /// Puts the client out of the namespace, or closes its whole connection.
@@ -207,13 +227,11 @@ impl Socket {
     }
 
     /// Keeps rooms for later when the client is not let in yet. Returns whether it did.
-    pub(crate) fn join_later(&self, rooms: &[Arc<str>]) -> bool {
+    pub(crate) fn join_later(&self, rooms: &[Room]) -> bool {
         match &mut *self.stage.lock() {
             Stage::Pending(waiting) => {
                 for room in rooms {
-                    if !waiting.rooms.contains(room) {
-                        waiting.rooms.push(room.clone());
-                    }
+                    waiting.rooms.insert(room.clone());
                 }
                 true
             }
@@ -223,9 +241,9 @@ impl Socket {
     }
 
     /// Forgets a room that was kept for later.
-    pub(crate) fn leave_early(&self, room: &Arc<str>) {
+    pub(crate) fn leave_early(&self, room: &Room) {
         if let Stage::Pending(waiting) = &mut *self.stage.lock() {
-            waiting.rooms.retain(|joined| joined != room);
+            waiting.rooms.remove(room);
         }
     }
 
@@ -256,9 +274,15 @@ impl Socket {
         let waiting = match &mut *stage {
             Stage::Pending(waiting) if is_there => std::mem::take(waiting),
             _ => {
-                // It may come back once more.
-                if let (Some(log), Some(restored)) = (&mut rooms.log, restored) {
-                    namespace.keep(log, restored.session, Instant::now());
+                drop(stage);
+                if let (Some(log), Some(_)) = (&mut rooms.log, &self.recovery) {
+                    // It may come back once more.
+                    let session = restored.map(|restored| restored.session);
+                    let former = session.as_ref().map(|session| session.key);
+                    if !session.is_some_and(|session| namespace.keep(log, session, Instant::now())) {
+                        namespace.forget_sessions(former);
+                    }
+                    log.client_gone();
                 }
                 return false;
             }
@@ -278,9 +302,10 @@ impl Socket {
         *stage = Stage::Connected;
         namespace.server.counters.sockets.add(1);
         drop(stage);
-        let restored_rooms = restored.into_iter().flat_map(|restored| restored.session.rooms);
-        namespace.enter(&mut rooms, self, restored_rooms.chain(waiting.rooms));
-        namespace.settle();
+        let restored_rooms = restored.into_iter().flat_map(|restored| restored.session.rooms.to_vec());
+        namespace.enter(&mut rooms, self, restored_rooms.chain(waiting.rooms.to_vec()));
+        drop(rooms);
+        namespace.tell_adapter();
         tracing::debug!(namespace = %namespace.name(), socket = %self.id, "client joined a namespace");
         true
     }
@@ -311,8 +336,7 @@ impl Socket {
         let was = std::mem::replace(&mut *self.stage.lock(), Stage::Left);
         self.give_up_waiting();
         if matches!(was, Stage::Pending(_)) {
-            self.namespace.settle();
-            self.namespace.remove_if_unused();
+            self.namespace.turned_away();
         }
         matches!(was, Stage::Connected)
     }
@@ -320,24 +344,35 @@ impl Socket {
     /// Ends the wait for acks that have no time limit. The others are reported as missing when their time is up, as in
     /// socket.io.
     fn give_up_waiting(&self) {
-        let waiters = std::mem::take(&mut *self.waiters.lock());
-        for (id, waiter) in waiters {
+        let server = &self.namespace.server;
+        // A statement of its own, so that the lock is released.
+        let waiters = self.waiters.lock().take();
+        for waiter in waiters {
             match waiter {
                 Waiter::One { token, deadline: None } => self.report(token, Vec::new(), AckStatus::Gone),
-                Waiter::Many(collector) if !collector.has_deadline() => collector.gone(),
-                with_deadline => self.waiters.lock().push((id, with_deadline)),
+                Waiter::One { token, deadline: Some(deadline) } => {
+                    // The entry lives on without the socket. If it fires at this moment it finds no waiter.
+                    let due = Due::LostAck(Arc::downgrade(server), token);
+                    if !server.deadlines.replace(deadline, due) {
+                        server.ack_timed_out(token);
+                    }
+                }
+                Waiter::Many(collector) if collector.has_deadline() => {}
+                Waiter::Many(collector) => collector.gone(),
             }
         }
     }
 
     /// What is kept of the socket for its return.
-    pub(crate) fn session(&self, rooms: Vec<Arc<str>>, position: u64) -> Option<Session> {
+    pub(crate) fn session(&self, joined: Vec<Room>, position: u64) -> Option<Session> {
         let recovery = self.recovery.as_ref()?;
+        let weight = joined.iter().map(Room::weight).sum();
         Some(Session {
             key: self.key,
             id: self.id.clone(),
             private_id: recovery.private_id.clone(),
-            rooms,
+            rooms: joined.into_iter().collect(),
+            weight,
             connected_at: recovery.connected_at,
             last_addressed: recovery.last_addressed.load(Ordering::Relaxed),
             disconnected_at: position,
@@ -356,14 +391,25 @@ impl Socket {
         }
     }
 
-    pub(crate) fn wait_for(&self, id: u64, waiter: Waiter) {
+    /// Waits for an ack until a certain time, or until the socket leaves.
+    pub(crate) fn wait_for(self: &Arc<Self>, id: u64, token: u64, until: Option<Instant>) {
         let mut waiters = self.waiters.lock();
-        if waiters.len() >= MANY_WAITERS && waiters.len().is_power_of_two() {
-            // A client that never answers must not gather the broadcasts it was asked in.
-            waiters.retain(|(_, waiter)| !matches!(waiter, Waiter::Many(collector) if collector.is_over()));
-        }
-        waiters.push((id, waiter));
+        // Under the lock, so that the waiter is found even if its time is up at once.
+        let due = || Due::Ack(Arc::downgrade(self), id);
+        let deadline = until.map(|at| self.namespace.server.deadlines.add(at, due()));
+        waiters.insert(id, Waiter::One { token, deadline });
         drop(waiters);
+        self.wait_in_vain();
+    }
+
+    /// Waits for one of many acks.
+    pub(crate) fn wait_for_many(&self, id: u64, collector: &Arc<Collector>) {
+        self.waiters.lock().insert(id, Waiter::Many(collector.clone()));
+        self.wait_in_vain();
+    }
+
+    /// Gives up at once if the socket has left.
+    fn wait_in_vain(&self) {
         if matches!(*self.stage.lock(), Stage::Left) {
             self.give_up_waiting();
         }
@@ -386,27 +432,20 @@ impl Socket {
     /// Reports an ack that did not come in time.
     pub(crate) fn ack_timed_out(&self, id: u64) {
         if let Some(Waiter::One { token, .. }) = self.take_waiter(id) {
-            self.namespace.server.counters.acks_timed_out.add(1);
-            self.report(token, Vec::new(), AckStatus::TimedOut);
+            self.namespace.server.ack_timed_out(token);
         }
     }
 
     /// Ends the wait for an ack that the host asked of this socket alone; nothing is reported.
     pub fn forget_ack(&self, token: u64) {
-        let mut waiters = self.waiters.lock();
-        let is_meant = |waiter: &Waiter| matches!(waiter, Waiter::One { token: own, .. } if *own == token);
-        let Some(idx) = waiters.iter().position(|(_, waiter)| is_meant(waiter)) else { return };
-        let (_, waiter) = waiters.remove(idx);
-        drop(waiters);
-        if let Waiter::One { deadline: Some(deadline), .. } = waiter {
+        let waiter = self.waiters.lock().remove_token(token);
+        if let Some(Waiter::One { deadline: Some(deadline), .. }) = waiter {
             self.namespace.server.deadlines.cancel(deadline);
         }
     }
 
     fn take_waiter(&self, id: u64) -> Option<Waiter> {
-        let mut waiters = self.waiters.lock();
-        let idx = waiters.iter().position(|(waiting, _)| *waiting == id)?;
-        Some(waiters.remove(idx).1)
+        self.waiters.lock().remove(id)
     }
 
     fn report(&self, token: u64, answers: Vec<Payload>, status: AckStatus) {

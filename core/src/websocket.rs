@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use ferrio_protocol::engine::TransportKind;
 #[cfg(unix)]
 use tokio::net::{UnixStream, unix};
 use tokio::{
@@ -106,7 +107,8 @@ pub(crate) fn start(connection: Arc<Connection>, stream: Stream, read_already: &
     connection.flush();
     let config = &connection.server().config;
     let frames = FrameReader::new(config.max_http_buffer_size, config.limits.max_fragments);
-    let mut driver = Driver { connection, reader, wire_id, frames };
+    let is_probe = connection.transport() == TransportKind::Polling;
+    let mut driver = Driver { connection, reader, wire_id, frames, is_probe, goodbye: None };
     let mut early = read_already.to_vec();
     let span = tracing::debug_span!("websocket", remote = ?driver.connection.handshake().head.remote);
     let drive = async move {
@@ -122,7 +124,7 @@ pub(crate) fn start(connection: Arc<Connection>, stream: Stream, read_already: &
 pub(crate) fn turn_away(stream: Stream) {
     let (mut reader, mut writer) = stream.split();
     runtime().spawn(async move {
-        say_goodbye(&mut writer).await;
+        say_goodbye(&mut writer, Frame::close(None)).await;
         drain(&mut reader).await;
     });
 }
@@ -132,17 +134,23 @@ struct Driver {
     reader: Reader,
     wire_id: u32,
     frames: FrameReader,
+    /// Whether it may still become the transport of a polling session.
+    is_probe: bool,
+    /// The answer to the client's close frame, once that has come.
+    goodbye: Option<Frame>,
 }
 
 /// What comes after a read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Step {
     Continue,
     /// The read buffer was full, so that more waits: other tasks of the thread have their turn first.
     Yield,
     /// A message has no room on the way to the host: no more is read until it has.
     NoRoom,
-    /// The client has closed, or the connection ended; `is_error` when not in good order.
+    /// The client has closed, and is answered with this frame.
+    Left(Frame),
+    /// The connection ended; `is_error` when not in good order.
     Lost {
         is_error: bool,
     },
@@ -161,6 +169,12 @@ impl Driver {
                     Step::Continue
                 }
                 Step::NoRoom => self.wait_for_room().await,
+                Step::Left(answer) => {
+                    if let Some(mut writer) = self.connection.detach(self.wire_id, false) {
+                        say_goodbye(&mut writer, answer).await;
+                    }
+                    return;
+                }
                 Step::Lost { is_error } => {
                     self.lost(is_error).await;
                     return;
@@ -180,17 +194,21 @@ impl Driver {
         }
         BUFFER.with_borrow_mut(|buffer| {
             let mut read = ReadBuf::new(buffer);
-            let n_read = match ready!(self.reader.poll_read(context, &mut read)) {
-                Ok(()) => read.filled().len(),
+            let n_read = match self.reader.poll_read(context, &mut read) {
+                Poll::Ready(Ok(())) => read.filled().len(),
                 // A reset is how most clients vanish; in socket.io that is a `transport close`, too.
-                Err(_) => 0,
+                Poll::Ready(Err(_)) => 0,
+                Poll::Pending => {
+                    self.is_probe = self.is_probe && self.connection.probe_is_read(self.wire_id);
+                    return Poll::Pending;
+                }
             };
             if n_read == 0 {
                 return Poll::Ready(Step::Lost { is_error: false });
             }
             let step = self.take(&mut buffer[..n_read]);
-            let is_full = n_read == READ_BUFFER;
-            Poll::Ready(if is_full && step == Step::Continue { Step::Yield } else { step })
+            let has_more = n_read == READ_BUFFER && matches!(step, Step::Continue);
+            Poll::Ready(if has_more { Step::Yield } else { step })
         })
     }
 
@@ -204,34 +222,39 @@ impl Driver {
 
     /// Gives what was read to the session.
     fn take(&mut self, bytes: &mut [u8]) -> Step {
-        let Self { connection, frames, wire_id, .. } = self;
+        let Self { connection, frames, wire_id, goodbye, .. } = self;
         if !connection.is_current(*wire_id) {
             // What a client sends after this side has closed is read and thrown away.
             return Step::Continue;
         }
         let now = Instant::now();
-        let flow = frames.feed(bytes, &mut |incoming| receive(connection, *wire_id, incoming, None, now));
+        let flow =
+            frames.feed(bytes, &mut |incoming| receive(connection, *wire_id, incoming, None, now, goodbye));
         self.took(flow)
     }
 
     /// Gives the message that had to wait to the session, and what was read behind it.
     fn take_held(&mut self, turn: &Pass<'_>) -> Step {
-        let Self { connection, frames, wire_id, .. } = self;
+        let Self { connection, frames, wire_id, goodbye, .. } = self;
         if !connection.is_current(*wire_id) {
             return Step::Continue;
         }
         let now = Instant::now();
         // It is a turn for one message.
         let mut turn = Some(turn);
-        let flow = frames.resume(&mut |incoming| receive(connection, *wire_id, incoming, turn.take(), now));
+        let flow =
+            frames.resume(&mut |incoming| receive(connection, *wire_id, incoming, turn.take(), now, goodbye));
         self.took(flow)
     }
 
-    fn took(&self, flow: Result<Flow, FrameError>) -> Step {
+    fn took(&mut self, flow: Result<Flow, FrameError>) -> Step {
         match flow {
             Ok(Flow::Continue) => Step::Continue,
             Ok(Flow::Hold) => Step::NoRoom,
-            Ok(Flow::Stop) => Step::Lost { is_error: false },
+            Ok(Flow::Stop) => match self.goodbye.take() {
+                Some(answer) => Step::Left(answer),
+                None => Step::Lost { is_error: false },
+            },
             Err(error) => {
                 self.connection.close_with_code(error.status());
                 Step::Continue
@@ -249,12 +272,12 @@ impl Driver {
         }
     }
 
-    /// Ends after the client closed: the session hears of it, and the client's close frame is answered.
+    /// Ends after the connection ended, or took another WebSocket: the session hears of it.
     async fn lost(self, is_error: bool) {
         if let Some(mut writer) = self.connection.detach(self.wire_id, is_error)
             && !is_error
         {
-            say_goodbye(&mut writer).await;
+            say_goodbye(&mut writer, Frame::close(None)).await;
         }
     }
 
@@ -267,13 +290,14 @@ impl Driver {
     }
 }
 
-/// Gives a message to the session, and does what WebSocket itself asks for.
+/// Gives a message to the session, and does what WebSocket itself asks for; `goodbye` is the answer to a close frame.
 fn receive(
     connection: &Arc<Connection>,
     wire_id: u32,
     incoming: Incoming<'_>,
     turn: Option<&Pass<'_>>,
     now: Instant,
+    goodbye: &mut Option<Frame>,
 ) -> Flow {
     let received = match incoming {
         Incoming::Text(text) => Received::Text(text),
@@ -282,7 +306,10 @@ fn receive(
             connection.pong(wire_id, data);
             return Flow::Continue;
         }
-        Incoming::Close => return Flow::Stop,
+        Incoming::Close(body) => {
+            *goodbye = Some(Frame::close_with(body));
+            return Flow::Stop;
+        }
     };
     match receive::websocket(connection, received, turn, now) {
         Ok(()) => Flow::Continue,
@@ -291,9 +318,9 @@ fn receive(
 }
 
 /// Writes a close frame behind everything else, and ends the writing side.
-async fn say_goodbye(writer: &mut Writer) {
+async fn say_goodbye(writer: &mut Writer, close: Frame) {
     let mut goodbye = Outbox::default();
-    goodbye.push_control(Frame::close(None));
+    goodbye.push_control(close);
     let flushed = poll_fn(|context| writer.poll_flush(&mut goodbye, context));
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, flushed).await;
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;

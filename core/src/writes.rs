@@ -19,7 +19,27 @@ const CHUNK: usize = 128;
 /// however many frames it got. Dropping it is the same as [`finish`](Self::finish).
 #[derive(Default)]
 pub struct Writes {
-    dirty: SmallVec<[Arc<Connection>; INLINE]>,
+    dirty: SmallVec<[Unflushed; INLINE]>,
+}
+
+/// A connection that counts on whoever holds this for its next flush. Dropped without one, by a task that dies or never
+/// runs, it counts on nobody any more, and its next packet asks for another.
+struct Unflushed(Option<Arc<Connection>>);
+
+impl Unflushed {
+    fn flush(mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.flush();
+        }
+    }
+}
+
+impl Drop for Unflushed {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            connection.flush_was_lost();
+        }
+    }
 }
 
 impl Writes {
@@ -29,7 +49,7 @@ impl Writes {
     }
 
     pub(crate) fn add(&mut self, connection: Arc<Connection>) {
-        self.dirty.push(connection);
+        self.dirty.push(Unflushed(Some(connection)));
     }
 
     /// Writes: to a few connections right here, to many on the I/O threads.
@@ -64,5 +84,36 @@ impl Drop for Writes {
 impl fmt::Debug for Writes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writes").field("n_dirty", &self.dirty.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrio_protocol::engine::{Protocol, TransportKind};
+    use http::{HeaderMap, Method, Uri};
+
+    use super::*;
+    use crate::{Config, RequestHead, Server, frame::Frame, outbox::Class, selection::Flags};
+
+    #[test]
+    fn a_flush_that_is_lost_is_asked_for_again() {
+        let (server, _events) = Server::new(Config::default(), || {}).unwrap();
+        let head = RequestHead::new(Method::GET, Uri::from_static("/"), HeaderMap::new(), None);
+        let shared = server.shared();
+        let connection = shared.open_connection(head, Protocol::V4, TransportKind::Polling).unwrap();
+        let push = |writes: &mut Writes| {
+            let packet = Frame::text(1, |out| out.push('2')).into();
+            connection.push(&packet, Class::Control, Flags::default(), writes);
+        };
+        let mut lost = Writes::new();
+        push(&mut lost);
+        assert_eq!(lost.dirty.len(), 1);
+        push(&mut lost);
+        assert_eq!(lost.dirty.len(), 1, "one flush is enough");
+        // As with a task that is never run.
+        drop(mem::take(&mut lost.dirty));
+        let mut writes = Writes::new();
+        push(&mut writes);
+        assert_eq!(writes.dirty.len(), 1);
     }
 }

@@ -6,6 +6,7 @@ const {
   barrier,
   deferred,
   eventually,
+  ferrioOnly,
   join,
   once,
   openWebSocket,
@@ -290,5 +291,26 @@ describe("acks", () => {
       client.on("ask", (bytes, answer) => answer(Buffer.concat([bytes, Buffer.from("!")])));
     const answers = await server.io.timeout(10000).emitWithAck("ask", Buffer.from("hi"));
     expect(answers).toStrictEqual([Buffer.from("hi!"), Buffer.from("hi!")]);
+  });
+});
+
+ferrioOnly("the official server keeps whatever it is answered", () => {
+  describe("acks", () => {
+    test("a broadcast whose answers are too large fails with those that fit", async () => {
+      const server = await startServer({ limits: { maxAckBytes: 100_000 } });
+      const clients = await Promise.all([1, 2, 3, 4].map(() => server.connect()));
+      let answer = "x".repeat(40_000);
+      for (const client of clients) client.on("ask", (reply) => reply(answer));
+      const [error, answers] = await answerOf(server.io.timeout(60000), "ask");
+      expect(error.message).toBe("the answers are too large");
+      expect(answers).toEqual([answer, answer]);
+      const rejected = await server.io
+        .timeout(60000)
+        .emitWithAck("ask")
+        .catch((reason) => reason);
+      expect(rejected.responses).toEqual([answer, answer]);
+      answer = "short";
+      expect(await server.io.timeout(60000).emitWithAck("ask")).toEqual(Array(4).fill("short"));
+    });
   });
 });

@@ -2,6 +2,7 @@
 
 const {
   POLLING,
+  UPGRADE,
   WEBSOCKET,
   barrier,
   connected,
@@ -61,6 +62,22 @@ describe("disconnect", () => {
       const given = await reasons(pair, () => pair.socket.disconnect(true));
       expect(given).toEqual(["server namespace disconnect", "io server disconnect"]);
       expect((await both)[0]).toBe("server namespace disconnect");
+    }
+  });
+
+  test("a client whose connection is closed in the middle of its upgrade hears of it", async () => {
+    const server = await startServer();
+    server.io.on("connection", (socket) => {
+      socket.emit("last");
+      socket.disconnect(true);
+    });
+    for (let round = 0; round < 20; round += 1) {
+      const client = server.client("/", UPGRADE);
+      const heard = record(client);
+      const { engine } = client.io;
+      const [reason] = await once(client, "disconnect");
+      expect([heard, reason]).toEqual([[["last"]], "io server disconnect"]);
+      if (engine.readyState !== "closed") await once(engine, "close");
     }
   });
 

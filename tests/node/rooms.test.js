@@ -160,6 +160,113 @@ describe("rooms", () => {
     expect(await names(pairs)).toEqual([["to number"], ["except number"]]);
   });
 
+  test("a text enters no room that is not the very same text", async () => {
+    const { io, pairs } = await startWith(2);
+    const [{ socket: chosen }, { socket: joined }] = pairs;
+    const values = [
+      42,
+      0.5,
+      Number.NaN,
+      Infinity,
+      7n,
+      true,
+      null,
+      undefined,
+      {},
+      () => {},
+      Symbol("s"),
+      "\ud800",
+    ];
+    joined.join(values);
+    // What a hostile client may send as a room's name, where the application joins what clients name.
+    const texts = values.flatMap((value) => [
+      String(value),
+      `"${String(value)}"`,
+      `["${String(value)}"]`,
+      `\0number:${String(value)}`,
+      `\0other:${String(value)}`,
+    ]);
+    texts.push("\ufffd", "\ud83d", "\udc00", "[1]", '["42"]', "\\ud800", "", "\0");
+    for (const text of texts) if (text !== "\ud800") chosen.join(text);
+    for (let n = 0; n < 300; n += 1) chosen.join([`${n}`, `[${n}]`]);
+    for (const value of values) io.to(value).emit("secret");
+    expect(await names(pairs)).toEqual([[], values.map(() => "secret")]);
+  });
+
+  test("any value is a room of its own and comes back as it was", async () => {
+    const { io, pairs } = await startWith(1);
+    const [{ socket }] = pairs;
+    const object = { of: "the application" };
+    const symbol = Symbol("room");
+    const values = [42, "42", 42n, 2 ** 53, 5e-324, 1e21, -1.5, Number.NaN, Infinity, -Infinity];
+    values.push(true, false, null, undefined, object, {}, symbol, () => {}, "\ud800", "\udfff", "\ufffd", "");
+    socket.join(values);
+    expect([...socket.rooms]).toEqual([socket.id, ...values]);
+    expect(socket.rooms.has(object)).toBe(true);
+    expect(io.of("/").adapter.rooms.get(symbol)).toEqual(new Set([socket.id]));
+    expect(new Set(io.of("/").adapter.rooms.keys())).toEqual(new Set([socket.id, ...values]));
+    expect((await io.in(object).fetchSockets()).map(({ id }) => id)).toEqual([socket.id]);
+    expect(await io.in({ of: "the application" }).fetchSockets()).toEqual([]);
+    socket.join([-0, 0]);
+    io.in(object).socketsLeave(values.slice(0, 10));
+    expect([...socket.rooms]).toEqual([socket.id, ...values.slice(10), 0]);
+    for (const value of values.slice(10)) socket.leave(value);
+    socket.leave(-0);
+    expect([...socket.rooms]).toEqual([socket.id]);
+  });
+
+  test("values that were rooms once do not pile up, and those in use stay rooms", async () => {
+    const { io, pairs } = await startWith(1);
+    const [{ socket }] = pairs;
+    const kept = {};
+    socket.join(kept);
+    for (let n = 0; n < 5000; n += 1) {
+      const passing = {};
+      socket.join(passing);
+      socket.leave(passing);
+    }
+    expect([...socket.rooms]).toEqual([socket.id, kept]);
+    io.to(kept).emit("still there");
+    expect(await names(pairs)).toEqual([["still there"]]);
+  });
+
+  test("a socket's rooms are one set, which follows what is joined and left", async () => {
+    const { io, pairs } = await startWith(2);
+    const [{ socket }, { socket: other }] = pairs;
+    const { rooms } = socket;
+    socket.join(["a", "b"]);
+    socket.leave("a");
+    expect([...rooms]).toEqual([socket.id, "b"]);
+    io.socketsJoin("all");
+    io.in(other.id).socketsLeave("all");
+    expect([...socket.rooms]).toEqual([socket.id, "b", "all"]);
+    expect([...other.rooms]).toEqual([other.id]);
+    for (const room of socket.rooms) socket.leave(room);
+    expect([...socket.rooms]).toEqual([]);
+    other.join("after");
+    expect([...other.rooms]).toEqual([other.id, "after"]);
+  });
+
+  test("a client that names very many rooms enters and leaves them all", async () => {
+    const { io, pairs } = await startWith(1);
+    const [{ socket, client }] = pairs;
+    socket.on("enter", (room, done) => {
+      if (!socket.rooms.has(room)) socket.join(room);
+      done(socket.rooms.size);
+    });
+    socket.on("leave", (room, done) => {
+      if (socket.rooms.has(room)) socket.leave(room);
+      done(socket.rooms.size);
+    });
+    const named = Array.from({ length: 5000 }, (_, n) => `room ${n}`);
+    const sizes = await Promise.all(named.map((room) => client.emitWithAck("enter", room)));
+    expect(sizes[4999]).toBe(5001);
+    expect(io.of("/").adapter.rooms.size).toBe(5001);
+    await Promise.all(named.map((room) => client.emitWithAck("leave", room)));
+    expect([...socket.rooms]).toEqual([socket.id]);
+    expect(io.of("/").adapter.rooms.size).toBe(1);
+  });
+
   test("rooms are complete in disconnecting and empty in disconnect", async () => {
     const { pairs } = await startWith(1);
     const [{ client, socket }] = pairs;

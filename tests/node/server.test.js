@@ -65,6 +65,19 @@ describe("server", () => {
     await once(late, "connect_error");
   });
 
+  test("close in the middle of upgrades ends all clients", async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const server = await startServer();
+      let closing;
+      server.io.on("connection", () => {
+        closing ??= server.io.close();
+      });
+      const clients = Array.from({ length: 4 }, () => server.client("/", UPGRADE));
+      await Promise.all(clients.map((client) => once(client.io.engine, "close")));
+      await within(closing, "the server to close");
+    }
+  });
+
   test("close while events flow both ways resolves", async () => {
     const server = await startServer();
     server.io.on("connection", (socket) => {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import ferrio
 from support.target import TimeoutError, new_server
 from support.waiting import Mailbox, soon
 
@@ -297,6 +298,23 @@ async def test_group_call_rejects(serve, connect_js):
     with pytest.raises(TimeoutError) as failure:
         await sio.call_all("question", timeout=0.5)
     assert sorted(failure.value.answers) == [0, 1]
+
+
+@group_acks
+async def test_group_call_with_large_answers(serve, connect_js):
+    """a broadcast whose answers are too large fails with those that fit"""
+    sio = new_server(limits={"max_ack_bytes": 100_000})
+    server = await serve(sio)
+    clients = [await connect_js(server) for _ in range(4)]
+    answer = "x" * 40_000
+    for client in clients:
+        await client.answer("question", answer)
+    with pytest.raises(ferrio.exceptions.TooLargeError) as failure:
+        await sio.call_all("question", timeout=60)
+    assert failure.value.answers == [answer, answer]
+    for client in clients[1:]:
+        await client.answer("question", "short")
+    assert sorted(await sio.call_all("question", timeout=60)) == sorted([answer, *["short"] * 3])
 
 
 @group_acks

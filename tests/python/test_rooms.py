@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import enum
+import math
+import weakref
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -191,6 +196,108 @@ async def test_numbers_as_rooms(serve, connect_js):
     assert 42 in sio.rooms(clients[1].sid)
     await sio.emit("news", room=42)
     assert await heard_by(sio, clients, "news") == [1]
+
+
+class Marker:
+    """Something that can be seen to go."""
+
+
+class Level(enum.Enum):
+    """An application's own values."""
+
+    HIGH = 1
+
+
+def other_values() -> list[Any]:
+    """Rooms that are no texts."""
+    return [
+        42,
+        0.5,
+        float("inf"),
+        2**60 + 1,
+        b"42",
+        (1, "2"),
+        ((1,), None),
+        frozenset({1}),
+        Level.HIGH,
+        object(),
+        "\ud800",
+        Fraction(1, 3),
+    ]
+
+
+async def test_texts_are_themselves(serve, connect_js):
+    """a text enters no room that is not the very same text"""
+    sio, clients = await crowd(serve, connect_js, 2)
+    values = other_values()
+    for value in values:
+        await sio.enter_room(clients[1].sid, value)
+    # What a hostile client may send as a room's name, where the application enters what clients name.
+    texts = [
+        form for value in values for form in (str(value), repr(value), f"\0int:{value}", f"\0other:{value}")
+    ]
+    texts += ["\ufffd", "\ud83d", "\udc00", "\\ud800", "\0", *map(str, range(300))]
+    for text in texts:
+        if text != "\ud800":
+            await sio.enter_room(clients[0].sid, text)
+    for value in values:
+        await sio.emit("secret", room=[value])
+    assert await heard_by(sio, clients, "secret") == [1] * len(values)
+
+
+async def test_values_of_every_kind(serve, connect_js):
+    """any value is a room of its own and comes back as it was"""
+    sio, [client] = await crowd(serve, connect_js, 1)
+    values = other_values()
+    for value in values:
+        await sio.enter_room(client.sid, value)
+    assert set(sio.rooms(client.sid)) == {client.sid, *values}
+    assert set(sio.manager.rooms["/"]) == {None, client.sid, *values}
+    # The same keys of a dictionary are the same rooms.
+    twins = [(42, 42.0), (0.5, Fraction(1, 2)), (2**60 + 1, Decimal(2**60 + 1)), ((1, "2"), (True, "2"))]
+    for value, twin in twins:
+        assert len({value, twin}) == 1
+        await sio.emit("twin", room=[twin])
+        await sio.leave_room(client.sid, twin)
+        assert value not in sio.rooms(client.sid)
+    for stranger in (2**60, "42", b"4", (1, 2), object(), "\udfff", float("nan"), -math.inf):
+        await sio.emit("stranger", room=[stranger])
+    assert await heard_by(sio, [client], "twin") == [0] * len(twins)
+    assert client.received("stranger") == []
+    for unhashable in ([], {}, [[1]]):
+        with pytest.raises(TypeError):
+            await sio.enter_room(client.sid, unhashable)
+
+
+async def test_passing_values(serve, connect_js):
+    """values that were rooms once do not pile up, and those in use stay rooms"""
+    sio, [client] = await crowd(serve, connect_js, 1)
+    kept, passing = object(), []
+    await sio.enter_room(client.sid, kept)
+    for number in range(5000):
+        marker = Marker()
+        passing.append(weakref.ref(marker))
+        await sio.enter_room(client.sid, (number, marker))
+        await sio.leave_room(client.sid, (number, marker))
+    assert sio.rooms(client.sid) == [client.sid, kept]
+    await sio.emit("still there", room=[kept])
+    assert await heard_by(sio, [client], "still there") == [0]
+    # A collector of garbage may run at any time, so some of the last ones may still be there.
+    assert sum(reference() is not None for reference in passing) < 3000
+
+
+async def test_very_many_rooms(serve, connect_js):
+    """a client that names very many rooms enters and leaves them all"""
+    sio, [client] = await crowd(serve, connect_js, 1)
+    named = [f"room {number}" for number in range(5000)]
+    for room in named:
+        await sio.enter_room(client.sid, room)
+    assert sio.rooms(client.sid) == [client.sid, *named]
+    await sio.emit("everywhere", room=named + named)
+    assert await heard_by(sio, [client], "everywhere") == [0]
+    for room in reversed(named):
+        await sio.leave_room(client.sid, room)
+    assert sio.rooms(client.sid) == [client.sid]
 
 
 async def test_rooms_at_the_end(serve, connect_js):

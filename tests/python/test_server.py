@@ -49,6 +49,19 @@ async def test_close(serve, connect_js):
 
 
 @closing
+async def test_close_during_upgrades(serve, connect_js):
+    """close in the middle of upgrades ends all clients"""
+    sio = with_echo()
+    for _ in range(5):
+        server = await serve(sio)
+        clients = await asyncio.gather(*(connect_js(server) for _ in range(8)))
+        await soon(sio.shutdown(), "the end of shutdown()")
+        for client in clients:
+            await client.disconnected()
+        await server.stop()
+
+
+@closing
 async def test_close_under_traffic(serve, connect_js):
     """close while events flow both ways resolves"""
     sio = with_echo()

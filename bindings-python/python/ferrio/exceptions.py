@@ -11,6 +11,7 @@ __all__ = [
     "DisconnectedError",
     "SocketIOError",
     "TimeoutError",
+    "TooLargeError",
 ]
 
 
@@ -44,6 +45,19 @@ class TimeoutError(SocketIOError):
     """The answer to a call did not come in time.
 
     `answers` holds what came before: those of some clients, when many were asked.
+    """
+
+    answers: list[Any]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.answers = []
+
+
+class TooLargeError(SocketIOError):
+    """The answers of many clients take more bytes than the server keeps, by `limits` with `max_ack_bytes`.
+
+    `answers` holds those that came before it was too much.
     """
 
     answers: list[Any]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Hashable, Iterator
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ferrio.server import AsyncServer
@@ -16,7 +16,7 @@ class Manager:
         self._server = server
 
     @property
-    def rooms(self) -> dict[str, dict[str | int | None, dict[str, str]]]:
+    def rooms(self) -> dict[str, dict[Any, dict[str, str]]]:
         """The members of every room of every namespace; those of the room `None` are all clients.
 
         Members are keys; their values are their ids once more, since the id of a session is nobody's business.
@@ -32,7 +32,7 @@ class Manager:
             else []
         )
 
-    def get_participants(self, namespace: str, room: str | int | None) -> Iterator[tuple[str, str]]:
+    def get_participants(self, namespace: str, room: Hashable) -> Iterator[tuple[str, str]]:
         """The members of a room, of the room `None` all clients."""
         yield from self._rooms_of(namespace).get(room, {}).items()
 
@@ -45,13 +45,11 @@ class Manager:
         target = self._server._namespace(namespace)
         return target is not None and len(target) > 0
 
-    def _rooms_of(self, namespace: str) -> dict[str | int | None, dict[str, str]]:
+    def _rooms_of(self, namespace: str) -> dict[Any, dict[str, str]]:
         target = self._server._namespace(namespace)
         if target is None:
             return {}
-        rooms: dict[str | int | None, dict[str, str]] = {
-            None: {socket.id: socket.id for socket in target.sockets()}
-        }
+        rooms: dict[Any, dict[str, str]] = {None: {socket.id: socket.id for socket in target.sockets()}}
         for room, members in target.rooms():
             rooms[room] = {sid: sid for sid in members}
         return rooms

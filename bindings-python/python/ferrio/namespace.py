@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from ferrio import calling
@@ -136,19 +136,19 @@ class AsyncNamespace:
             except_rooms=except_rooms,
         )
 
-    async def enter_room(self, sid: str, room: str | int, namespace: str | None = None) -> None:
+    async def enter_room(self, sid: str, room: Hashable, namespace: str | None = None) -> None:
         """`AsyncServer.enter_room` in this namespace."""
         await self.server.enter_room(sid, room, namespace=namespace or self.namespace)
 
-    async def leave_room(self, sid: str, room: str | int, namespace: str | None = None) -> None:
+    async def leave_room(self, sid: str, room: Hashable, namespace: str | None = None) -> None:
         """`AsyncServer.leave_room` in this namespace."""
         await self.server.leave_room(sid, room, namespace=namespace or self.namespace)
 
-    async def close_room(self, room: str | int, namespace: str | None = None) -> None:
+    async def close_room(self, room: Hashable, namespace: str | None = None) -> None:
         """`AsyncServer.close_room` in this namespace."""
         await self.server.close_room(room, namespace=namespace or self.namespace)
 
-    def rooms(self, sid: str, namespace: str | None = None) -> list[str | int]:
+    def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
         """`AsyncServer.rooms` in this namespace."""
         return self.server.rooms(sid, namespace=namespace or self.namespace)
 

@@ -63,6 +63,10 @@ class Limits(TypedDict, total=False):
     max_waiting_requests: int
     """Handshakes, and requests whose origin the application is asked about, that wait for the application. Those beyond
     are answered with 503. Default 1 024."""
+    max_ack_bytes: int
+    """Bytes of answers that one emit to many clients gathers; beyond, it fails with those it has. Default 16 MiB."""
+    max_total_ack_bytes: int
+    """The same of all such emits together. Default 64 MiB."""
     max_packets_per_poll: int
     """Packets in one answer to a poll. Default 16, the most that python-socketio's client takes."""
 

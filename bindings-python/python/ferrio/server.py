@@ -9,7 +9,7 @@ import contextvars
 import logging
 import os
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-Room: TypeAlias = "str | int"
+Room: TypeAlias = "Hashable"
 Rooms: TypeAlias = "Room | Sequence[Room] | set[Room] | None"
 H = TypeVar("H", bound=Handler)
 T = TypeVar("T")
@@ -207,7 +207,8 @@ class AsyncServer(Handlers):
     ) -> list[Any]:
         """Sends an event to many clients and returns the answers of all, in the order of their arrival.
 
-        Raises `TimeoutError` when some have not answered within `timeout` seconds; its `answers` are those that came.
+        Raises `TimeoutError` when some have not answered within `timeout` seconds, and `TooLargeError` when the answers
+        are more than the server's `limits` let it keep; its `answers` are those that came.
         """
         target = self._namespace(namespace)
         if target is None:
@@ -239,7 +240,7 @@ class AsyncServer(Handlers):
         if target is not None:
             target.close_room(room)
 
-    def rooms(self, sid: str, namespace: str | None = None) -> list[Room]:
+    def rooms(self, sid: str, namespace: str | None = None) -> list[Any]:
         """The rooms a client is in, its own first; none for a stranger."""
         socket = self._socket(sid, namespace)
         return socket.rooms() if socket is not None else []

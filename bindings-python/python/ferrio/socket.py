@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Socket:
         return self._socket.namespace
 
     @property
-    def rooms(self) -> list[str | int]:
+    def rooms(self) -> list[Any]:
         """The rooms it is in, its own first."""
         return self._socket.rooms()
 
@@ -75,11 +76,11 @@ class Socket:
         """Sends it an event and returns its answer."""
         return await self._server.call(event, data, to=self.sid, namespace=self.namespace, timeout=timeout)
 
-    async def enter_room(self, room: str | int) -> None:
+    async def enter_room(self, room: Hashable) -> None:
         """Puts it into a room."""
         await self._server.enter_room(self.sid, room, self.namespace)
 
-    async def leave_room(self, room: str | int) -> None:
+    async def leave_room(self, room: Hashable) -> None:
         """Takes it out of a room."""
         await self._server.leave_room(self.sid, room, self.namespace)
 

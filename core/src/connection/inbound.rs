@@ -1,12 +1,13 @@
 //! The receiving half of a connection: the namespaces its client is in, or wants to be.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use ferrio_protocol::{
     engine::{CloseReason, Protocol},
     socket::Assembler,
 };
 use smallvec::SmallVec;
+use tokio::sync::oneshot;
 
 use crate::{
     connection::Connection, departure::Departure, outbox::Class, queue::HostEvent, reason::DisconnectReason,
@@ -17,12 +18,14 @@ pub(crate) struct Inbound {
     pub(crate) entries: SmallVec<[(Arc<str>, Entry); 1]>,
     pub(crate) assembler: Assembler,
     pub(crate) is_open: bool,
+    /// Whether the host wants to be told of the end.
+    pub(crate) is_watched: bool,
 }
 
 /// How far a client is with joining a namespace.
 pub(crate) enum Entry {
-    /// The host is asked whether the namespace shall exist.
-    Asking,
+    /// The host is asked whether the namespace shall exist. The task that waits for its word ends when this is dropped.
+    Asking(#[expect(dead_code, reason = "it is there to be dropped")] oneshot::Sender<Infallible>),
     /// The host is asked whether the client may join.
     Pending(Arc<Socket>),
     /// The client has joined.
@@ -43,7 +46,7 @@ impl Inbound {
     fn joined(&self) -> Vec<Arc<Socket>> {
         let joined = |(_, entry): &(Arc<str>, Entry)| match entry {
             Entry::Joined(socket) => Some(socket.clone()),
-            Entry::Asking | Entry::Pending(_) => None,
+            Entry::Asking(_) | Entry::Pending(_) => None,
         };
         self.entries.iter().filter_map(joined).collect()
     }
@@ -130,15 +133,63 @@ impl Connection {
     /// Ends every socket of the connection, and tells the host.
     pub(crate) fn end(self: &Arc<Self>, reason: DisconnectReason) {
         let mut inbound = self.inbound.lock();
-        inbound.is_open = false;
+        // Under the lock, so that no event of a socket can come after its disconnect.
+        for departure in self.vacate(&mut inbound, reason) {
+            self.server.queue.push(HostEvent::Disconnect(departure));
+        }
+        self.tell_end(&mut inbound, reason);
+    }
+
+    /// Ends the connection at the host's own word. Returns the sockets that leave by it, as
+    /// [`Socket::disconnect`] does; their reason is `forced close`.
+    pub fn force_close(self: &Arc<Self>) -> Vec<Departure> {
+        let reason = DisconnectReason::Connection(CloseReason::ForcedClose);
+        let mut inbound = self.inbound.lock();
+        let departures = self.vacate(&mut inbound, reason);
+        for departure in &departures {
+            departure.socket().put_out();
+        }
+        self.tell_end(&mut inbound, reason);
+        drop(inbound);
+        self.close(CloseReason::ForcedClose);
+        departures
+    }
+
+    /// Has the host told of the connection's end by [`HostEvent::ConnectionEnd`]. Returns `false` when that has been:
+    /// nothing will be told then.
+    pub fn watch(&self) -> bool {
+        let mut inbound = self.inbound.lock();
+        inbound.is_watched = true;
+        inbound.is_open
+    }
+
+    /// Takes all sockets out. Those that were not let in yet are told of here.
+    fn vacate(&self, inbound: &mut Inbound, reason: DisconnectReason) -> Vec<Departure> {
         inbound.assembler = Assembler::new();
-        for (_, entry) in std::mem::take(&mut inbound.entries) {
-            if let Entry::Pending(socket) | Entry::Joined(socket) = entry
-                && socket.left()
-            {
-                // Under the lock, so that no event of the socket can come after its disconnect.
-                self.server.queue.push(HostEvent::Disconnect(socket.depart(reason)));
-            }
+        let mut departures = Vec::new();
+        for (namespace, entry) in std::mem::take(&mut inbound.entries) {
+            let socket = match entry {
+                Entry::Joined(socket) => {
+                    if socket.left() {
+                        departures.push(socket.depart(reason));
+                    }
+                    continue;
+                }
+                Entry::Pending(socket) => {
+                    socket.left();
+                    Some(socket)
+                }
+                Entry::Asking(_) => None,
+            };
+            self.server.queue.push(HostEvent::Withdrawn { namespace, socket });
+        }
+        departures
+    }
+
+    /// Tells of the end once, where the host wants to know.
+    fn tell_end(&self, inbound: &mut Inbound, reason: DisconnectReason) {
+        if std::mem::replace(&mut inbound.is_open, false) && inbound.is_watched {
+            self.server.queue.push(HostEvent::ConnectionEnd { id: self.id.clone(), reason });
         }
     }
 }

@@ -15,11 +15,6 @@ use crate::{
 /// How long a WebSocket that the server closed may take to write what it still has, its close frame last.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long nothing follows a CONNECT packet on a WebSocket. Simple clients, the public protocol suite among them, wait
-/// for the one message and only then listen for the next, which they miss when both come in one read. An idle client
-/// has read the first after a fraction of this.
-const AFTER_CONNECT: Duration = Duration::from_millis(5);
-
 /// The sending half: the session machine, the outbox, and the transports.
 pub(super) struct Io {
     pub(super) session: Session,
@@ -34,14 +29,8 @@ pub(super) struct Io {
     pub(super) join_by: Option<Instant>,
     /// Until when the attachments of a packet have to be complete.
     pub(super) attachments_by: Option<Instant>,
-    /// Until when a closed polling session waits for its last poll.
-    pub(super) linger_until: Option<Instant>,
-    /// Until when a poll that came during an upgrade is kept.
-    pub(super) late_poll_until: Option<Instant>,
-    /// Until when a WebSocket says nothing, having said CONNECT.
-    pub(super) quiet_until: Option<Instant>,
-    /// After how many more frames that begins, where a host takes them one by one.
-    pub(super) n_until_quiet: usize,
+    /// Whether the poll that waits came during an upgrade.
+    pub(super) is_poll_late: bool,
     /// Until when a closed WebSocket may take to write what it still has.
     pub(super) drop_wire_at: Option<Instant>,
     /// Whether the connection is in some [`Writes`] already.
@@ -61,10 +50,7 @@ impl Io {
             deadline: None,
             join_by: Some(join_by),
             attachments_by: None,
-            linger_until: None,
-            late_poll_until: None,
-            quiet_until: None,
-            n_until_quiet: 0,
+            is_poll_late: false,
             drop_wire_at: None,
             flush_is_due: false,
             is_posting: false,
@@ -72,36 +58,10 @@ impl Io {
     }
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        [
-            self.session.poll_timeout(),
-            self.join_by,
-            self.attachments_by,
-            self.linger_until,
-            self.late_poll_until,
-            self.quiet_until.filter(|_| !self.outbox.is_empty()),
-            self.drop_wire_at,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Begins the silence after a CONNECT packet, if that has left.
-    pub(super) fn begin_quiet(&mut self) {
-        if self.n_until_quiet == 0 {
-            self.quiet_until = Some(Instant::now() + AFTER_CONNECT);
-        }
-    }
-
-    /// Whether what waits for the WebSocket has to wait a moment more. The deadline that ends the moment is not touched:
-    /// it writes what was queued meanwhile.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.quiet_until.is_some_and(|until| until > Instant::now())
-    }
-
-    /// Whether a poll that came during an upgrade has to wait a moment more.
-    pub(super) fn keeps_late_poll(&self) -> bool {
-        self.late_poll_until.is_some_and(|until| until > Instant::now())
+        [self.session.poll_timeout(), self.join_by, self.attachments_by, self.drop_wire_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether a packet would leave at once, which is what a volatile event needs.
@@ -155,7 +115,6 @@ impl Io {
         outbox.push_control(Frame::close(wire.close_code));
         // Whoever drives the WebSocket writes it, and then knows that this was the last.
         wire.is_blocked = true;
-        self.quiet_until = None;
         self.drop_wire_at = Some(Instant::now() + CLOSE_LIMIT);
     }
 }

@@ -1,24 +1,18 @@
 //! The life of a connection: what the session machine wants, and what is due at a time.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{mem, sync::Arc, time::Instant};
 
 use ferrio_protocol::engine::{Action, CloseReason, Session, TransportKind};
 use parking_lot::MutexGuard;
 
 use crate::{
-    connection::{Connection, io::Io, outgoing::noop_packet},
+    connection::{Connection, io::Io},
     deadlines::{DeadlineKey, Due},
     frame::Frame,
     outbox::Outbox,
-    polling::{PendingPoll, PollAnswer},
+    polling::PollAnswer,
     reason::DisconnectReason,
 };
-
-/// How long a session that the server closed waits for its last poll, as in engine.io.
-const LINGER: Duration = Duration::from_secs(30);
 
 impl Connection {
     /// Gives the session machine an input, and carries out what it wants.
@@ -42,7 +36,7 @@ impl Connection {
                         io.session.close(CloseReason::SlowReader);
                     }
                 }
-                Action::ReleasePoll => self.write(&mut io),
+                Action::ReleasePoll => self.release_poll_later(&mut io),
                 Action::Upgraded => self.upgraded(&mut io),
                 Action::UpgradeFailed => {
                     self.server.counters.upgrades_failed.add(1);
@@ -69,14 +63,16 @@ impl Connection {
     pub(super) fn upgraded(self: &Arc<Self>, io: &mut Io) {
         if let Some((_, of_probe)) = &mut io.wire {
             // What the probe still had to send goes first; then what waited while polling paused.
-            let mut waiting = std::mem::take(&mut io.outbox);
-            io.outbox = std::mem::take(of_probe);
+            let mut waiting = mem::take(&mut io.outbox);
+            io.outbox = mem::take(of_probe);
             io.outbox.append(&mut waiting);
         }
+        if !io.session.is_open() {
+            return self.tell_end_on_websocket(io);
+        }
         // One that came after the new transport is refused, as it would be now.
-        let is_late = io.late_poll_until.take().is_some();
         if let Some(poll) = io.poll.take()
-            && !is_late
+            && !io.is_poll_late
         {
             poll.answer(PollAnswer::noop(self.protocol));
         }
@@ -84,6 +80,15 @@ impl Connection {
         let counters = &self.server.counters;
         counters.connections_polling.sub(1);
         counters.connections_websocket.add(1);
+        self.write(io);
+    }
+
+    /// The client of a session that has ended has come to the WebSocket: it hears the last words there.
+    fn tell_end_on_websocket(self: &Arc<Self>, io: &mut Io) {
+        if let Some(mut farewell) = self.server.end_farewell(&self.id) {
+            io.outbox.append(&mut farewell.outbox);
+        }
+        io.close_wire();
         self.write(io);
     }
 
@@ -101,11 +106,13 @@ impl Connection {
                 // Official clients take a close before the events that came in the same answer, so those go first.
                 Some(poll) if !io.outbox.is_empty() => {
                     self.answer(io, poll);
-                    io.linger_until = Some(Instant::now() + LINGER);
+                    self.server.bid_farewell(self, mem::take(&mut io.outbox));
                 }
                 Some(poll) => {
                     io.outbox.push_control(close_packet());
                     self.answer(io, poll);
+                    // That was the end: a WebSocket that is being probed is of no use any more.
+                    io.session.transport_lost(TransportKind::WebSocket, false);
                 }
                 // Nobody waits for a last word who left, was silent for too long, or was told so by another answer.
                 None if by_client
@@ -116,7 +123,7 @@ impl Connection {
                 {
                     io.outbox = Outbox::default();
                 }
-                None => io.linger_until = Some(Instant::now() + LINGER),
+                None => self.server.bid_farewell(self, mem::take(&mut io.outbox)),
             },
         }
         io.join_by = None;
@@ -125,29 +132,10 @@ impl Connection {
         self.waker.wake();
     }
 
-    /// Answers a poll of a session that is closed: with what was queued before its end, or else with the end.
-    /// Returns whether that was the end.
-    pub(super) fn answer_lingering(&self, io: &mut Io, poll: PendingPoll) -> bool {
-        let is_last = io.outbox.is_empty();
-        if is_last {
-            io.outbox.push_control(noop_packet());
-            io.outbox.push_control(close_packet());
-        }
-        let max_packets = if is_last { 2 } else { self.server.config.limits.max_packets_per_poll };
-        let answer = PollAnswer::take(self.protocol, &mut io.outbox, poll.supports_binary, max_packets);
-        poll.answer(answer);
-        is_last
-    }
-
-    /// Whether the session is closed and its transport still has something to say.
+    /// Whether the session is closed and a WebSocket of it is not.
     pub(crate) fn is_ending(&self) -> bool {
         let io = self.io.lock();
-        io.linger_until.is_some() || io.drop_wire_at.is_some()
-    }
-
-    /// Whether the session is closed and still waits for the poll that will tell the client.
-    pub(crate) fn is_lingering(&self) -> bool {
-        self.io.lock().linger_until.is_some()
+        io.drop_wire_at.is_some() || (!io.session.is_open() && io.session.is_upgrading())
     }
 
     /// Sees to it that there is an entry no later than the next thing that is due.
@@ -178,15 +166,6 @@ impl Connection {
         }
         // What is due is taken: left in the past, it would be due again at once.
         let is_due = |at: &mut Option<Instant>| at.take_if(|at| *at <= now).is_some();
-        if is_due(&mut io.linger_until) {
-            drop(io);
-            self.server.forget_connection(self);
-            return;
-        }
-        let is_poll_late = is_due(&mut io.late_poll_until);
-        if is_due(&mut io.quiet_until) || is_poll_late {
-            self.write(&mut io);
-        }
         if is_due(&mut io.drop_wire_at) {
             // Its peer does not read: dropped, it is reset.
             io.wire = None;

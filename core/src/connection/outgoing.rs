@@ -11,15 +11,35 @@ use crate::{
     outbox::Class,
     polling::{PendingPoll, PollAnswer},
     selection::Flags,
-    wire::Flushed,
+    wire::{Flushed, Wire, Writer},
     writes::Writes,
 };
 
 impl Connection {
     /// Queues a packet; `writes` will see to it that it leaves.
     pub(crate) fn push(self: &Arc<Self>, packet: &Encoded, class: Class, flags: Flags, writes: &mut Writes) {
-        let counters = &self.server.counters;
+        self.queue(&mut self.io.lock(), packet, class, flags, writes);
+    }
+
+    /// Queues the packet that lets a client in. It leaves at once and in a write of its own, as it does in socket.io:
+    /// simple clients, the public protocol suite among them, wait for this one message and only then listen for the
+    /// next, which they can miss when both come in one read.
+    pub(crate) fn push_connect(self: &Arc<Self>, packet: &Encoded, writes: &mut Writes) {
         let mut io = self.io.lock();
+        self.queue(&mut io, packet, Class::Control, Flags::default(), writes);
+        io.outbox.end_write();
+        self.write(&mut io);
+    }
+
+    fn queue(
+        self: &Arc<Self>,
+        io: &mut Io,
+        packet: &Encoded,
+        class: Class,
+        flags: Flags,
+        writes: &mut Writes,
+    ) {
+        let counters = &self.server.counters;
         if !io.session.is_open() {
             return;
         }
@@ -27,7 +47,7 @@ impl Connection {
             counters.volatile_dropped.add(1);
             return;
         }
-        if !self.make_room(&mut io, packet.len(), class) {
+        if !self.make_room(io, packet.len(), class) {
             return;
         }
         io.outbox.push(packet, class, flags.compress);
@@ -38,17 +58,6 @@ impl Connection {
         }
     }
 
-    /// Queues the packet that lets a client in, and lets nothing follow it at once.
-    pub(crate) fn push_connect(self: &Arc<Self>, packet: &Encoded, writes: &mut Writes) {
-        self.push(packet, Class::Control, Flags::default(), writes);
-        let mut io = self.io.lock();
-        self.write(&mut io);
-        if io.session.transport() == TransportKind::WebSocket {
-            io.n_until_quiet = io.outbox.n_frames();
-            io.begin_quiet();
-        }
-    }
-
     /// Applies the slow-reader policy when the outbox is full. Returns whether the packet may be queued.
     pub(super) fn make_room(self: &Arc<Self>, io: &mut Io, len: usize, class: Class) -> bool {
         let limits = &self.server.config.outbox;
@@ -56,7 +65,6 @@ impl Connection {
             return true;
         }
         // A burst of one turn may have filled it although the client reads well: first see what the kernel takes.
-        io.quiet_until = None;
         self.write(io);
         if io.outbox.bytes() + len <= limits.max_bytes || io.outbox.is_empty() {
             return true;
@@ -94,10 +102,12 @@ impl Connection {
         self.settle(io);
     }
 
+    /// Takes note that the flush that was due will not come.
+    pub(crate) fn flush_was_lost(&self) {
+        self.io.lock().flush_is_due = false;
+    }
+
     pub(super) fn write(self: &Arc<Self>, io: &mut Io) {
-        if io.is_quiet() {
-            return self.keep_deadline(io);
-        }
         if let Some((wire, outbox)) = io.wire_mut() {
             if wire.writer.try_flush(outbox) != Flushed::All {
                 wire.is_blocked = true;
@@ -107,10 +117,29 @@ impl Connection {
             }
         }
         if io.session.transport() == TransportKind::Polling
-            && (!io.outbox.is_empty() || (io.session.releases_polls() && !io.keeps_late_poll()))
+            && !io.outbox.is_empty()
             && let Some(poll) = io.poll.take()
         {
-            io.late_poll_until = None;
+            self.answer(io, poll);
+        }
+    }
+
+    /// Sees to it that a poll which waits does not hold up an upgrade.
+    ///
+    /// It is answered once all is read that has come on the WebSocket: a client may have sent the end of the upgrade
+    /// there first.
+    pub(super) fn release_poll_later(&self, io: &mut Io) {
+        match &io.wire {
+            // Of these the host has passed on all it has.
+            Some((Wire { writer: Writer::Messages, .. }, _)) => self.release_poll(io),
+            _ => self.waker.wake(),
+        }
+    }
+
+    pub(super) fn release_poll(&self, io: &mut Io) {
+        if io.session.releases_polls()
+            && let Some(poll) = io.poll.take()
+        {
             self.answer(io, poll);
         }
     }

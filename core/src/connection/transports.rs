@@ -3,7 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use ferrio_protocol::engine::TransportKind;
@@ -15,10 +15,6 @@ use crate::{
     polling::PendingPoll,
     wire::{Wire, Writer},
 };
-
-/// How long a poll waits that came during an upgrade: the packet that ends the upgrade, which its client sent first, may
-/// still be on its way. engine.io looks every 100 ms.
-const LATE_POLL: Duration = Duration::from_millis(50);
 
 /// A poll that the session does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +40,6 @@ impl Connection {
         if io.session.transport() != TransportKind::Polling {
             return Err(PollRefused);
         }
-        if io.linger_until.is_some() {
-            if self.answer_lingering(&mut io, poll) {
-                io.linger_until = None;
-                drop(io);
-                self.server.forget_connection(self);
-            }
-            return Ok(());
-        }
         if !io.session.is_open() {
             return Err(PollRefused);
         }
@@ -62,9 +50,11 @@ impl Connection {
             return Err(PollRefused);
         }
         io.poll = Some(poll);
-        io.late_poll_until = io.session.is_upgrading().then(|| Instant::now() + LATE_POLL);
+        io.is_poll_late = io.session.is_upgrading();
         self.write(&mut io);
-        self.keep_deadline(&mut io);
+        if io.session.releases_polls() {
+            self.release_poll_later(&mut io);
+        }
         Ok(())
     }
 
@@ -101,17 +91,26 @@ impl Connection {
     /// Pending while there is more to come; otherwise the WebSocket is over.
     pub(crate) fn poll_wire(&self, wire_id: u32, context: &mut Context<'_>) -> Poll<WireEnd> {
         let mut io = self.io.lock();
-        let is_quiet = io.is_quiet();
         let Some((wire, outbox)) = io.wire_of(wire_id) else { return Poll::Ready(WireEnd::Gone) };
         // Under the lock, and only for the WebSocket that is the connection's: what is queued later wakes this task.
         self.waker.register(context.waker());
-        if wire.is_blocked && !is_quiet {
+        if wire.is_blocked {
             match ready!(wire.writer.poll_flush(outbox, context)) {
                 Ok(()) => wire.is_blocked = false,
                 Err(_) => return Poll::Ready(WireEnd::Broken),
             }
         }
         if wire.is_closing { Poll::Ready(WireEnd::Closed) } else { Poll::Pending }
+    }
+
+    /// Takes note that all is read that has come on a WebSocket for now. Returns whether it is still being probed.
+    pub(crate) fn probe_is_read(&self, wire_id: u32) -> bool {
+        let mut io = self.io.lock();
+        if io.wire_of(wire_id).is_none() || !io.session.is_upgrading() {
+            return false;
+        }
+        self.release_poll(&mut io);
+        true
     }
 
     /// Answers a WebSocket ping.
@@ -143,23 +142,16 @@ impl Connection {
         self.io.lock().wire_of(wire_id).is_some_and(|(wire, _)| !wire.is_closing)
     }
 
-    /// Takes the next frame for a host that carries the WebSocket itself, or arranges for it to be woken.
-    pub(crate) fn take_frame(self: &Arc<Self>, wire_id: u32, context: &Context<'_>) -> Option<Frame> {
+    /// Takes the next frame for a host that carries the WebSocket itself, or arranges for it to be woken. With it comes
+    /// whether the next has to leave in another write.
+    pub(crate) fn take_frame(&self, wire_id: u32, context: &Context<'_>) -> Option<(Frame, bool)> {
         let mut io = self.io.lock();
-        let is_quiet = io.is_quiet();
         let (wire, outbox) = io.wire_of(wire_id)?;
         self.waker.register(context.waker());
-        if is_quiet {
-            return None;
-        }
+        let ends_write = outbox.ends_write();
         let frame = outbox.pop();
         wire.is_blocked = !outbox.is_empty();
-        if frame.is_some() && io.n_until_quiet > 0 {
-            io.n_until_quiet -= 1;
-            io.begin_quiet();
-            self.keep_deadline(&mut io);
-        }
-        frame.map(|(frame, _)| frame)
+        frame.map(|(frame, _)| (frame, ends_write))
     }
 
     /// The status with which a WebSocket is closed, `None` while it is not.

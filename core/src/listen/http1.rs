@@ -139,7 +139,7 @@ impl Client {
         let Port { server, path, responder, .. } = &*self.port;
         let responder = responder.as_ref().filter(|_| on_upgrade.is_none());
         if let Some(response) = responder.and_then(|responder| responder.respond(&head)) {
-            return response;
+            return response.await;
         }
         let path = path.as_ref().unwrap_or(&server.config().path);
         if !is_under(path, head.uri.path()) {

@@ -20,8 +20,8 @@ pub(crate) enum Incoming<'a> {
     Binary(&'a [u8]),
     /// A ping, which is answered with the same bytes.
     Ping(&'a [u8]),
-    /// The client closes the WebSocket.
-    Close,
+    /// The client closes the WebSocket. What it says with that is answered with the same bytes.
+    Close(&'a [u8]),
 }
 
 /// What a message means for those behind it.
@@ -258,7 +258,7 @@ impl FrameReader {
                 }
             }
             OpCode::Control(Control::Ping) => return Ok(receive(Incoming::Ping(body))),
-            OpCode::Control(Control::Close) => return Ok(receive(Incoming::Close)),
+            OpCode::Control(Control::Close) => return Ok(receive(close(body)?)),
             OpCode::Control(_) => {}
         }
         Ok(Flow::Continue)
@@ -270,6 +270,26 @@ fn message(is_text: bool, body: &[u8]) -> Result<Incoming<'_>, FrameError> {
         return std::str::from_utf8(body).map(Incoming::Text).map_err(|_| FrameError::NotUtf8);
     }
     Ok(Incoming::Binary(body))
+}
+
+/// See [RFC 6455, section 5.5.1](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.1): nothing, or a status and then
+/// text.
+fn close(body: &[u8]) -> Result<Incoming<'_>, FrameError> {
+    if let Some((status, reason)) = body.split_first_chunk() {
+        if !may_be_sent(u16::from_be_bytes(*status)) {
+            return Err(FrameError::Protocol);
+        }
+        std::str::from_utf8(reason).map_err(|_| FrameError::NotUtf8)?;
+    } else if !body.is_empty() {
+        return Err(FrameError::Protocol);
+    }
+    Ok(Incoming::Close(body))
+}
+
+/// Whether a status may stand in a close frame. 1004 to 1006 and 1015 never do, what lies between is not assigned.
+/// See [RFC 6455, section 7.4](https://www.rfc-editor.org/rfc/rfc6455#section-7.4), and IANA for those up to 1014.
+fn may_be_sent(status: u16) -> bool {
+    matches!(status, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// Takes the mask off, eight bytes at a time.
@@ -309,7 +329,7 @@ mod tests {
             Incoming::Text(text) => format!("text {text}"),
             Incoming::Binary(data) => format!("binary {}", data.len()),
             Incoming::Ping(data) => format!("ping {}", data.len()),
-            Incoming::Close => "close".to_owned(),
+            Incoming::Close(body) => format!("close {}", body.escape_ascii()),
         }
     }
 
@@ -361,7 +381,7 @@ mod tests {
         bytes.extend(masked(0x81, b""));
         bytes.extend(masked(0x88, b""));
         let expected =
-            ["text 4hello", "ping 13", "binary 300", "ping 0", "text 4fragmented", "text ", "close"];
+            ["text 4hello", "ping 13", "binary 300", "ping 0", "text 4fragmented", "text ", "close "];
         for piece in [1, 2, 3, 7, 13, 100, 10_000] {
             assert_eq!(
                 read_in_pieces(&bytes, piece).expect("valid frames"),
@@ -392,6 +412,21 @@ mod tests {
         let mut many = masked(0x01, b"a");
         (0..4).for_each(|_| many.extend(masked(0x00, b"a")));
         assert_eq!(read_in_pieces(&many, 5000), Err(FrameError::TooManyFragments));
+    }
+
+    #[test]
+    fn a_close_frame_has_a_status_that_may_be_sent_and_text() {
+        let close = |status: u16, reason: &[u8]| {
+            read_in_pieces(&masked(0x88, &[&status.to_be_bytes()[..], reason].concat()), 500)
+        };
+        for status in [1000, 1001, 1003, 1007, 1011, 1012, 1014, 3000, 4001, 4999] {
+            assert!(close(status, "gehe ♥".as_bytes()).is_ok(), "{status}");
+        }
+        for status in [0, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535] {
+            assert_eq!(close(status, b""), Err(FrameError::Protocol), "{status}");
+        }
+        assert_eq!(close(1000, b"\xff"), Err(FrameError::NotUtf8));
+        assert_eq!(read_in_pieces(&masked(0x88, b"\x03"), 500), Err(FrameError::Protocol), "half a status");
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ferrio::{AckRequest, AckStatus, Flags, Payload, Selection, Socket, Writes};
+use ferrio::{AckRequest, AckStatus, Config, Flags, Limits, Payload, Selection, Socket, Writes};
 
-use crate::support::{SOON, client::Door, eventually, start_default};
+use crate::support::{SOON, client::Door, eventually, start, start_default};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(60));
 
@@ -110,6 +110,62 @@ async fn with_a_limit_a_socket_that_left_times_out() {
 }
 
 #[tokio::test]
+async fn a_socket_that_left_is_not_kept_for_an_ack_that_is_due_later() {
+    let mut test = start_default().await;
+    let (client, socket) = test.join(Door::Stream).await;
+    ask(&socket, 1, LONG);
+    client.close().await;
+    drop(test.host.departure().await);
+    let kept = Arc::downgrade(&socket);
+    drop(socket);
+    eventually(|| kept.upgrade().is_none()).await;
+    test.host.assert_silent();
+    test.server.close();
+    let (token, outcome) = test.host.ack().await;
+    assert_eq!((token, outcome.status), (1, AckStatus::TimedOut));
+}
+
+#[tokio::test]
+async fn a_time_that_is_up_at_once_is_reported() {
+    let mut test = start_default().await;
+    let (_client, socket) = test.join(Door::Stream).await;
+    for token in 0..1000 {
+        ask(&socket, token, Some(Duration::ZERO));
+    }
+    let mut tokens = Vec::new();
+    for _ in 0..1000 {
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!(outcome.status, AckStatus::TimedOut);
+        tokens.push(token);
+    }
+    tokens.sort_unstable();
+    assert!(tokens.into_iter().eq(0..1000));
+}
+
+#[tokio::test]
+async fn very_many_acks_may_come_in_reverse_and_not_at_all() {
+    const N: u64 = 20_000;
+    let mut test = start_default().await;
+    let (mut client, socket) = test.join(Door::Stream).await;
+    for token in 0..2 * N {
+        ask(&socket, token, None);
+    }
+    for _ in 0..2 * N {
+        client.text().await;
+    }
+    for id in (N..2 * N).rev() {
+        client.send(&format!("43{id}[]")).await;
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.status), (id, AckStatus::Complete));
+    }
+    client.close().await;
+    for id in 0..N {
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.status), (id, AckStatus::Gone));
+    }
+}
+
+#[tokio::test]
 async fn a_broadcast_gathers_its_acks() {
     let mut test = start_default().await;
     let mut clients = Vec::new();
@@ -147,6 +203,45 @@ async fn a_broadcast_that_times_out_has_the_answers_so_far() {
     let (token, outcome) = test.host.ack().await;
     assert_eq!((token, outcome.status), (1, AckStatus::TimedOut));
     assert_eq!(outcome.answers, [array("[\"quick\"]")]);
+}
+
+#[tokio::test]
+async fn answers_that_are_too_large_end_the_wait_with_those_before() {
+    const OVERHEAD: usize = 96;
+    let answer = format!(r#"["{}"]"#, "x".repeat(1000));
+    let room = 3 * (answer.len() + OVERHEAD);
+    let ample = usize::MAX;
+    for (max_ack_bytes, max_total_ack_bytes) in [(room, ample), (ample, room)] {
+        let limits = Limits { max_ack_bytes, max_total_ack_bytes, ..Limits::default() };
+        let mut test = start(Config { limits, ..Config::default() }).await;
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            clients.push(test.join(Door::Stream).await.0);
+        }
+        let event = Payload::event("ask", []);
+        // What is over holds nothing back, however often it happens.
+        for token in 0..3 {
+            let ack = AckRequest { token, timeout: LONG };
+            test.main().emit_with_ack(&Selection::all(), &event, Flags::default(), ack, &mut Writes::new());
+            for client in &mut clients {
+                client.text().await;
+                client.send(&format!("43{token}{answer}")).await;
+            }
+            let (reported, outcome) = test.host.ack().await;
+            assert_eq!((reported, outcome.status), (token, AckStatus::TooLarge));
+            assert_eq!(outcome.answers, vec![array(&answer); 3]);
+        }
+        // Nor does what nobody can answer any more.
+        let ack = AckRequest { token: 9, timeout: LONG };
+        test.main().emit_with_ack(&Selection::all(), &event, Flags::default(), ack, &mut Writes::new());
+        for client in &mut clients[..3] {
+            client.text().await;
+            client.send(&format!("433{answer}")).await;
+        }
+        clients[3].send("433[]").await;
+        let (_, outcome) = test.host.ack().await;
+        assert_eq!(outcome.status, AckStatus::TooLarge, "tiny ones take their place, too");
+    }
 }
 
 #[tokio::test]

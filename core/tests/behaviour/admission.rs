@@ -1,8 +1,16 @@
 //! Who is let in: at once, later, or not; and what is sent to a client meanwhile.
 
-use ferrio::{Config, Flags, Gone, Payload, Recovery, Selection, Writes};
+use ferrio::{Config, Cors, Flags, Gone, HostEvent, Origin, Payload, Recovery, Selection, Writes};
+use http::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{client::Door, eventually, start, start_default};
+use crate::support::{
+    SOON,
+    client::{Door, adopted, websocket},
+    eventually,
+    http::Http,
+    in_time, start, start_default,
+};
 
 fn event(name: &str) -> Payload {
     Payload::event(name, [])
@@ -45,6 +53,43 @@ async fn what_is_sent_before_the_admission_follows_the_connect_packet() {
 }
 
 #[tokio::test]
+async fn a_request_that_the_host_never_decides_about_is_refused() {
+    for asks_for_origins in [false, true] {
+        let cors = Cors { origin: Origin::Host, enforce: true, ..Cors::default() };
+        let config = Config {
+            ask_allow_request: !asks_for_origins,
+            cors: asks_for_origins.then_some(cors),
+            connect_timeout: SOON,
+            ..Config::default()
+        };
+        // Nobody takes the questions.
+        let test = start(config).await;
+        let origin = [("origin", "https://example.com")];
+        let http = Http::tcp(&test);
+        let answer = http.request(Method::GET, "EIO=4&transport=polling", &origin, b"").await;
+        assert_eq!(answer.status(), if asks_for_origins { 400 } else { 403 });
+        let doors = if asks_for_origins { &[][..] } else { &[Door::Listen, Door::Adopt] };
+        for &door in doors {
+            let refused = websocket(&test, door, "EIO=4&transport=websocket").await;
+            assert_eq!(refused.err().expect("it is refused").status(), 400, "{door:?}");
+        }
+        assert_eq!(test.server.n_connections(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_request_ends_with_its_client_while_the_host_thinks() {
+    let mut test = start(Config { ask_allow_request: true, ..Config::default() }).await;
+    let mut stream = adopted(&test.server, "EIO=4&transport=websocket").await;
+    let question = test.host.next().await;
+    stream.shutdown().await.unwrap();
+    assert_eq!(in_time(stream.read(&mut [0])).await.unwrap(), 0, "the server has closed, too");
+    let HostEvent::Request { answer, .. } = question else { panic!("{question:?}") };
+    answer.send(Ok(()));
+    assert_eq!(test.server.n_connections(), 0);
+}
+
+#[tokio::test]
 async fn a_client_that_is_forgotten_is_refused() {
     let mut test = start_default().await;
     let mut client = test.open(Door::Stream).await;
@@ -76,6 +121,8 @@ async fn a_client_that_left_before_was_never_there() {
         socket.join(["room"]);
         client.close().await;
         test.emptied().await;
+        assert_eq!(test.host.withdrawn().await.key(), socket.key());
+        assert_eq!(admission.socket().key(), socket.key());
         assert_eq!(admission.accept(&mut Writes::new()), Err(Gone), "{door:?}");
         assert!(!socket.is_connected(), "{door:?}");
         assert!(test.main().rooms().is_empty(), "{door:?}");

@@ -227,6 +227,49 @@ async fn many_handshakes_at_once_do_not_exceed_the_bound_on_connections() {
 }
 
 #[tokio::test]
+async fn sessions_that_have_ended_leave_their_places_to_new_ones() {
+    let mut test = start(limited(Limits { max_connections: 2, ..Limits::default() })).await;
+    let mut ended = Vec::new();
+    for _ in 0..4 {
+        let (client, _) = test.join(Door::Handle).await;
+        let polling = client.polling();
+        polling.http.post(&polling.query, b"42/nowhere,[\"broken\"]").await;
+        assert_eq!(test.host.reason().await, "forced server close");
+        ended.push(client);
+    }
+    // Two could be told; with a new session only one can.
+    let client = test.open(Door::Handle).await;
+    for oldest in ended.drain(..3) {
+        let answer = oldest.polling().get().await;
+        assert_refused(&answer, 400, r#"{"code":1,"message":"Session ID unknown"}"#);
+    }
+    assert_eq!(text(&ended[0].polling().get().await), "6\x1e1");
+    assert_eq!(ended[0].polling().get().await.status(), 400, "it was told");
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_session_that_has_ended_keeps_nothing_but_its_last_words() {
+    let mut test = start(Config::default()).await;
+    let (client, socket) = test.join(Door::Handle).await;
+    let handshake = Arc::downgrade(socket.connection().handshake());
+    socket.emit(&Payload::event("last", []), Flags::default(), &mut Writes::new());
+    drop(socket.disconnect(true, &mut Writes::new()));
+    drop(socket);
+    eventually(|| handshake.upgrade().is_none()).await;
+    let polling = client.polling();
+    assert_eq!(text(&polling.http.post(&polling.query, b"42[\"for nobody\"]").await), "ok");
+    let wrong = polling.query.replace("EIO=4", "EIO=3");
+    assert_eq!(polling.http.get(&wrong).await.status(), 400, "it has not changed its protocol");
+    let upgrade = websocket(&test, Door::Listen, &client.upgrade_query()).await;
+    assert_refused(&upgrade.err().expect("it is refused"), 400, "Bad request");
+    assert_eq!(text(&polling.get().await), "42[\"last\"]\x1e41");
+    assert_eq!(text(&polling.get().await), "6\x1e1");
+    assert_eq!(polling.get().await.status(), 400);
+    test.host.assert_silent();
+}
+
+#[tokio::test]
 async fn nothing_keeps_a_socket_that_left() {
     let mut test = start(Config::default()).await;
     let (client, socket) = test.join(Door::Stream).await;

@@ -157,7 +157,7 @@ async fn a_client_says_goodbye() {
         assert_eq!(departure.socket().key(), socket.key(), "{door:?}");
         assert_eq!(departure.reason().as_str(), "transport close", "{door:?}");
         assert!(!socket.is_connected(), "{door:?}");
-        assert_eq!(socket.rooms(), [socket.id().clone()], "{door:?}: rooms stay for `disconnecting`");
+        assert_eq!(socket.rooms(), [socket.id().clone().into()], "{door:?}: rooms stay for `disconnecting`");
         departure.finish();
         assert!(socket.rooms().is_empty(), "{door:?}");
         assert_eq!(test.main().n_sockets(), 0, "{door:?}");

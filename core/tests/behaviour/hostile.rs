@@ -9,7 +9,7 @@ use crate::support::{
     eventually,
     http::{UPGRADE, text},
     in_time, start, start_default,
-    websocket::{BINARY, PING, TEXT, frame},
+    websocket::{BINARY, CLOSE, PING, TEXT, frame},
 };
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn names_that_are_dangerous_in_some_language_are_just_names() {
 async fn frames_that_break_the_rules_are_answered_with_their_status() {
     let mut half = frame(0x01, b"42[\"");
     half.extend(frame(TEXT, b"40"));
-    let cases: [(&str, Vec<u8>, u16); 10] = [
+    let cases: [(&str, Vec<u8>, u16); 14] = [
         ("unmasked", b"\x81\x0242".to_vec(), 1002),
         ("reserved bit", frame(0xc1, b"40"), 1002),
         ("reserved data opcode", frame(0x83, b"40"), 1002),
@@ -100,6 +100,10 @@ async fn frames_that_break_the_rules_are_answered_with_their_status() {
         ("long ping", frame(PING, &[0; 126]), 1002),
         ("continuation of nothing", frame(0x80, b"40"), 1002),
         ("a message within a message", half, 1002),
+        ("half a status", frame(CLOSE, b"\x03"), 1002),
+        ("a status that is never sent", frame(CLOSE, &1006_u16.to_be_bytes()), 1002),
+        ("a status of nobody", frame(CLOSE, &5000_u16.to_be_bytes()), 1002),
+        ("a reason that is no UTF-8", frame(CLOSE, b"\x03\xe8\xff"), 1007),
         ("invalid UTF-8", frame(TEXT, b"42[\"\xff\"]"), 1007),
         ("a length of 2\u{2076}\u{2074}", [&[0x81, 0xff][..], &[0xff; 12]].concat(), 1009),
     ];
@@ -115,6 +119,24 @@ async fn frames_that_break_the_rules_are_answered_with_their_status() {
                 || (*status == 1009 && answer == Message::Closed(Some(1002)));
             assert!(is_right, "{name} by {door:?}: {answer:?}");
             assert_eq!(test.host.reason().await, "transport error", "{name} by {door:?}");
+            test.emptied().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_close_is_answered_with_the_clients_own_status() {
+    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+        for (body, status) in [(&b""[..], None), (b"\x03\xe9", Some(1001)), (b"\x0f\xa1bye", Some(4001))] {
+            let mut test = start_default().await;
+            let (client, _) = test.join(door).await;
+            let mut websocket = client.into_websocket();
+            let mut bytes = frame(CLOSE, body);
+            // Nothing counts behind it.
+            bytes.extend(frame(TEXT, br#"42["late"]"#));
+            websocket.writer.raw(&bytes).await;
+            assert_eq!(websocket.reader.receive().await, Message::Closed(status), "{door:?}");
+            assert_eq!(test.host.reason().await, "transport close", "{door:?}");
             test.emptied().await;
         }
     }

@@ -1,9 +1,20 @@
 //! Namespaces: static, dynamic, by the host's word, and several on one connection.
 
-use ferrio::{Config, Flags, HostEvent, Payload, Selection, Writes};
+use std::{
+    sync::{Arc, Mutex, OnceLock, Weak},
+    time::Instant,
+};
+
+use ferrio::{
+    Adapter, BoxFuture, Config, Flags, Gathered, HostEvent, InMemory, ListenOptions, Namespace, Payload,
+    RemoteAcks, RemoteSocket, Room, Selection, Server, Writes,
+};
 
 use crate::support::{
+    TestServer,
     client::{Door, Message},
+    eventually,
+    host::Host,
     start, start_default,
 };
 
@@ -64,6 +75,243 @@ async fn a_dynamic_namespace_comes_and_goes_with_its_clients() {
 }
 
 #[tokio::test]
+async fn a_client_that_comes_while_the_last_one_leaves_is_never_in_a_namespace_that_nobody_finds() {
+    const N_CLIENTS: usize = 4;
+    const N_VISITS: usize = 100;
+    let mut test = start(Config { cleanup_empty_child_namespaces: true, ..Config::default() }).await;
+    test.server.dynamic_namespace(|name| name == "/room");
+    let mut visitors = Vec::new();
+    for _ in 0..N_CLIENTS {
+        let mut client = test.open(Door::Stream).await;
+        visitors.push(tokio::spawn(async move {
+            for _ in 0..N_VISITS {
+                client.send("40/room,").await;
+                assert!(client.text().await.starts_with("40/room,"));
+                client.send("41/room,").await;
+            }
+        }));
+    }
+    let mut n_left = 0;
+    while n_left < N_CLIENTS * N_VISITS {
+        match test.host.next().await {
+            HostEvent::Connect { socket, admission, .. } => {
+                let found = test.server.find_namespace("/room").expect("it expects a client");
+                assert!(Arc::ptr_eq(&found, socket.namespace()));
+                // The client may have gone on only if it was let in, so it is still there.
+                admission.accept(&mut Writes::new()).unwrap();
+            }
+            HostEvent::Disconnect(departure) => {
+                drop(departure);
+                n_left += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for visitor in visitors {
+        visitor.await.unwrap();
+    }
+    assert!(test.server.find_namespace("/room").is_none());
+}
+
+#[tokio::test]
+async fn a_dynamic_namespace_goes_when_its_only_client_is_not_let_in() {
+    let mut test = start(Config { cleanup_empty_child_namespaces: true, ..Config::default() }).await;
+    test.server.dynamic_namespace(|_| true);
+    let mut client = test.open(Door::Stream).await;
+    client.send("40/refused,").await;
+    let (_, _, admission) = test.host.connect().await;
+    admission.refuse("no", None, &mut Writes::new());
+    client.send("40/lost,").await;
+    let (_, _, admission) = test.host.connect().await;
+    drop(client);
+    eventually(|| test.server.namespaces().len() == 1).await;
+    assert!(admission.accept(&mut Writes::new()).is_err());
+}
+
+/// An adapter that uses the server in whatever it is asked, and notes what it hears of rooms.
+struct Curious {
+    server: Arc<OnceLock<Server>>,
+    namespace: OnceLock<Weak<Namespace>>,
+    heard: Arc<Mutex<Vec<(String, bool)>>>,
+    alone: InMemory,
+}
+
+impl Curious {
+    fn look(&self) {
+        let Some(server) = self.server.get() else { return };
+        server.namespace("/looked-at");
+        for namespace in server.namespaces() {
+            namespace.rooms();
+        }
+    }
+}
+
+impl Adapter for Curious {
+    fn start(&self, namespace: &Arc<Namespace>) {
+        self.look();
+        self.namespace.set(Arc::downgrade(namespace)).expect("started once");
+    }
+    fn broadcast(&self, selection: &Selection, payload: &Payload, flags: Flags) {
+        self.look();
+        self.alone.broadcast(selection, payload, flags);
+    }
+    fn broadcast_with_ack(
+        &self,
+        selection: &Selection,
+        payload: &Payload,
+        flags: Flags,
+        deadline: Option<Instant>,
+        acks: RemoteAcks,
+    ) {
+        self.look();
+        self.alone.broadcast_with_ack(selection, payload, flags, deadline, acks);
+    }
+    fn join(&self, _: &Selection, _: &[Room]) {
+        self.look();
+    }
+    fn leave(&self, _: &Selection, _: &[Room]) {
+        self.look();
+    }
+    fn disconnect(&self, _: &Selection, _: bool) {
+        self.look();
+    }
+    fn fetch<'a>(&'a self, selection: &'a Selection, at: Instant) -> BoxFuture<'a, Gathered<RemoteSocket>> {
+        self.alone.fetch(selection, at)
+    }
+    fn server_side_emit<'a>(
+        &'a self,
+        payload: &'a Payload,
+        wants_answers: bool,
+        deadline: Instant,
+    ) -> BoxFuture<'a, Gathered<Payload>> {
+        self.alone.server_side_emit(payload, wants_answers, deadline)
+    }
+    fn n_nodes(&self) -> BoxFuture<'_, usize> {
+        self.alone.n_nodes()
+    }
+    fn wants_room_changes(&self) -> bool {
+        true
+    }
+    fn room_changed(&self, room: &Room, exists: bool) {
+        self.look();
+        let Some(namespace) = self.namespace.get().and_then(Weak::upgrade) else { return };
+        if exists {
+            // What it does itself is heard of later, not in the middle.
+            namespace.leave(&Selection::all(), &[format!("{room} comes").into()], true);
+        }
+        self.heard.lock().unwrap().push((room.to_string(), exists));
+    }
+    fn close(&self) {
+        self.look();
+    }
+}
+
+#[tokio::test]
+async fn functions_of_the_host_may_use_the_server() {
+    let (known, heard) = (Arc::new(OnceLock::<Server>::new()), Arc::default());
+    let (server, events) = {
+        let (known, heard) = (known.clone(), Arc::clone(&heard));
+        Server::with_adapter(
+            Config { cleanup_empty_child_namespaces: true, ..Config::default() },
+            || {},
+            move |name| {
+                if let Some(server) = known.get().filter(|_| &**name != "/looked-at") {
+                    server.namespace("/looked-at");
+                }
+                Box::new(Curious {
+                    server: if &**name == "/looked-at" { Arc::default() } else { known.clone() },
+                    namespace: OnceLock::new(),
+                    heard: Arc::clone(&heard),
+                    alone: InMemory,
+                })
+            },
+        )
+        .unwrap()
+    };
+    assert!(known.set(server.clone()).is_ok());
+    server.namespace("/");
+    let matching = server.clone();
+    server.dynamic_namespace(move |name| {
+        matching.dynamic_namespace(|_| false);
+        matching.namespace("/looked-at");
+        matching.n_connections();
+        name == "/dynamic"
+    });
+    let listener = server.listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
+    let mut test = TestServer { server, host: Host::new(events), address: listener.local_addr() };
+    let mut client = test.open(Door::Stream).await;
+    let socket = test.join_with(&mut client, "40/dynamic,").await;
+    let own = socket.id().to_string();
+    let namespace = socket.namespace().clone();
+    for room in ["a", "a comes", "b"] {
+        socket.join([room]);
+    }
+    namespace.join(&Selection::all(), &["c".into()], false);
+    namespace.emit(&Selection::all(), &Payload::event("e", []), Flags::default(), &mut Writes::new());
+    assert_eq!(client.text().await, r#"42/dynamic,["e"]"#);
+    drop(socket.disconnect(false, &mut Writes::new()));
+    let expected = [
+        (own.as_str(), true),
+        ("a", true),
+        ("a comes", true),
+        ("b", true),
+        ("c", true),
+        (own.as_str(), false),
+        ("a", false),
+        ("a comes", false),
+        ("b", false),
+        ("c", false),
+    ];
+    let expected: Vec<_> = expected.map(|(room, exists)| (room.to_owned(), exists)).into();
+    assert_eq!(*heard.lock().unwrap(), expected);
+    assert!(test.server.find_namespace("/dynamic").is_none());
+}
+
+#[tokio::test]
+async fn an_adapter_hears_of_rooms_in_the_order_of_their_changes() {
+    let heard: Arc<Mutex<Vec<(String, bool)>>> = Arc::default();
+    let (server, events) = {
+        let heard = heard.clone();
+        Server::with_adapter(
+            Config::default(),
+            || {},
+            move |_| {
+                Box::new(Curious {
+                    server: Arc::default(),
+                    namespace: OnceLock::new(),
+                    heard: heard.clone(),
+                    alone: InMemory,
+                })
+            },
+        )
+        .unwrap()
+    };
+    server.namespace("/");
+    let listener = server.listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
+    let mut test = TestServer { server, host: Host::new(events), address: listener.local_addr() };
+    let (_client, socket) = test.join(Door::Stream).await;
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let socket = socket.clone();
+            std::thread::spawn(move || {
+                for _ in 0..2000 {
+                    socket.join(["room"]);
+                    socket.leave("room");
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    let heard = heard.lock().unwrap();
+    let of_the_room = heard.iter().filter(|(room, _)| room == "room").map(|(_, exists)| *exists);
+    // It comes and goes in turn, and is gone at the end.
+    assert!(of_the_room.clone().enumerate().all(|(idx, exists)| exists == (idx % 2 == 0)));
+    assert_eq!(of_the_room.count() % 2, 0);
+}
+
+#[tokio::test]
 async fn the_host_is_asked_about_unknown_namespaces() {
     let mut test = start(Config { ask_namespace: true, ..Config::default() }).await;
     let (mut client, _) = test.join(Door::Stream).await;
@@ -97,10 +345,29 @@ async fn a_namespace_is_not_asked_for_twice() {
     client.send("40/dyn,").await;
     let HostEvent::Namespace { answer, .. } = test.host.next().await else { panic!("asked") };
     client.send("40/dyn,").await;
+    let HostEvent::Withdrawn { namespace, socket } = test.host.next().await else { panic!("withdrawn") };
+    assert_eq!((&*namespace, socket.is_none()), ("/dyn", true));
     assert_eq!(test.host.reason().await, "forced server close");
+    // Nothing of the client waits for the host's word.
+    eventually(|| answer.is_abandoned()).await;
     answer.send(true);
     assert!(matches!(client.receive().await, Message::Closed(_)));
     test.host.assert_silent();
+}
+
+#[tokio::test]
+async fn a_question_about_a_namespace_keeps_nobody_who_has_left() {
+    let mut test = start(Config { ask_namespace: true, ..Config::default() }).await;
+    let (mut client, socket) = test.join(Door::Stream).await;
+    let connection = Arc::downgrade(socket.connection());
+    drop(socket);
+    client.send("40/dyn,").await;
+    let HostEvent::Namespace { answer, .. } = test.host.next().await else { panic!("asked") };
+    client.close().await;
+    drop(test.host.departure().await);
+    eventually(|| connection.upgrade().is_none()).await;
+    answer.send(true);
+    test.assert_alive().await;
 }
 
 #[tokio::test]

@@ -106,3 +106,46 @@ async fn every_socket_of_a_connection_hears_its_end() {
     older.polling().http.post(&older.polling().query, b"1:1").await;
     assert_eq!(test.host.reason().await, "transport close");
 }
+
+#[tokio::test]
+async fn the_end_of_a_connection_is_told_once_where_the_host_watches_it() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        let (mut client, socket) = test.join(door).await;
+        let connection = test.server.connection(socket.connection().id()).unwrap();
+        assert!(connection.watch());
+        // It has nothing to do with the sockets: this one leaves, and the connection stays.
+        client.send("41").await;
+        drop(test.host.departure().await);
+        client.close().await;
+        let (id, reason) = test.host.connection_end().await;
+        assert_eq!((&id, reason), (connection.id(), "transport close"), "{door:?}");
+        assert!(!connection.watch());
+        test.emptied().await;
+        test.host.assert_silent();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_host_closes_gives_back_its_sockets() {
+    for door in Door::ALL {
+        let mut test = start_default().await;
+        test.server.namespace("/other");
+        let (mut client, socket) = test.join(door).await;
+        client.send("40/other,").await;
+        let (waiting, _, admission) = test.host.connect().await;
+        socket.connection().watch();
+        let departures = socket.connection().force_close();
+        let reasons: Vec<_> = departures.iter().map(|departure| departure.reason().as_str()).collect();
+        assert_eq!(reasons, ["forced close"], "{door:?}");
+        assert_eq!(departures[0].socket().key(), socket.key());
+        assert_eq!(test.host.withdrawn().await.key(), waiting.key());
+        assert_eq!(test.host.connection_end().await.1, "forced close");
+        assert!(admission.accept(&mut Writes::new()).is_err());
+        assert!(socket.connection().force_close().is_empty());
+        assert!(!socket.connection().is_open());
+        drop(departures);
+        test.emptied().await;
+        test.host.assert_silent();
+    }
+}

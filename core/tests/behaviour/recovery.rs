@@ -5,11 +5,16 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use ferrio::{Config, Flags, HostEvent, Payload, Recovery, Selection, Socket, SocketKey, Writes};
+use bytes::Bytes;
+use ferrio::{
+    Config, Flags, HostEvent, OutboxLimits, Payload, Recovery, Selection, SlowReader, Socket, SocketKey,
+    Writes,
+};
 
 use crate::support::{
     SOON, TestServer,
     client::{Client, Door},
+    eventually,
     http::Http,
     in_time, member, start,
 };
@@ -128,6 +133,137 @@ fn emit(test: &TestServer, selection: &Selection, number: usize) {
     test.main().emit(selection, &event, Flags::default(), &mut Writes::new());
 }
 
+#[tokio::test]
+async fn rooms_left_while_the_departure_is_on_its_way_are_not_got_back() {
+    let mut test = start_recovering().await;
+    let client = Returning::new(&mut test).await;
+    client.socket.join(["kept", "left"]);
+    let Returning { client, socket, private_id, offset } = client;
+    drop(client);
+    let departure = test.host.departure().await;
+    socket.leave("left");
+    socket.join(["joined"]);
+    drop(departure);
+    let lost = Lost { key: socket.key(), id: socket.id().clone(), private_id, offset };
+    let (back, _) = lost.recovered(&mut test).await;
+    assert_eq!(back.socket.rooms()[1..], ["kept".into(), "joined".into()]);
+}
+
+/// An event that can be seen to be kept: as long as the returned handle is not the only one.
+fn watched_event() -> (Payload, Arc<[u8]>) {
+    let bytes: Arc<[u8]> = Arc::from(vec![7; 1000]);
+    let text = r#"["watched",{"_placeholder":true,"num":0}]"#;
+    (Payload::new(text, vec![Bytes::from_owner(bytes.clone())]), bytes)
+}
+
+/// Emits an event that can be watched. What is written must not count, so it goes to nobody who is there.
+fn emit_watched(test: &TestServer) -> Arc<[u8]> {
+    let (event, bytes) = watched_event();
+    test.main().emit(&Selection::all().to("nobody"), &event, Flags::default(), &mut Writes::new());
+    bytes
+}
+
+fn is_kept(bytes: &Arc<[u8]>) -> bool {
+    Arc::strong_count(bytes) > 1
+}
+
+#[tokio::test]
+async fn events_are_kept_only_while_somebody_could_miss_them() {
+    let mut test = start_recovering().await;
+    assert!(!is_kept(&emit_watched(&test)), "nobody is there");
+    // Whoever wants to join may be sent something, but one who was refused may not come back.
+    let mut client = test.open(Door::Stream).await;
+    client.send("40").await;
+    let (_, _, admission) = test.host.connect().await;
+    let event = emit_watched(&test);
+    assert!(is_kept(&event));
+    admission.refuse("no", None, &mut Writes::new());
+    assert!(!is_kept(&event));
+    // Two clients: one leaves on purpose, the other is lost, comes back, and leaves then.
+    let quitter = Returning::new(&mut test).await;
+    let loser = Returning::new(&mut test).await;
+    let event = emit_watched(&test);
+    drop(quitter.socket.disconnect(true, &mut Writes::new()));
+    assert_eq!(test.host.forgotten().await, quitter.socket.key());
+    let lost = loser.lose(&mut test).await;
+    assert!(is_kept(&event));
+    let (mut back, _) = lost.recovered(&mut test).await;
+    assert!(is_kept(&event));
+    back.client.send("41").await;
+    drop(test.host.departure().await);
+    assert!(!is_kept(&event));
+}
+
+#[tokio::test]
+async fn events_become_too_old_without_another_event() {
+    let recovery = Recovery { max_disconnection_duration: SOON, ..Recovery::default() };
+    let mut test = start(recovering(recovery)).await;
+    let client = Returning::new(&mut test).await;
+    let event = emit_watched(&test);
+    eventually(|| !is_kept(&event)).await;
+    let lost = client.lose(&mut test).await;
+    let event = emit_watched(&test);
+    assert_eq!(test.host.forgotten().await, lost.key);
+    eventually(|| !is_kept(&event)).await;
+}
+
+#[tokio::test]
+async fn who_missed_more_than_an_outbox_holds_begins_anew() {
+    for policy in [SlowReader::Disconnect, SlowReader::DropOldest, SlowReader::DropNewest] {
+        let outbox = OutboxLimits { max_bytes: 64 << 10, policy };
+        let mut test = start(Config { outbox, ..recovering(Recovery::default()) }).await;
+        let text = format!("\"{}\"", "x".repeat(1000));
+        let event = Payload::event("large", [text.as_str(), "1"]);
+        for (n_missed, is_too_much) in [(20, false), (100, true)] {
+            let client = Returning::new(&mut test).await;
+            let lost = client.lose(&mut test).await;
+            for _ in 0..n_missed {
+                test.main().emit(&Selection::all(), &event, Flags::default(), &mut Writes::new());
+            }
+            if is_too_much {
+                let mut client = lost.begins_anew(&mut test).await;
+                emit(&test, &Selection::all(), 1);
+                assert!(client.text().await.starts_with(r#"42["n",1"#));
+            } else {
+                let (back, missed) = lost.recovered(&mut test).await;
+                assert_eq!(missed.len(), n_missed, "{policy:?}");
+                drop(back.lose(&mut test).await);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_more_rooms_than_are_kept_begins_anew() {
+    let mut test = start(recovering(Recovery { max_bytes: 10_000, ..Recovery::default() })).await;
+    let modest = Returning::new(&mut test).await;
+    modest.socket.join(["a room"]);
+    let greedy = Returning::new(&mut test).await;
+    greedy.socket.join((0..1000).map(|number| format!("room {number}")));
+    let (modest, key) = (modest.lose(&mut test).await, greedy.socket.key());
+    let greedy = greedy.lose(&mut test).await;
+    assert_eq!(test.host.forgotten().await, key);
+    drop(greedy.begins_anew(&mut test).await);
+    drop(test.host.departure().await);
+    modest.recovered(&mut test).await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_lost_while_it_comes_back_may_come_back_once_more() {
+    let mut test = start_recovering().await;
+    let lost = Returning::new(&mut test).await.lose(&mut test).await;
+    emit(&test, &Selection::all(), 0);
+    let mut client = test.open(Door::Stream).await;
+    client.send(&lost.claim()).await;
+    let (socket, _, admission) = test.host.connect().await;
+    drop(client);
+    test.emptied().await;
+    assert!(admission.accept(&mut Writes::new()).is_err());
+    assert!(!socket.is_connected());
+    let (_, missed) = lost.recovered(&mut test).await;
+    assert_eq!(missed, numbers(0..1));
+}
+
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| format!(r#"42["n",{number}]"#)).collect()
 }
@@ -156,7 +292,7 @@ async fn a_client_gets_its_id_rooms_and_missed_events_back() {
     }
     let (back, missed) = lost.recovered(&mut test).await;
     assert_eq!(missed, [0, 1, 4, 5].map(|number| format!(r#"42["n",{number}]"#)));
-    assert!(back.socket.rooms().iter().any(|room| &**room == "room"));
+    assert!(back.socket.rooms().iter().any(|room| *room == "room".into()));
     assert_eq!(test.server.metrics().recovered, 1);
     test.host.assert_silent();
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrio::{Config, Flags, Namespace, Payload, RoomChange, Selection, Socket, Writes};
+use ferrio::{Config, Flags, Namespace, Payload, Room, RoomChange, Selection, Socket, Writes};
 
 use crate::support::{
     TestServer,
@@ -78,9 +78,53 @@ async fn rooms_are_joined_and_left_at_once() {
     assert_eq!(rooms(&socket), [&*own, "b"]);
     assert_eq!(test.main().members("b").len(), 1);
     assert!(test.main().members("a").is_empty());
-    socket.leave(&own);
+    socket.leave(own.clone());
     assert_eq!(rooms(&socket), ["b"]);
     assert!(test.main().select(&Selection::all().to(own)).is_empty());
+}
+
+#[tokio::test]
+async fn a_socket_may_be_in_very_many_rooms() {
+    let mut test = start_default().await;
+    let (_client, socket) = test.join(Door::Stream).await;
+    let (_other, leaver) = test.join(Door::Stream).await;
+    let rooms: Vec<Room> = (0..100_000).map(|number| format!("room {number}").into()).collect();
+    socket.join(rooms.iter().chain(&rooms).cloned());
+    leaver.join(rooms.clone());
+    assert_eq!(socket.rooms()[1..], rooms);
+    assert!(socket.is_in("room 7") && !socket.is_in("room"));
+    let everywhere = Selection { rooms: rooms.iter().chain(&rooms).cloned().collect(), ..Selection::all() };
+    assert_eq!(test.main().select(&everywhere).len(), 2);
+    let nowhere = Selection { except: everywhere.rooms.clone(), ..Selection::all() };
+    assert!(test.main().select(&nowhere).is_empty());
+    // In the order of joining, against it, and with all at once.
+    for room in &rooms[..50_000] {
+        socket.leave(room.clone());
+    }
+    for room in rooms[50_001..].iter().rev() {
+        socket.leave(room.clone());
+    }
+    assert_eq!(socket.rooms()[1..], rooms[50_000..50_001]);
+    drop(leaver.disconnect(false, &mut Writes::new()));
+    assert_eq!(test.main().rooms().len(), 2, "its own and the one that is left");
+}
+
+#[tokio::test]
+async fn a_client_that_is_not_let_in_yet_may_have_very_many_rooms() {
+    let mut test = start_default().await;
+    let mut client = test.open(Door::Stream).await;
+    client.send("40").await;
+    let (socket, _, admission) = test.host.connect().await;
+    let rooms: Vec<Room> = (0..100_000).map(|number| format!("room {number}").into()).collect();
+    socket.join(rooms.iter().chain(&rooms).cloned());
+    for room in rooms[1..].iter().rev() {
+        socket.leave(room.clone());
+    }
+    assert_eq!(socket.rooms(), rooms[..1]);
+    assert!(socket.is_meant(&Selection::all().to(socket.id().clone())));
+    assert!(!socket.is_meant(&Selection::all().except("room 0")));
+    admission.accept(&mut Writes::new()).unwrap();
+    assert_eq!(socket.rooms(), [socket.id().clone().into(), rooms[0].clone()]);
 }
 
 #[tokio::test]

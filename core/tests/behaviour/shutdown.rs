@@ -94,6 +94,26 @@ async fn a_close_while_busy_is_clean() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_while_the_server_closes_is_reported() {
+    for _ in 0..50 {
+        let mut test = start_default().await;
+        let mut clients = Vec::new();
+        for _ in 0..8 {
+            clients.push(test.join(Door::Listen).await.0);
+        }
+        let leaving = tokio::spawn(async move { drop(clients) });
+        test.server.close();
+        let mut n_departures = 0;
+        while let Some(event) = test.host.next_or_end().await {
+            assert!(matches!(event, HostEvent::Disconnect(_)), "{event:?}");
+            n_departures += 1;
+        }
+        assert_eq!(n_departures, 8);
+        leaving.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_drain_tells_clients_and_ends_with_the_last_of_them() {
     let mut test = start_default().await;
     let (mut quick, _) = test.join(Door::Listen).await;
@@ -138,6 +158,7 @@ async fn a_pending_client_is_refused_by_a_close() {
     client.send("40").await;
     let (socket, _, admission) = test.host.connect().await;
     test.server.close();
+    assert_eq!(test.host.withdrawn().await.key(), socket.key());
     assert!(admission.accept(&mut Writes::new()).is_err());
     assert!(!socket.is_connected());
     assert!(test.host.next_or_end().await.is_none());

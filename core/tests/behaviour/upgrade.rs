@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -314,14 +315,83 @@ async fn upgrades_can_be_switched_off() {
 async fn a_session_that_ends_takes_its_probe_along() {
     let mut test = start_default().await;
     let (client, socket) = test.join(Door::Handle).await;
+    let mut poll = pin!(client.polling().get());
+    assert!(futures_util::FutureExt::now_or_never(&mut poll).is_none(), "it waits");
     let mut probe = websocket(&test, Door::Listen, &client.upgrade_query()).await.expect("it is accepted");
-    probe.writer.text("2probe").await;
-    assert_eq!(probe.reader.receive().await, Message::Text("3probe".to_owned()));
+    // The answer to the first ping shows that the WebSocket is attached.
+    probe.writer.frame(crate::support::websocket::PING, b"there?").await;
+    assert_eq!(probe.reader.receive().await, Message::Binary(b"there?".to_vec()));
     drop(socket.disconnect(true, &mut Writes::new()));
     assert!(matches!(probe.reader.receive().await, Message::Closed(_)));
+    assert_eq!(text(&poll.await), "41");
+    assert_eq!(text(&client.polling().get().await), "6\x1e1");
     assert_eq!(test.server.metrics().upgrades_failed, 1);
     test.emptied().await;
     test.assert_alive().await;
+}
+
+/// Nothing that ends in time can have ended by the timeout of the upgrade.
+fn patient() -> Config {
+    Config { upgrade_timeout: Duration::from_secs(3600), ..Config::default() }
+}
+
+/// A polling client whose probe was answered, and the WebSocket.
+async fn probed(test: &mut TestServer, door: Door) -> (Client, Arc<Socket>, WebSocket) {
+    let (client, socket) = test.join(Door::Handle).await;
+    let mut probe = websocket(test, door, &client.upgrade_query()).await.expect("it is accepted");
+    probe.writer.text("2probe").await;
+    assert_eq!(probe.reader.receive().await, Message::Text("3probe".to_owned()));
+    (client, socket, probe)
+}
+
+#[tokio::test]
+async fn a_client_that_stopped_polling_for_its_upgrade_hears_of_the_end_on_the_websocket() {
+    let last = Payload::event("last", []);
+    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+        for is_servers_end in [false, true] {
+            let mut test = start(patient()).await;
+            let (_client, socket, mut probe) = probed(&mut test, door).await;
+            socket.emit(&last, Flags::default(), &mut Writes::new());
+            if is_servers_end {
+                test.server.close();
+            } else {
+                socket.disconnect(true, &mut Writes::new());
+            }
+            assert_eq!(test.server.n_connections(), 0);
+            // Official clients have stopped polling by now, and do not begin again when their WebSocket is closed.
+            probe.writer.text("5").await;
+            assert_eq!(probe.reader.receive().await, Message::Text(r#"42["last"]"#.to_owned()));
+            if !is_servers_end {
+                assert_eq!(probe.reader.receive().await, Message::Text("41".to_owned()));
+            }
+            assert!(matches!(probe.reader.receive().await, Message::Closed(_)), "{door:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_still_polling_during_its_upgrade_hears_of_the_end_there() {
+    let mut test = start(patient()).await;
+    let (client, socket, mut probe) = probed(&mut test, Door::Listen).await;
+    drop(socket.disconnect(true, &mut Writes::new()));
+    assert_eq!(text(&client.polling().get().await), "41");
+    assert_eq!(text(&client.polling().get().await), "6\x1e1");
+    assert!(matches!(probe.reader.receive().await, Message::Closed(_)), "the client has been told");
+    assert_eq!(client.polling().get().await.status(), 400);
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_never_finished_does_not_outlive_its_session_for_long() {
+    let mut test = start(Config { upgrade_timeout: SOON, ..Config::default() }).await;
+    let (_client, socket, mut probe) = probed(&mut test, Door::Listen).await;
+    let watched = Arc::downgrade(&socket);
+    socket.disconnect(true, &mut Writes::new());
+    drop(socket);
+    test.server.close();
+    while test.host.next_or_end().await.is_some() {}
+    assert!(matches!(probe.reader.receive().await, Message::Closed(_)));
+    drop(probe);
+    eventually(|| watched.upgrade().is_none()).await;
 }
 
 #[tokio::test]

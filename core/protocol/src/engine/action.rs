@@ -24,7 +24,9 @@ pub enum Action {
     /// The session is over, and all its transports are to be closed.
     ///
     /// When the client ended it, a hanging poll is answered with a noop. When the server did, a hanging poll is
-    /// answered with a close packet, or the next poll with a noop and a close packet.
+    /// answered with a close packet, or the next poll with a noop and a close packet. While
+    /// [`Session::is_upgrading`](crate::engine::Session::is_upgrading) still holds the client may come to the probed
+    /// WebSocket instead, which is left open until then.
     Closed(CloseReason),
 }
 
@@ -71,6 +73,11 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// Tells whether it is the server that wanted it, so that the client may not know yet.
+    pub(super) const fn is_by_server(self) -> bool {
+        !matches!(self, Self::TransportClose | Self::TransportError | Self::ParseError)
+    }
+
     /// Returns the reason in the words of the official server, where it has any.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -23,7 +23,9 @@ use crate::engine::{
 /// - `now` never goes back.
 /// - Each `upgrade_requested` that succeeds is answered by exactly one [`Action::Upgraded`] or
 ///   [`Action::UpgradeFailed`].
-/// - [`Action::Closed`] comes exactly once and last. After it every input is ignored.
+/// - [`Action::Closed`] comes exactly once, and after it every input is ignored. Only the answer to an upgrade may
+///   follow: a client whose probe was answered has stopped polling, so when the server ends the session it hears of
+///   that on the WebSocket, where its upgrade is still taken.
 /// - Messages are not sent through the session: they go by [`transport`](Self::transport), which is the old one
 ///   until the action `Upgraded`.
 ///
@@ -132,11 +134,11 @@ impl Session {
 
     /// Takes in a packet, and returns the data of a message for the layer above.
     pub fn receive<'a>(&mut self, from: TransportKind, packet: Packet<'a>, now: Instant) -> Option<Data<'a>> {
-        if !self.is_open {
-            return None;
-        }
         if from != self.transport {
             self.receive_probe(from, &packet, now);
+            return None;
+        }
+        if !self.is_open {
             return None;
         }
         if let Heartbeat::AwaitingPong { is_put_off: false, .. } = self.heartbeat {
@@ -226,7 +228,9 @@ impl Session {
         if !self.is_open {
             return;
         }
-        self.fail_upgrade();
+        if !(self.releases_polls() && reason.is_by_server()) {
+            self.fail_upgrade();
+        }
         self.is_open = false;
         self.actions.push_back(Action::Closed(reason));
     }
@@ -237,29 +241,24 @@ impl Session {
         self.actions.pop_front()
     }
 
-    /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called; never, when the session is over.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) has to be called; never, when nothing is left to wait for.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.is_open {
-            return None;
-        }
-        let heartbeat = self.heartbeat.deadline();
-        Some(match self.upgrade {
-            Upgrade::Running { deadline, .. } => heartbeat.min(deadline),
-            Upgrade::Idle => heartbeat,
-        })
+        let heartbeat = self.is_open.then(|| self.heartbeat.deadline());
+        let upgrade = match self.upgrade {
+            Upgrade::Running { deadline, .. } => Some(deadline),
+            Upgrade::Idle => None,
+        };
+        heartbeat.into_iter().chain(upgrade).min()
     }
 
     /// Does what is due. Calling it early or late is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if !self.is_open {
-            return;
-        }
         if let Upgrade::Running { deadline, .. } = self.upgrade
             && deadline <= now
         {
             self.fail_upgrade();
         }
-        if self.heartbeat.deadline() > now {
+        if !self.is_open || self.heartbeat.deadline() > now {
             return;
         }
         match self.heartbeat {

@@ -308,7 +308,7 @@ async fn requesting(address: SocketAddr, query: &str) -> TcpStream {
 }
 
 /// A connection that another HTTP server accepts, whose request it reads, and which it then hands over.
-async fn adopted(server: &Server, query: &str) -> TcpStream {
+pub(crate) async fn adopted(server: &Server, query: &str) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = requesting(listener.local_addr().unwrap(), query).await;
     let (mut accepted, _) = listener.accept().await.unwrap();

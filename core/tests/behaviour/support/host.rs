@@ -40,6 +40,22 @@ impl Host {
         socket
     }
 
+    /// The socket of a client that has left before it was let in or refused.
+    pub(crate) async fn withdrawn(&mut self) -> Arc<Socket> {
+        match self.next().await {
+            HostEvent::Withdrawn { socket: Some(socket), .. } => socket,
+            other => panic!("a withdrawal was due, not {other:?}"),
+        }
+    }
+
+    /// The connection that has ended, and why.
+    pub(crate) async fn connection_end(&mut self) -> (Arc<str>, &'static str) {
+        match self.next().await {
+            HostEvent::ConnectionEnd { id, reason } => (id, reason.as_str()),
+            other => panic!("the end of a connection was due, not {other:?}"),
+        }
+    }
+
     pub(crate) async fn event(&mut self) -> (Arc<Socket>, Payload, Option<Reply>) {
         match self.next().await {
             HostEvent::Event { socket, payload, reply, .. } => (socket, payload, reply),

@@ -280,6 +280,65 @@ fn losing_the_old_transport_while_upgrading_ends_the_session() {
     assert_eq!(client.actions(), [Action::UpgradeFailed, Action::Closed(CloseReason::TransportError)]);
 }
 
+/// A polling client whose probe was answered.
+fn probed() -> Client {
+    let mut client = Client::new(Protocol::V4, Polling);
+    client.request_upgrade().unwrap();
+    client.send(WebSocket, "2probe");
+    client.actions();
+    client
+}
+
+#[test]
+fn a_client_that_has_stopped_polling_hears_of_the_end_on_its_websocket() {
+    for reason in [CloseReason::ForcedClose, CloseReason::ServerShutdown, CloseReason::PingTimeout] {
+        let mut client = probed();
+        client.session.close(reason);
+        assert_eq!(client.actions(), [Action::Closed(reason)]);
+        assert!(client.session.is_upgrading());
+        assert_eq!(client.send(Polling, "4late"), None);
+        assert_eq!(client.send(WebSocket, "5"), None);
+        assert_eq!(client.actions(), [Action::Upgraded]);
+        assert_eq!(client.session.transport(), WebSocket);
+        assert_eq!(client.send(WebSocket, "4late"), None);
+        client.session.close(CloseReason::ForcedClose);
+        assert_eq!(client.wait(1000), []);
+        assert_eq!(client.session.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn an_upgrade_that_outlives_its_session_ends_in_time_or_when_its_websocket_does() {
+    let mut client = probed();
+    client.session.close(CloseReason::ServerShutdown);
+    assert_eq!(client.wait(9), [Action::Closed(CloseReason::ServerShutdown)]);
+    assert_eq!(client.wait(1000), [Action::UpgradeFailed]);
+    assert_eq!(client.session.poll_timeout(), None);
+
+    let mut client = probed();
+    client.session.close(CloseReason::ServerShutdown);
+    client.session.transport_lost(WebSocket, false);
+    assert_eq!(client.actions(), [Action::Closed(CloseReason::ServerShutdown), Action::UpgradeFailed]);
+    assert_eq!(client.send(WebSocket, "5"), None);
+    assert_eq!(client.wait(1000), []);
+}
+
+#[test]
+fn a_websocket_of_which_the_client_knows_nothing_yet_ends_with_its_session() {
+    let mut client = Client::new(Protocol::V4, Polling);
+    client.request_upgrade().unwrap();
+    client.session.close(CloseReason::ServerShutdown);
+    let closed = Action::Closed(CloseReason::ServerShutdown);
+    assert_eq!(client.actions(), [Action::UpgradeFailed, closed]);
+    client.send(WebSocket, "2probe");
+    assert_eq!(client.wait(1000), []);
+
+    // A client that has left itself needs no WebSocket either.
+    let mut client = probed();
+    client.send(Polling, "1");
+    assert_eq!(client.actions(), [Action::UpgradeFailed, Action::Closed(CloseReason::TransportClose)]);
+}
+
 #[test]
 fn a_second_websocket_is_refused() {
     let mut client = Client::new(Protocol::V4, Polling);
