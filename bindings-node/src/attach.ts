@@ -1,7 +1,7 @@
 /** The way in through an HTTP server of the application: which requests are the engine's, and how the core gets them. */
 
 import type { Server as HttpServer, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
-import { ServerResponse as Response } from "node:http";
+import { ServerResponse as Response, validateHeaderName, validateHeaderValue } from "node:http";
 import { Socket as NetSocket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Bridge } from "./bridge";
@@ -137,14 +137,15 @@ export class HttpDoor {
     if (exchange === undefined) return;
     this.#exchanges.delete(tag);
     const { request, response } = exchange;
-    if (this.#engine._isWatched) {
-      this.#tellHeaders(headers, request);
+    try {
+      if (this.#engine._isWatched) this.#tellHeaders(headers, request);
+    } finally {
+      // What is left of a body that the core did not want must not hold up the connection.
+      if (!request.readableEnded) request.resume();
+      // HTTP/2 has no lists of headers.
+      const fields = request.httpVersionMajor === 1 ? headers : fieldsOf(headers);
+      response.writeHead(status, fields as OutgoingHttpHeaders).end(body);
     }
-    // What is left of a body that the core did not want must not hold up the connection.
-    if (!request.readableEnded) request.resume();
-    // HTTP/2 has no lists of headers.
-    const fields = request.httpVersionMajor === 1 ? headers : fieldsOf(headers);
-    response.writeHead(status, fields as OutgoingHttpHeaders).end(body);
   }
 
   /** Lets the engine's listeners change the headers of an answer. */
@@ -155,7 +156,7 @@ export class HttpDoor {
     this.#engine.emit("headers", fields, request);
     headers.length = 0;
     for (const [name, value] of Object.entries(fields)) {
-      for (const one of [value].flat()) headers.push(name, one);
+      for (const one of [value].flat()) if (canWrite(name, one)) headers.push(name, one);
     }
   }
 
@@ -277,6 +278,18 @@ function fieldsOf(raw: string[]): Record<string, string | string[]> {
     fields[name] = before === undefined ? value : [before, value].flat();
   }
   return fields;
+}
+
+/** A header that cannot be written must not cost the client its answer. */
+function canWrite(name: string, value: string): boolean {
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+    return true;
+  } catch (error) {
+    process.emitWarning(`header left out: ${(error as Error).message}`, "FerrioWarning");
+    return false;
+  }
 }
 
 /** What engine.io answers when a middleware has failed. */

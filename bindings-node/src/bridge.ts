@@ -1,11 +1,13 @@
 /** The border between JavaScript and the core: what happened comes in by batches, what is asked goes out by batches. */
 
+import { performance } from "node:perf_hooks";
 import type { AckListener } from "./ack";
+import { Commands, type EncodedSelection, type Wait } from "./commands";
 import type { RequestHead } from "./handshake";
-import { type AckStatus, Command, Flag, Kind, type NativeServer, native } from "./native";
+import { AckStatus, Command, Kind, type NativeServer, native } from "./native";
 import { Rooms } from "./room";
 import type { Socket } from "./socket";
-import { encodeBinary, hasBinary, restoreBinary } from "./value";
+import { type Encoded, encode, restoreBinary } from "./value";
 
 /**
  * How long one turn delivers before timers and HTTP requests of the application get theirs. Long enough that a busy
@@ -14,25 +16,34 @@ import { encodeBinary, hasBinary, restoreBinary } from "./value";
 const TURN_MS = 4;
 
 /**
+ * While little is going on, what the application asks for leaves at once: so many commands of one tick, or of one
+ * drained batch of no more records than that.
+ */
+const FEW = 4;
+
+/**
+ * Under load commands are gathered, so that one batch makes one write for each connection. They are handed over at the
+ * end of the tick or, once the last batch is older than this, as soon as the application calls the library again or its
+ * listener returns. Short enough that nobody notices, long enough for a hundred answers.
+ */
+const GATHER_MS = 0.2;
+
+/** After so many records that ask for nothing the turn looks at the clock all the same. */
+const LOOK_UP = 8;
+
+/**
  * Turns that follow each other sooner than this are one: Node hands on up to a thousand wake-ups before it looks at
  * anything else.
  */
 const GAP_MS = 0.5;
 
-/** Records between two looks at the clock. */
-const UNTIMED_RECORDS = 8;
-
-/** Commands wait for the end of the turn, but not more than this many characters of them. */
-const MAX_TEXT = 1 << 18;
-
-/** Numbers in one batch of commands; each command takes at most seven. */
-const MAX_NUMBERS = 1 << 13;
-
-/** Binary values below this size are copied; for a larger one the batch is handed over at once. */
-const SMALL_ATTACHMENT = 4096;
-
 /** Values in one record of a batch. */
 const RECORD = 4;
+
+// Those of tests that replace time would stop the bridge.
+const now = performance.now.bind(performance);
+const { nextTick } = process;
+const nextRound = setImmediate;
 
 /** What the bridge tells of, besides events and acks of sockets. */
 export interface Host {
@@ -52,13 +63,7 @@ export interface Host {
 }
 
 /** What is told of a client that wants to join: `previous` is the number of the socket that it continues, or 0. */
-export type Connecting = [
-  namespace: string,
-  id: string,
-  previous: number,
-  auth: object,
-  nAttachments: number,
-];
+export type Connecting = [namespace: string, id: string, previous: number, auth: object];
 
 /** Carries batches between one `Server` and its core. */
 export class Bridge {
@@ -74,8 +79,8 @@ export class Bridge {
 
   #records: unknown[] = [];
   #position = 0;
-  #attachments: Buffer[] = [];
-  #attachmentIdx = 0;
+  /** What crossed beside the records, which name it by its place. */
+  #beside: (string | Buffer | null)[] = NOTHING;
   #moreWaits = false;
   #isScheduled = false;
   /** When the turn began, and when something was last delivered in it. */
@@ -88,16 +93,17 @@ export class Bridge {
     this.#deliverTurn();
   };
 
-  readonly #commands = new Float64Array(MAX_NUMBERS);
-  #nNumbers = 0;
-  #texts = "";
-  #outgoing: Uint8Array[] = [];
-  #isUrgent = false;
-  #isFlushScheduled = false;
+  readonly #commands = new Commands();
+  /** When the last batch was handed over. */
+  #flushedAt = 0;
+  /** How many commands may still leave at once in this tick, or during this batch. */
+  #nAtOnce = 0;
+  #turn = 1;
+  #isTickOpen = false;
   #isDelivering = false;
-  readonly #flush = (): void => {
-    this.#isFlushScheduled = false;
-    this.flush();
+  readonly #endTick = (): void => {
+    this.#isTickOpen = false;
+    this.#endTurn();
   };
 
   constructor(options: string, host: Host) {
@@ -120,26 +126,26 @@ export class Bridge {
     this.#moreWaits = true;
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(this.#pumpAnew);
+    nextRound(this.#pumpAnew);
   }
 
   /** A tick of its own, so that what a listener throws is an uncaught exception like any other. */
   #schedule(): void {
     this.#isScheduled = true;
-    process.nextTick(this.#pump);
+    nextTick(this.#pump);
   }
 
   #deliverTurn(): void {
-    const start = performance.now();
+    const start = now();
     if (start - this.#turnEnded > GAP_MS) this.#turnBegan = start;
+    this.#isDelivering = true;
     try {
-      this.#isDelivering = true;
       while (this.#deliverBatch() && this.#moreWaits) this.#take();
     } finally {
       this.#isDelivering = false;
-      this.flush();
-      if (this.#isTimeUp()) {
-        setImmediate(this.#pumpAnew);
+      this.#endTurn();
+      if (this.#isTimeUp(now())) {
+        nextRound(this.#pumpAnew);
       } else if (this.#moreWaits || this.#position < this.#records.length) {
         // A listener threw: the rest of its batch comes right after.
         this.#schedule();
@@ -151,25 +157,27 @@ export class Bridge {
 
   #take(): void {
     this.#moreWaits = false;
-    this.#records = JSON.parse(this.native.drain());
+    try {
+      this.#records = JSON.parse(this.native.drain());
+    } catch (error) {
+      warn(String(error));
+      return;
+    }
     this.#moreWaits ||= this.#records[0] === 1;
     this.#position = 2;
-    if (this.#records[1] === 1) {
-      this.#attachments = this.native.attachments();
-      this.#attachmentIdx = 0;
-    }
+    if (this.#records[1] === 1) this.#beside = this.native.beside();
+    this.#nAtOnce = this.#records.length <= 2 + FEW * RECORD ? FEW : 0;
   }
 
-  #isTimeUp(): boolean {
-    this.#turnEnded = performance.now();
-    return this.#turnEnded - this.#turnBegan > TURN_MS;
+  #isTimeUp(time: number): boolean {
+    this.#turnEnded = time;
+    return time - this.#turnBegan > TURN_MS;
   }
 
   /** Returns whether there is time for more. */
   #deliverBatch(): boolean {
     const records = this.#records;
-    for (let n = 1; this.#position < records.length; n += 1) {
-      if (n % UNTIMED_RECORDS === 0 && this.#isTimeUp()) return false;
+    while (this.#position < records.length) {
       const at = this.#position;
       this.#position = at + RECORD;
       this.#deliver(
@@ -178,33 +186,36 @@ export class Bridge {
         records[at + 2] as number,
         records[at + 3],
       );
+      if (this.#commands.isEmpty && this.#position % (LOOK_UP * RECORD) !== 2) continue;
+      const time = now();
+      if (time - this.#flushedAt > GATHER_MS) this.flush();
+      if (this.#isTimeUp(time)) return false;
     }
     this.#records = [];
     this.#position = 0;
-    return !this.#isTimeUp();
+    this.#beside = NOTHING;
+    return !this.#isTimeUp(now());
   }
 
   #deliver(kind: Kind, subject: number, detail: number, data: unknown): void {
     switch (kind) {
       case Kind.Event:
-        this.sockets.get(subject)?._onEvent(data as unknown[], detail);
+        this.#onEvent(subject, detail, typeof data === "number" ? this.#read(data) : data);
         break;
       case Kind.BinaryEvent:
-        this.sockets.get(subject)?._onEvent(this.#restore(data as BinaryPayload), detail);
+        this.#onEvent(subject, detail, this.#read(data as Beside));
         break;
       case Kind.Ack:
-        this.#onAck(subject, detail, data as unknown[][]);
-        break;
-      case Kind.BinaryAck:
-        this.#onAck(
-          subject,
-          detail,
-          (data as BinaryPayload[]).map((answer) => this.#restore(answer)),
-        );
+        this.#onAck(subject, detail, data as unknown[]);
         break;
       case Kind.Connect: {
         const told = data as Connecting;
-        if (told[4] > 0) told[3] = this.#restore([told[4], told[3]]) as object;
+        const auth = this.#readObject(told[3]);
+        if (auth === undefined) {
+          this.flushed.refuse(subject, TOO_LARGE, undefined);
+          break;
+        }
+        told[3] = auth;
         this.#host.onConnect(this, subject, told);
         break;
       }
@@ -242,20 +253,23 @@ export class Bridge {
         this.#host.onAskOrigin(this, detail, subject, data as RequestHead);
         break;
       case Kind.AskNamespace: {
-        const [name, auth] = data as [string, object];
-        this.#host.onAskNamespace(this, detail, name, auth);
+        const [name, told] = data as [string, object];
+        const auth = this.#readObject(told);
+        if (auth === undefined) this.native.answerNamespace(detail, false);
+        else this.#host.onAskNamespace(this, detail, name, auth);
         break;
       }
       case Kind.Response: {
-        const [text, ...headers] = data as [string | null, ...string[]];
-        this.#host.onResponse(subject, detail, headers, text ?? this.#nextAttachment());
+        const [body, ...headers] = data as [string | number, ...string[]];
+        const whole = typeof body === "number" ? (this.#beside[body] as Buffer) : body;
+        this.#host.onResponse(subject, detail, headers, whole);
         break;
       }
       case Kind.ResumeBody:
         this.#host.onResumeBody(subject);
         break;
       case Kind.StreamData:
-        this.#host.onStreamData(subject, this.#nextAttachment());
+        this.#host.onStreamData(subject, this.#beside[data as number] as Buffer);
         break;
       case Kind.StreamEnd:
         this.#host.onStreamEnd(subject);
@@ -263,26 +277,65 @@ export class Bridge {
       case Kind.PortClosed:
         this.#onPortClosed?.();
         break;
+      case Kind.Problem:
+        warn(data as string);
+        break;
     }
   }
 
-  #onAck(token: number, status: AckStatus, answers: unknown[][]): void {
+  #onEvent(key: number, ack: number, args: unknown): void {
+    const socket = this.sockets.get(key);
+    if (args !== undefined) {
+      socket?._onEvent(args as unknown[], ack);
+      return;
+    }
+    // What comes next may build on it.
+    socket?._onError(new RangeError(TOO_LARGE));
+    socket?.disconnect(true);
+  }
+
+  #onAck(token: number, status: AckStatus, answers: unknown[]): void {
     const listener = this.#acks.get(token);
     if (listener === undefined) return;
     this.#acks.delete(token);
-    listener(status, answers);
+    for (let i = 0; i < answers.length; i += 1) {
+      const answer = answers[i];
+      if (Array.isArray(answer)) continue;
+      const read = this.#read(typeof answer === "number" ? answer : (answer as BinaryAnswer).binary);
+      if (read === undefined) {
+        // With those before it.
+        listener(AckStatus.TooLarge, answers.slice(0, i) as unknown[][]);
+        return;
+      }
+      answers[i] = read;
+    }
+    listener(status, answers as unknown[][]);
   }
 
-  #restore([n, args]: [n: number, args: object]): unknown[] {
-    const attachments: Buffer[] = [];
-    for (let i = 0; i < n; i += 1) attachments.push(this.#nextAttachment());
-    return restoreBinary(args, attachments) as unknown[];
+  /** What a client sent along, an object: a list stands for what is beside. */
+  #readObject(told: object | Beside): object | undefined {
+    const isBeside = typeof told === "number" || Array.isArray(told);
+    return isBeside ? (this.#read(told as Beside) as object | undefined) : told;
   }
 
-  #nextAttachment(): Buffer {
-    const attachment = this.#attachments[this.#attachmentIdx] as Buffer;
-    this.#attachmentIdx += 1;
-    return attachment;
+  /** What crossed beside the records; `undefined` if it is more than JavaScript can hold. */
+  #read(told: Beside): unknown {
+    try {
+      if (typeof told === "number") return this.#parse(told);
+      const [first, n, data] = told;
+      const attachments = this.#beside.slice(first, first + n);
+      if (attachments.includes(null)) return undefined;
+      return restoreBinary(typeof data === "number" ? this.#parse(data) : data, attachments as Buffer[]);
+    } catch {
+      return undefined;
+    }
+  }
+
+  #parse(place: number): unknown {
+    const text = this.#beside[place] as string | null;
+    // It may be large, and the rest of the batch may take a while.
+    this.#beside[place] = null;
+    return text === null ? undefined : JSON.parse(text);
   }
 
   /** Closes the server. What happened until then is still delivered; after that nothing is held. */
@@ -306,9 +359,8 @@ export class Bridge {
 
   /** Sends an event to one socket. */
   emit(socket: number, flags: number, args: unknown[]): void {
-    const n = this.#payload(args);
-    this.#begin();
-    this.#put(Command.Emit, socket, flags, n);
+    this.#append(Command.Emit, socket, flags, EVERYBODY, encode(args));
+    this.#settle();
   }
 
   /** Sends an event to one socket; the listener gets what it answers. */
@@ -319,24 +371,23 @@ export class Bridge {
     args: unknown[],
     listener: AckListener,
   ) {
-    const n = this.#payload(args);
-    this.#begin();
-    this.#put(Command.EmitWithAck, socket, flags, n);
-    this.#expect(timeout, listener);
+    const payload = encode(args);
+    const wait = this.#expect(timeout, listener);
+    this.#append(Command.EmitWithAck, socket, flags, EVERYBODY, payload, wait);
+    this.#settle();
   }
 
   /** Answers an event of a socket. */
   answer(socket: number, ack: number, args: unknown[]): void {
-    const n = this.#payload(args);
-    this.#begin();
-    this.#put(Command.Answer, socket, ack, n);
+    this.#append(Command.Answer, socket, ack, EVERYBODY, encode(args));
+    this.#settle();
   }
 
   /** Sends an event to every socket of a selection. */
   broadcast(namespace: number, to: Selection, flags: number, args: unknown[]): void {
-    const n = this.#payload(args, to);
-    this.#begin();
-    this.#put(Command.Broadcast, namespace, flags | selectionFlags(to), n);
+    const payload = encode(args);
+    this.#append(Command.Broadcast, namespace, flags, this.#selection(to), payload);
+    this.#settle();
   }
 
   /** The same; the listener gets all answers. */
@@ -348,10 +399,11 @@ export class Bridge {
     args: unknown[],
     listener: AckListener,
   ): void {
-    const n = this.#payload(args, to);
-    this.#begin();
-    this.#put(Command.BroadcastWithAck, namespace, flags | selectionFlags(to), n);
-    this.#expect(timeout, listener);
+    const payload = encode(args);
+    const selection = this.#selection(to);
+    const wait = this.#expect(timeout, listener);
+    this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, wait);
+    this.#settle();
   }
 
   /** Puts a socket into rooms. */
@@ -375,34 +427,31 @@ export class Bridge {
   }
 
   /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */
-  #move(command: Command, subject: number, rooms: Iterable<unknown>, to: Selection = EVERYBODY): void {
-    this.#selection(to);
-    this.#text(this.rooms.listToCore(rooms));
-    this.#put(command, subject, selectionFlags(to), 0);
+  #move(command: Command, subject: number, rooms: Iterable<unknown>, to?: Selection): void {
+    const selection = to === undefined ? EVERYBODY : this.#selection(to);
+    this.#append(command, subject, 0, selection, this.rooms.listToCore(rooms));
     this.flush();
   }
 
   /** Forgets a socket that has left, which takes it out of its rooms. */
   depart(socket: number): void {
-    this.#begin();
-    this.#put(Command.Depart, socket, 0, 0);
+    this.#append(Command.Depart, socket, 0, EVERYBODY, undefined);
   }
 
   /** Hands everything over that waits; called before any other use of the core, so that order is kept. */
   flush(): void {
-    if (this.#nNumbers > 0) this.#handOver();
+    if (!this.#commands.isEmpty) this.#handOver();
     this.rooms.tidy(this.native);
   }
 
   #handOver(): void {
-    const length = this.#nNumbers;
-    const texts = this.#texts;
-    const outgoing = this.#outgoing.length > 0 ? this.#outgoing : undefined;
-    this.#nNumbers = 0;
-    this.#texts = "";
-    this.#isUrgent = false;
-    if (outgoing !== undefined) this.#outgoing = [];
-    if (this.native.flush(this.#commands, length, texts, outgoing)) this.wake();
+    try {
+      if (this.#commands.handOver(this.native, this.#turn)) this.wake();
+    } catch (error) {
+      // Whoever called now has nothing to do with it, and perhaps nobody did.
+      warn(String(error));
+    }
+    this.#flushedAt = now();
   }
 
   /** The core, after everything that was asked of it before. */
@@ -411,70 +460,54 @@ export class Bridge {
     return this.native;
   }
 
-  /** Encodes the arguments; throws before anything is queued. Returns the number of attachments. */
-  #payload(args: unknown[], to?: Selection): number {
-    let text: string;
-    let n = 0;
-    if (args.some(hasBinary)) {
-      const attachments: Uint8Array[] = [];
-      text = encodeBinary(args, attachments);
-      n = attachments.length;
-      for (const bytes of attachments) this.#attach(bytes);
-    } else {
-      text = JSON.stringify(args);
-    }
-    if (to !== undefined) this.#selection(to);
-    this.#text(text);
-    return n;
+  #selection({ rooms, except }: Selection): EncodedSelection {
+    return {
+      rooms: rooms.size > 0 ? this.rooms.listToCore(rooms) : undefined,
+      except: except.size > 0 ? this.rooms.listToCore(except) : undefined,
+    };
   }
 
-  /** What the application does to its buffers after the call must not be seen by the peer. */
-  #attach(bytes: Uint8Array): void {
-    const isSmall = bytes.byteLength < SMALL_ATTACHMENT;
-    this.#outgoing.push(isSmall ? Buffer.from(bytes) : bytes);
-    this.#isUrgent ||= !isSmall;
-  }
-
-  #selection({ rooms, except }: Selection): void {
-    if (rooms.size > 0) this.#text(this.rooms.listToCore(rooms));
-    if (except.size > 0) this.#text(this.rooms.listToCore(except));
-  }
-
-  /** JSON text has no bare line feed: it separates the texts. */
-  #text(text: string): void {
-    this.#texts = this.#texts === "" ? text : `${this.#texts}\n${text}`;
-  }
-
-  #begin(): void {
-    if (this.#isDelivering || this.#isFlushScheduled) return;
-    this.#isFlushScheduled = true;
-    process.nextTick(this.#flush);
-  }
-
-  #put(command: Command, subject: number, detail: number, nAttachments: number): void {
-    const commands = this.#commands;
-    const at = this.#nNumbers;
-    commands[at] = command;
-    commands[at + 1] = subject;
-    commands[at + 2] = detail;
-    commands[at + 3] = nAttachments;
-    this.#nNumbers = at + 4;
-    if (command === Command.EmitWithAck || command === Command.BroadcastWithAck) return;
-    this.#bound();
-  }
-
-  #expect(timeout: number | undefined, listener: AckListener): void {
+  #expect(timeout: number | undefined, listener: AckListener): Wait {
     const token = this.#nextToken;
     this.#nextToken += 1;
     this.#acks.set(token, listener);
-    this.#commands[this.#nNumbers] = timeout ?? -1;
-    this.#commands[this.#nNumbers + 1] = token;
-    this.#nNumbers += 2;
-    this.#bound();
+    return { timeout, token };
   }
 
-  #bound(): void {
-    if (this.#isUrgent || this.#nNumbers > MAX_NUMBERS - 8 || this.#texts.length > MAX_TEXT) this.flush();
+  #append(
+    command: Command,
+    subject: number,
+    detail: number,
+    to: EncodedSelection,
+    payload: Encoded | undefined,
+    wait?: Wait,
+  ): void {
+    this.#commands.add(command, subject, detail, to, payload, wait);
+    if (!this.#isDelivering && !this.#isTickOpen) this.#openTick();
+    if (this.#commands.mustLeave) this.flush();
+  }
+
+  #openTick(): void {
+    this.#isTickOpen = true;
+    this.#nAtOnce = FEW;
+    nextTick(this.#endTick);
+  }
+
+  #endTurn(): void {
+    this.flush();
+    // The core knows it as 32 bits; 0 is none.
+    this.#turn = this.#turn === MAX_TURN ? 1 : this.#turn + 1;
+  }
+
+  /** Hands over what waits if it should not wait any longer. */
+  #settle(): void {
+    if (this.#commands.isEmpty) return;
+    if (this.#nAtOnce > 0) {
+      this.#nAtOnce -= 1;
+      this.flush();
+    } else if (now() - this.#flushedAt > GATHER_MS) {
+      this.flush();
+    }
   }
 }
 
@@ -484,10 +517,22 @@ export interface Selection {
   except: ReadonlySet<unknown>;
 }
 
-const EVERYBODY: Selection = { rooms: new Set(), except: new Set() };
+const EVERYBODY: EncodedSelection = { rooms: undefined, except: undefined };
 
-type BinaryPayload = [n: number, args: unknown[]];
+const NOTHING: never[] = [];
 
-function selectionFlags({ rooms, except }: Selection): number {
-  return (rooms.size > 0 ? Flag.HasRooms : 0) | (except.size > 0 ? Flag.HasExcept : 0);
+const MAX_TURN = 2 ** 32 - 1;
+
+/** The place of a text or, with binary values, the place of the first, their number, and the rest or its place. */
+type Beside = number | [first: number, n: number, rest: object | number];
+
+interface BinaryAnswer {
+  binary: Beside;
+}
+
+const TOO_LARGE = "more data than JavaScript can hold";
+
+/** Tells the operator of a fault of ours that must not end the process. */
+function warn(problem: string): void {
+  process.emitWarning(problem, "FerrioWarning");
 }

@@ -101,9 +101,8 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     }
     const timeout = timeoutOf(this.flags.timeout);
     bridge.broadcastWithAck(nsp._number, this.#selection, this.#bits, timeout, data, (status, answers) => {
-      const error = errorOf(status);
       const firsts = answers.map((values) => values[0]);
-      ack.call(this, error, firsts);
+      ack.call(this, errorOf(status), firsts);
     });
   }
 

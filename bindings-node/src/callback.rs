@@ -1,6 +1,7 @@
 //! The one way into JavaScript: a call that wakes it, and batches of what happened.
 
 use std::{
+    collections::VecDeque,
     fmt::Write as _,
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, ThreadId},
@@ -11,7 +12,7 @@ use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, Socket};
 use http::Response;
 use napi::{
     Env, JsString, Result, Status,
-    bindgen_prelude::{BufferSlice, Function},
+    bindgen_prelude::{BufferSlice, Either, Function},
     threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
 };
 use napi_derive::napi;
@@ -26,11 +27,22 @@ use crate::{
 /// Events taken from the core in one go.
 const BATCH: usize = 256;
 
-/// A batch ends beyond this many bytes of text, so that one turn of JavaScript stays short.
-const MAX_TEXT: usize = 256 << 10;
+/// A batch ends beyond this many bytes, so that one turn of JavaScript stays short.
+const MAX_BYTES: usize = 256 << 10;
+
+/// A payload of at least this many bytes crosses beside the batch, as a string of its own: a string of V8 has a limit,
+/// which one payload keeps but many together do not.
+const LARGE: usize = 64 << 10;
+
+/// What belongs to one record is written into the batch's text up to here, and then beside it: a broadcast may bring
+/// any number of small answers.
+const MAX_TEXT: usize = 8 << 20;
 
 /// Bodies of at least this many bytes cross as bytes: escaping them would cost more than a `Buffer`.
 const MAX_TEXT_BODY: usize = 16 << 10;
+
+/// In the place of an ack's number: the client wants none.
+const NO_ACK: i64 = -1;
 
 /// Wakes JavaScript, from any thread. It does not keep the process alive.
 pub(crate) struct Waker {
@@ -74,9 +86,18 @@ impl Waker {
 
     /// Acts on the home thread. Returns whether there is something to drain: no wake tells of what happened here.
     pub(crate) fn inside<T>(&self, act: impl FnOnce() -> T) -> (T, bool) {
+        /// Leaves also when `act` panics: nobody would be woken ever after.
+        struct Leave<'a>(&'a AtomicBool);
+        impl Drop for Leave<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Ordering::Relaxed);
+            }
+        }
+
         self.is_inside.store(true, Ordering::Relaxed);
+        let leave = Leave(&self.is_inside);
         let result = act();
-        self.is_inside.store(false, Ordering::Relaxed);
+        drop(leave);
         (result, self.is_due.swap(false, Ordering::Relaxed))
     }
 }
@@ -88,7 +109,7 @@ enum Kind {
     BinaryEvent = 1,
     Connect = 2,
     Ack = 3,
-    BinaryAck = 4,
+    Problem = 4,
     Disconnect = 5,
     Forget = 6,
     AskRequest = 7,
@@ -104,43 +125,91 @@ enum Kind {
     ForgetRequest = 17,
 }
 
+/// What is on its way to JavaScript, besides what waits in the core's queue. It is bounded by what was taken from there
+/// in one go, what Node's HTTP server has open, and one report for each command of the last batch.
+#[derive(Default)]
+pub(crate) struct Crossing {
+    /// Events that have been taken, and are not told yet.
+    events: VecDeque<HostEvent>,
+    /// The same of what is for Node's HTTP server.
+    outgoing: VecDeque<Outgoing>,
+    /// What came of commands that could not be carried out.
+    pub(crate) reports: Vec<Report>,
+    /// What belongs to the last batch.
+    beside: Vec<Beside>,
+}
+
+/// What came of a command that could not be carried out.
+pub(crate) enum Report {
+    /// Nobody was asked for the acks that are waited for.
+    Unasked { token: u64, status: AckStatus },
+    /// The fault is ours.
+    Problem(String),
+}
+
+/// What crosses beside a batch's text, which names it by its place in the list.
+enum Beside {
+    /// The text of this payload.
+    Text(Payload),
+    Bytes(Bytes),
+}
+
 #[napi]
 impl NativeServer {
-    /// Takes what happened since: a JSON array of whether more waits, whether there are binary values, and then of
+    /// Takes what happened since: a JSON array of whether more waits, whether something crosses beside it, and then of
     /// records of four values each.
     #[napi(catch_unwind)]
     pub fn drain<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
-        let ((text, attachments), _) = self.waker.inside(|| self.take());
+        let ((text, beside), _) = self.waker.inside(|| self.take());
         self.retire();
-        self.state.borrow_mut().attachments = attachments;
+        self.state.borrow_mut().crossing.beside = beside;
         value::string(env, &text)
     }
 
-    /// The binary values that belong to the last batch.
+    /// The texts and binary values beside the last batch. In the place of what JavaScript cannot hold there is nothing.
     #[napi(catch_unwind)]
-    pub fn attachments<'env>(&self, env: &'env Env) -> Result<Vec<BufferSlice<'env>>> {
-        let attachments = std::mem::take(&mut self.state.borrow_mut().attachments);
-        attachments.into_iter().map(|bytes| value::buffer(env, bytes)).collect()
+    pub fn beside<'env>(&self, env: &'env Env) -> Vec<Option<Either<JsString<'env>, BufferSlice<'env>>>> {
+        let beside = std::mem::take(&mut self.state.borrow_mut().crossing.beside);
+        let cross = |beside| match beside {
+            Beside::Text(payload) => value::string(env, payload.text()).map(Either::A),
+            Beside::Bytes(bytes) => value::buffer(env, bytes).map(Either::B),
+        };
+        beside.into_iter().map(|beside| cross(beside).ok()).collect()
     }
 }
 
 impl NativeServer {
-    fn take(&self) -> (String, Vec<Bytes>) {
+    fn take(&self) -> (String, Vec<Beside>) {
         let mut records = Records::new();
         // First of all: what the requests bring is then part of this batch.
-        for outgoing in self.doors.take() {
+        let outgoing = self.doors.take();
+        let mut state = self.state.borrow_mut();
+        // Taken out for a while, because records need the rest of the state.
+        let mut crossing = std::mem::take(&mut state.crossing);
+        crossing.outgoing.extend(outgoing);
+        for report in crossing.reports.drain(..) {
+            records.push_report(report);
+        }
+        while !records.is_full()
+            && let Some(outgoing) = crossing.outgoing.pop_front()
+        {
             records.push_outgoing(outgoing);
         }
-        let mut state = self.state.borrow_mut();
-        let mut batch = std::mem::take(&mut state.batch);
         let mut more_waits = true;
-        while more_waits && records.n < BATCH && records.text.len() < MAX_TEXT {
-            more_waits = self.events.drain(BATCH, &mut batch);
-            for event in batch.drain(..) {
+        while !records.is_full() {
+            if let Some(event) = crossing.events.pop_front() {
                 records.push_event(&mut state, event);
+            } else if more_waits {
+                // Neither way copies, as it is empty here.
+                let mut batch = Vec::from(std::mem::take(&mut crossing.events));
+                more_waits = self.events.drain(BATCH, &mut batch);
+                crossing.events = batch.into();
+            } else {
+                break;
             }
         }
-        state.batch = batch;
+        more_waits |= !crossing.events.is_empty() || !crossing.outgoing.is_empty();
+        state.crossing = crossing;
         // Requests that went on may have brought about more.
         records.finish(more_waits || self.doors.has_more())
     }
@@ -149,21 +218,27 @@ impl NativeServer {
 /// A batch being written.
 struct Records {
     text: String,
-    attachments: Vec<Bytes>,
+    beside: Vec<Beside>,
+    /// Bytes beside the text.
+    n_beside: usize,
     n: usize,
 }
 
 impl Records {
     fn new() -> Self {
         // The two digits are set at the end.
-        Self { text: String::from("[0,0"), attachments: Vec::new(), n: 0 }
+        Self { text: String::from("[0,0"), beside: Vec::new(), n_beside: 0, n: 0 }
     }
 
-    fn finish(mut self, more_waits: bool) -> (String, Vec<Bytes>) {
+    fn is_full(&self) -> bool {
+        self.n >= BATCH || self.text.len() + self.n_beside >= MAX_BYTES
+    }
+
+    fn finish(mut self, more_waits: bool) -> (String, Vec<Beside>) {
         self.text.push(']');
-        let head = format!("[{},{}", u8::from(more_waits), u8::from(!self.attachments.is_empty()));
+        let head = format!("[{},{}", u8::from(more_waits), u8::from(!self.beside.is_empty()));
         self.text.replace_range(..head.len(), &head);
-        (self.text, self.attachments)
+        (self.text, self.beside)
     }
 
     /// Begins a record; the fourth value follows.
@@ -172,19 +247,31 @@ impl Records {
         let _ = write!(self.text, ",{},{subject},{detail},", kind as u8);
     }
 
+    fn push_report(&mut self, report: Report) {
+        match report {
+            Report::Unasked { token, status } => {
+                self.push_ack(token, AckOutcome { answers: Vec::new(), status });
+            }
+            Report::Problem(message) => {
+                self.begin(Kind::Problem, 0, 0);
+                value::push_json(&mut self.text, &message);
+            }
+        }
+    }
+
     fn push_event(&mut self, state: &mut State, event: HostEvent) {
         match event {
             HostEvent::Event { socket, payload, reply, .. } => {
-                let ack = reply.map_or(-1, |reply| i64::try_from(reply.id()).unwrap_or(-1));
+                let ack = reply.map_or(NO_ACK, |reply| i64::try_from(reply.id()).unwrap_or(NO_ACK));
                 let kind = if payload.attachments().is_empty() { Kind::Event } else { Kind::BinaryEvent };
                 self.begin(kind, socket.key().0, ack);
-                self.push_payload(&payload);
+                self.push_payload(payload);
             }
-            HostEvent::Ack { token, outcome } => self.push_ack(token, &outcome),
+            HostEvent::Ack { token, outcome, .. } => self.push_ack(token, outcome),
             HostEvent::Connect { socket, auth, admission } => {
                 state.expect(admission);
                 self.begin(Kind::Connect, socket.key().0, 0);
-                self.push_connect(&socket, &auth);
+                self.push_connect(&socket, auth);
             }
             HostEvent::Withdrawn { namespace, socket } => {
                 self.begin(Kind::Withdrawn, socket.as_ref().map_or(0, |socket| socket.key().0), 0);
@@ -220,7 +307,7 @@ impl Records {
                 self.text.push('[');
                 value::push_json(&mut self.text, &name);
                 self.text.push(',');
-                self.push_object(&auth);
+                self.push_object(auth);
                 self.text.push(']');
             }
             // Room events are switched off, and TypeScript knows no others.
@@ -242,8 +329,7 @@ impl Records {
             }
             Outgoing::StreamData { tag, data } => {
                 self.begin(Kind::StreamData, tag, 0);
-                self.text.push('0');
-                self.attachments.push(data);
+                self.push_bytes(data);
             }
             Outgoing::StreamEnd { tag } => {
                 self.begin(Kind::StreamEnd, tag, 0);
@@ -266,10 +352,7 @@ impl Records {
         self.text.push('[');
         match std::str::from_utf8(&body) {
             Ok(text) if text.len() < MAX_TEXT_BODY => value::push_json(&mut self.text, text),
-            _ => {
-                self.text.push_str("null");
-                self.attachments.push(body);
-            }
+            _ => self.push_bytes(body),
         }
         for (name, value) in &parts.headers {
             self.text.push(',');
@@ -280,53 +363,82 @@ impl Records {
         self.text.push(']');
     }
 
-    fn push_connect(&mut self, socket: &Socket, auth: &Payload) {
+    fn push_connect(&mut self, socket: &Socket, auth: Payload) {
         self.text.push('[');
         value::push_json(&mut self.text, socket.namespace().name());
         self.text.push(',');
         value::push_json(&mut self.text, socket.id());
         let _ = write!(self.text, ",{},", socket.recovered().map_or(0, |key| key.0));
         self.push_object(auth);
-        let _ = write!(self.text, ",{}]", auth.attachments().len());
-        self.attachments.extend_from_slice(auth.attachments());
+        self.text.push(']');
     }
 
-    fn push_ack(&mut self, token: u64, outcome: &AckOutcome) {
-        let is_binary = outcome.answers.iter().any(|answer| !answer.attachments().is_empty());
+    fn push_ack(&mut self, token: u64, outcome: AckOutcome) {
         let status = match outcome.status {
             AckStatus::Complete => 0,
             AckStatus::TimedOut => 1,
             AckStatus::Gone => 2,
             AckStatus::TooLarge => 3,
         };
-        self.begin(if is_binary { Kind::BinaryAck } else { Kind::Ack }, token, status);
+        self.begin(Kind::Ack, token, status);
         self.text.push('[');
-        for (idx, answer) in outcome.answers.iter().enumerate() {
+        for (idx, answer) in outcome.answers.into_iter().enumerate() {
             if idx > 0 {
                 self.text.push(',');
             }
-            if is_binary && answer.attachments().is_empty() {
-                let _ = write!(self.text, "[0,{}]", answer.text());
-            } else {
-                self.push_payload(answer);
-            }
+            self.push_answer(answer);
         }
         self.text.push(']');
     }
 
-    /// The arguments or, with binary values, their number and the arguments.
-    fn push_payload(&mut self, payload: &Payload) {
+    /// An answer is an array, the place of its text, or an object with either and with its binary values.
+    fn push_answer(&mut self, answer: Payload) {
+        if answer.attachments().is_empty() {
+            return self.push_payload(answer);
+        }
+        self.text.push_str(r#"{"binary":"#);
+        self.push_payload(answer);
+        self.text.push('}');
+    }
+
+    /// The arguments or, with binary values, the place of the first of them, their number, and the arguments.
+    fn push_payload(&mut self, payload: Payload) {
         if payload.attachments().is_empty() {
+            return self.push_text(payload);
+        }
+        let _ = write!(self.text, "[{},{},", self.beside.len(), payload.attachments().len());
+        for bytes in payload.attachments() {
+            self.n_beside += bytes.len();
+            self.beside.push(Beside::Bytes(bytes.clone()));
+        }
+        self.push_text(payload);
+        self.text.push(']');
+    }
+
+    /// The text of a payload, which is an array or an object; of a large one its place, which is a number.
+    fn push_text(&mut self, payload: Payload) {
+        if payload.text().len() < LARGE && self.text.len() < MAX_TEXT {
             self.text.push_str(payload.text());
             return;
         }
-        let _ = write!(self.text, "[{},{}]", payload.attachments().len(), payload.text());
-        self.attachments.extend_from_slice(payload.attachments());
+        let _ = write!(self.text, "{}", self.beside.len());
+        self.n_beside += payload.text().len();
+        self.beside.push(Beside::Text(payload));
     }
 
-    /// What a client sent along; without anything, an empty object.
-    fn push_object(&mut self, payload: &Payload) {
-        self.text.push_str(if payload.is_empty() { "{}" } else { payload.text() });
+    fn push_bytes(&mut self, bytes: Bytes) {
+        let _ = write!(self.text, "{}", self.beside.len());
+        self.n_beside += bytes.len();
+        self.beside.push(Beside::Bytes(bytes));
+    }
+
+    /// What a client sent along, as a payload; without anything, an empty object.
+    fn push_object(&mut self, payload: Payload) {
+        if payload.is_empty() {
+            self.text.push_str("{}");
+        } else {
+            self.push_payload(payload);
+        }
     }
 
     fn push_question<T>(

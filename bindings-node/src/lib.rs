@@ -8,6 +8,7 @@
 //! | `server` | the class that TypeScript sees; the answers to what the core asks |
 //! | `namespace`, `socket` | what can be asked of many sockets, and of one |
 //! | `callback` | the one way into JavaScript: batches of what happened |
+//! | `batch` | the form of a batch of commands |
 //! | `commands` | the one way out: batches of what is asked |
 //! | `client_files` | the browser's client on a port of the core's own |
 //! | `carried` | bytes that Node carries for the core |
@@ -17,6 +18,7 @@
 #![deny(unsafe_code)]
 #![expect(clippy::needless_pass_by_value, reason = "Node-API hands over values, not references")]
 
+mod batch;
 mod callback;
 mod carried;
 mod client_files;

@@ -8,7 +8,7 @@ export const enum Kind {
   BinaryEvent = 1,
   Connect = 2,
   Ack = 3,
-  BinaryAck = 4,
+  Problem = 4,
   Disconnect = 5,
   Forget = 6,
   AskRequest = 7,
@@ -42,9 +42,15 @@ export const enum Command {
 export const enum Flag {
   Volatile = 1,
   Local = 2,
-  HasRooms = 4,
-  HasExcept = 8,
-  Uncompressed = 16,
+  Uncompressed = 4,
+}
+
+/** In the place of a text's length. */
+export const enum Text {
+  /** There is no such text. */
+  Absent = -2,
+  /** The text crosses on its own. */
+  Large = -1,
 }
 
 /** How the wait for acks ended. */
@@ -52,6 +58,7 @@ export const enum AckStatus {
   Complete = 0,
   TimedOut = 1,
   Gone = 2,
+  /** The answers are more than may be kept. */
   TooLarge = 3,
 }
 
@@ -60,15 +67,23 @@ export const enum AckStatus {
  * whose thing has gone names nothing.
  */
 export interface NativeServer {
-  /** Takes what happened since; a JSON array: whether more waits, then records of four values each. */
+  /**
+   * Takes what happened since; a JSON array: whether more waits, whether something crosses beside it, then records of
+   * four values each.
+   */
   drain(): string;
-  /** The binary values that belong to the last batch. */
-  attachments(): Buffer[];
-  /** Carries out a batch of commands, in order. Returns whether there is something to drain, of which no wake tells. */
+  /** What crosses beside the last batch. In the place of what JavaScript cannot hold there is nothing. */
+  beside(): (string | Buffer | null)[];
+  /**
+   * Carries out a batch of commands, in order. Returns whether there is something to drain, of which no wake tells.
+   * Batches of one turn make one moment to volatile events.
+   */
   flush(
+    turn: number,
     commands: Float64Array,
     length: number,
     texts: string,
+    large: string[] | undefined,
     attachments: Uint8Array[] | undefined,
   ): boolean;
 

@@ -1,6 +1,7 @@
 /** The options of a server, in socket.io's names and in milliseconds, and their way to the core. */
 
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { isWellFormed } from "./value";
 
 /** Answers whether a request may open a connection; the message is what a refused client gets. */
 export type AllowRequest = (
@@ -121,7 +122,10 @@ export interface ServerOptions {
   upgradeTimeout: number;
   /** Milliseconds that a client may stay without joining a namespace. Default 45 000. */
   connectTimeout: number;
-  /** Bytes of the largest incoming message. Default 1 000 000. */
+  /**
+   * Bytes of the largest incoming message. Default 1 000 000, at most 2³⁰. A text that is longer than a string of
+   * JavaScript can be (512 MiB) ends its client's connection with an `error`.
+   */
   maxHttpBufferSize: number;
   /** Whether clients of Socket.IO 2 are served. Default `false`. */
   allowEIO3: boolean;
@@ -174,6 +178,8 @@ export interface ServerOptions {
 export function optionsForCore(options: Partial<ServerOptions>): string {
   const { parser, cors, cookie, httpCompression, allowRequest, connectionStateRecovery, ...rest } = options;
   const { maxDisconnectionDuration, maxPackets, maxBytes, maxSessions } = connectionStateRecovery ?? {};
+  const { path, transports, limits, outbox } = rest;
+  refuseIllFormed(JSON.stringify({ path, transports, cors, cookie, limits, outbox }));
   return JSON.stringify({
     path: rest.path,
     transports: rest.transports?.filter((name) => name !== "webtransport"),
@@ -199,6 +205,21 @@ export function optionsForCore(options: Partial<ServerOptions>): string {
     limits: rest.limits,
     outbox: rest.outbox,
   });
+}
+
+/** The core's texts are well-formed. JSON text tells what is not by an escape, which has another look nowhere. */
+function refuseIllFormed(options: string): void {
+  if (!options.includes("\\ud")) return;
+  const look = (value: unknown, name: string): void => {
+    if (typeof value === "string" && !isWellFormed(value)) {
+      throw new TypeError(`option \`${name}\` must be well-formed text`);
+    }
+    if (typeof value !== "object" || value === null) return;
+    for (const [key, inner] of Object.entries(value)) {
+      look(inner, Array.isArray(value) || name === "" ? name || key : `${name}.${key}`);
+    }
+  };
+  look(JSON.parse(options), "");
 }
 
 /** Whether only JavaScript can tell which origins are allowed. */

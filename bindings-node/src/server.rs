@@ -4,14 +4,14 @@ use std::{cell::RefCell, collections::hash_map::Entry, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Answer, Config, Departure, Events, HostEvent, Namespace, NumberedRooms, OriginDecision,
-    Server, Socket, Writes,
+    Admission, Answer, Config, Departure, Events, Namespace, NumberedRooms, OriginDecision, Server, Socket,
+    Writes,
 };
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
 
 use crate::{
-    callback::Waker,
+    callback::{Crossing, Waker},
     doors::{Doors, Outlet},
     error::bad_option,
     options,
@@ -39,10 +39,7 @@ pub(crate) struct State {
     pub(crate) asked_namespaces: Questions<bool>,
     /// Whether the server was closed. Nothing is asked then.
     pub(crate) is_closed: bool,
-    /// The events being drained; kept for its memory.
-    pub(crate) batch: Vec<HostEvent>,
-    /// The binary values of the last batch.
-    pub(crate) attachments: Vec<bytes::Bytes>,
+    pub(crate) crossing: Crossing,
 }
 
 /// How far JavaScript is with a socket. What is held for it goes when JavaScript says [`depart`](State::depart).

@@ -28,6 +28,7 @@ import {
   type EventsMap,
   StrictEventEmitter,
 } from "./types";
+import { isWellFormed } from "./value";
 
 /** Decides whether a namespace may come into being. */
 export type ParentNspNameMatchFn = (
@@ -301,6 +302,8 @@ export class Server<
   }
 
   #register(namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
+    // No client can name it, and in the core it would be mixed up with others.
+    if (!isWellFormed(namespace.name)) return;
     namespace._number = this._bridge?.flushed.namespace(namespace.name) ?? -1;
   }
 

@@ -2,7 +2,7 @@
 /** One client in one namespace. */
 
 import { EventEmitter } from "node:events";
-import { type AckListener, timeoutOf } from "./ack";
+import { type AckListener, errorOf, timeoutOf } from "./ack";
 import type { Adapter } from "./adapter";
 import { type Broadcast, BroadcastOperator } from "./broadcast-operator";
 import type { Client, Connection } from "./client";
@@ -150,8 +150,9 @@ export class Socket<
   #emitWithAck(data: unknown[], flags: Flags, ack: Listener): void {
     const hasTimeout = flags.timeout !== undefined;
     const listener: AckListener = (status, answers) => {
-      if (status === AckStatus.TimedOut) ack.call(this, new Error("operation has timed out"));
-      else if (status === AckStatus.Complete) {
+      if (hasTimeout && (status === AckStatus.TimedOut || status === AckStatus.TooLarge)) {
+        ack.call(this, errorOf(status));
+      } else if (status === AckStatus.Complete) {
         const values = answers[0] ?? [];
         if (hasTimeout) ack.call(this, null, ...values);
         else ack.apply(this, values);

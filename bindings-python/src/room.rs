@@ -107,7 +107,16 @@ impl Rooms {
         let room = numbered.rooms.room(number);
         numbered.values.insert(number, value.clone().unbind());
         drop(numbered);
-        numbers.set_item(value, number)?;
+        // Another thread may have come first while the value's own `__hash__` ran.
+        let known = numbers.call_method1(intern!(value.py(), "setdefault"), (value, number))?.extract()?;
+        if known == number {
+            return Ok(room);
+        }
+        let mut numbered = self.numbered.lock();
+        let unneeded = numbered.values.remove(&number);
+        let room = numbered.rooms.room(known);
+        drop(numbered);
+        drop(unneeded);
         Ok(room)
     }
 

@@ -20,6 +20,7 @@ const CHUNK: usize = 128;
 #[derive(Default)]
 pub struct Writes {
     dirty: SmallVec<[Unflushed; INLINE]>,
+    turn: u32,
 }
 
 /// A connection that counts on whoever holds this for its next flush. Dropped without one, by a task that dies or never
@@ -46,6 +47,20 @@ impl Writes {
     /// Starts an empty batch.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Starts an empty batch that belongs with others of the same number, which is not 0: together they are one moment
+    /// of the host's.
+    ///
+    /// A connection takes one volatile event in such a moment, and none after anything else, though what the earlier
+    /// batches brought has been written.
+    pub fn in_turn(turn: u32) -> Self {
+        Self { turn, dirty: SmallVec::new() }
+    }
+
+    /// The moment that the batch belongs to; 0 if it stands alone.
+    pub(crate) fn turn(&self) -> u32 {
+        self.turn
     }
 
     pub(crate) fn add(&mut self, connection: Arc<Connection>) {
@@ -83,7 +98,8 @@ impl Drop for Writes {
 
 impl fmt::Debug for Writes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writes").field("n_dirty", &self.dirty.len()).finish()
+        let n_dirty = &self.dirty.len();
+        f.debug_struct("Writes").field("n_dirty", n_dirty).field("turn", &self.turn).finish()
     }
 }
 

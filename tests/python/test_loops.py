@@ -131,14 +131,17 @@ async def test_handlers_outlive_the_server():
 @ferrio_only
 async def test_dropped_at_work():
     """a server that is dropped with handlers at work and acks to come goes with its clients"""
-    sio = with_echo()
-
-    @sio.event
-    async def hang(sid):
-        await sio.emit("question", callback=lambda *args: sio)
-        await asyncio.Event().wait()
+    references: list[weakref.ref[Any]] = []
 
     async def begin() -> None:
+        sio = with_echo()
+        references.append(weakref.ref(sio))
+
+        @sio.event
+        async def hang(sid):
+            await sio.emit("question", callback=lambda *args: sio)
+            await asyncio.Event().wait()
+
         server = await open_door(sio, "standalone")
         wire = Wire(server)
         websocket = await wire.joined_websocket()
@@ -147,10 +150,8 @@ async def test_dropped_at_work():
         await wire.close()
 
     await in_thread(run_on, asyncio.new_event_loop, begin())
-    reference = weakref.ref(sio)
-    del sio, hang, begin
     gc.collect()
-    assert reference() is None
+    assert references[0]() is None
 
 
 @ferrio_only

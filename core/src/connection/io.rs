@@ -35,6 +35,8 @@ pub(super) struct Io {
     pub(super) drop_wire_at: Option<Instant>,
     /// Whether the connection is in some [`Writes`] already.
     pub(super) flush_is_due: bool,
+    /// In which turn of the host something was last sent; see [`Writes::in_turn`](crate::Writes::in_turn).
+    pub(super) last_turn: u32,
     /// Whether a POST is being read.
     pub(super) is_posting: bool,
 }
@@ -53,6 +55,7 @@ impl Io {
             is_poll_late: false,
             drop_wire_at: None,
             flush_is_due: false,
+            last_turn: 0,
             is_posting: false,
         }
     }
@@ -71,6 +74,11 @@ impl Io {
                 TransportKind::Polling => self.poll.is_some(),
                 TransportKind::WebSocket => self.wire.as_ref().is_some_and(|(wire, _)| !wire.is_blocked),
             }
+    }
+
+    /// Whether nothing was sent yet in this turn of the host. Without a number it has none.
+    pub(super) fn is_new_turn(&self, turn: u32) -> bool {
+        turn == 0 || turn != self.last_turn
     }
 
     /// The WebSocket, and the outbox that it empties at the moment.

@@ -43,7 +43,7 @@ impl Connection {
         if !io.session.is_open() {
             return;
         }
-        if flags.volatile && !io.is_writable() {
+        if flags.volatile && !(io.is_writable() && io.is_new_turn(writes.turn())) {
             counters.volatile_dropped.add(1);
             return;
         }
@@ -51,6 +51,9 @@ impl Connection {
             return;
         }
         io.outbox.push(packet, class, flags.compress);
+        if writes.turn() != 0 {
+            io.last_turn = writes.turn();
+        }
         counters.packets_out.add(packet.n_frames());
         counters.bytes_out.add(packet.len());
         if !std::mem::replace(&mut io.flush_is_due, true) {

@@ -157,3 +157,23 @@ async fn a_connect_comes_before_the_events_that_follow_it() {
     let Message::Text(connect) = websocket.reader.receive().await else { panic!("it was let in") };
     assert!(connect.starts_with("40{"), "{connect}");
 }
+
+#[tokio::test]
+async fn batches_of_one_turn_are_one_moment_to_volatile_events() {
+    let mut test = start_default().await;
+    let (mut client, socket) = test.join(Door::Stream).await;
+    let volatile = Flags { volatile: true, ..Flags::default() };
+    socket.emit(&Payload::event("first", []), Flags::default(), &mut Writes::new());
+    assert_eq!(client.text().await, r#"42["first"]"#);
+    for (turn, name, is_sent) in
+        [(7, "a", true), (7, "b", false), (8, "c", true), (0, "d", true), (8, "e", false)]
+    {
+        let mut writes = if turn == 0 { Writes::new() } else { Writes::in_turn(turn) };
+        socket.emit(&Payload::event(name, []), volatile, &mut writes);
+        writes.finish();
+        if is_sent {
+            assert_eq!(client.text().await, format!(r#"42["{name}"]"#));
+        }
+    }
+    assert_eq!(test.server.metrics().volatile_dropped, 2);
+}
