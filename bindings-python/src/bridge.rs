@@ -28,7 +28,9 @@ use crate::{
     error,
     handling::{Reserve, Stepper},
     pending::Ready,
+    process::Own,
     room::Rooms,
+    socket::SocketState,
     value::Json,
     waker::{Pipe, Waker},
 };
@@ -66,8 +68,8 @@ pub(crate) struct Turn {
 
 /// Who waits for an ack.
 pub(crate) enum AckTarget {
-    /// A callback, which gets the arguments.
-    Callback(Py<PyAny>),
+    /// A callback, which gets the arguments, unless the client was put out meanwhile.
+    Callback(Py<PyAny>, Arc<Socket>),
     /// A future for one answer.
     One(Py<PyAny>),
     /// A future for the answers of many.
@@ -87,6 +89,8 @@ pub(crate) struct Manners {
 
 /// What connects a server of the core with the application.
 pub(crate) struct Bridge {
+    /// A handler may fork, and return in the child, too.
+    process: Own<()>,
     pub(crate) server: Server,
     events: Events,
     pub(crate) json: Json,
@@ -94,19 +98,23 @@ pub(crate) struct Bridge {
     /// Handlers by namespace and event: the server's own dictionary, looked at before anything else.
     pub(crate) handlers: Py<PyDict>,
     pub(crate) manners: Manners,
-    waker: Arc<Waker>,
+    pub(crate) waker: Arc<Waker>,
     turn: Mutex<Option<Arc<Turn>>>,
     pub(crate) ready: Arc<Ready>,
     writes: Mutex<Writes>,
     will_flush: AtomicBool,
     /// Clients whose connect handler has not decided yet: they are in no room, but their handler may use them.
     pub(crate) pending: Mutex<HashMap<Arc<str>, Arc<Socket>>>,
+    /// Clients whose events wait for a handler that was given up.
+    freed: Mutex<Vec<Arc<Socket>>>,
     acks: Mutex<HashMap<u64, AckTarget>>,
     next_token: AtomicU64,
-    /// Application sessions of clients that may come back.
-    pub(crate) sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
+    /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
+    sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
     /// Events that were taken from the core and not handled in their turn.
     backlog: Mutex<VecDeque<HostEvent>>,
+    /// Whether everybody is being put out: nothing but disconnects is handled any more.
+    is_closing: AtomicBool,
     /// Whether no task is at work, so that handlers may take their first steps.
     may_step: AtomicBool,
     reserve: Mutex<Option<Reserve>>,
@@ -125,6 +133,7 @@ impl Bridge {
         manners: Manners,
     ) -> Self {
         Self {
+            process: Own::new(()),
             server,
             events,
             json,
@@ -137,10 +146,12 @@ impl Bridge {
             writes: Mutex::default(),
             will_flush: AtomicBool::new(false),
             pending: Mutex::default(),
+            freed: Mutex::default(),
             acks: Mutex::default(),
             next_token: AtomicU64::new(0),
             sessions: Mutex::default(),
             backlog: Mutex::default(),
+            is_closing: AtomicBool::new(false),
             may_step: AtomicBool::new(false),
             reserve: Mutex::default(),
             stepper: PyOnceLock::new(),
@@ -182,16 +193,45 @@ impl Bridge {
         Ok(pipe)
     }
 
-    /// Leaves the event loop.
-    pub(crate) fn unbind(&self, py: Python<'_>) {
-        self.waker.close();
+    /// Ends every connection.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        py.detach(|| self.server.close());
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed)
+    }
+
+    /// Whether a client is still listened to. Whoever is put out is not, not even to what came before.
+    pub(crate) fn listens_to(&self, socket: &Socket) -> bool {
+        !self.is_closing() && !SocketState::of(socket).is_some_and(SocketState::is_out)
+    }
+
+    /// Leaves the event loop. Returns the tasks of handlers that are still at work.
+    pub(crate) fn unbind(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
         let reserve = self.reserve.lock().take();
         if let Some(reserve) = reserve {
             reserve.end(py);
         }
+        let at_work = std::mem::take(&mut *self.kept.lock());
+        self.clear();
+        at_work.into_values().collect()
+    }
+
+    /// Forgets the event loop, with all that refers to it.
+    pub(crate) fn clear(&self) {
+        self.waker.close();
         let former = self.turn.lock().take();
+        let reserve = self.reserve.lock().take();
         let kept = std::mem::take(&mut *self.kept.lock());
-        drop((former, kept));
+        drop((former, reserve, kept));
+    }
+
+    /// Forgets who waits for acks: nobody will ever run it.
+    pub(crate) fn clear_acks(&self) {
+        let acks = std::mem::take(&mut *self.acks.lock());
+        drop(acks);
     }
 
     pub(crate) fn turn(&self) -> PyResult<Arc<Turn>> {
@@ -199,14 +239,34 @@ impl Bridge {
         turn.ok_or_else(|| PyRuntimeError::new_err("the server is not running on an event loop"))
     }
 
-    /// For the garbage collector: what the loop's part refers to.
+    /// For the garbage collector. What is locked is at work, and refers to nothing that can go.
     pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.handlers)?;
+        self.json.visit(visit)?;
+        self.rooms.visit(visit)?;
+        if let Some(reserve) = self.reserve.try_lock()
+            && let Some(reserve) = &*reserve
+        {
+            reserve.visit(visit)?;
+        }
+        for task in self.kept.try_lock().iter().flat_map(|kept| kept.values()) {
+            visit.call(task)?;
+        }
+        for target in self.acks.try_lock().iter().flat_map(|acks| acks.values()) {
+            let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) = target;
+            visit.call(object)?;
+        }
         let Some(turn) = self.turn.try_lock() else { return Ok(()) };
         let Some(turn) = &*turn else { return Ok(()) };
-        for object in
-            [&turn.event_loop, &turn.host, &turn.call_soon, &turn.start_task, &turn.flush, &turn.drain]
-        {
+        for object in [
+            &turn.event_loop,
+            &turn.host,
+            &turn.call_soon,
+            &turn.start_task,
+            &turn.flush,
+            &turn.drain,
+            &turn.context,
+        ] {
             visit.call(object)?;
         }
         Ok(())
@@ -236,6 +296,11 @@ impl Bridge {
 
     fn take_turn(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<bool> {
         let started = Instant::now();
+        loop {
+            let freed = self.freed.lock().pop();
+            let Some(socket) = freed else { break };
+            self.next_in_lane(py, &socket)?;
+        }
         let mut batch = Vec::new();
         let mut core_has_more = true;
         for n_taken in 0.. {
@@ -278,8 +343,16 @@ impl Bridge {
         Ok(())
     }
 
+    /// Whether this is the process that it serves.
+    pub(crate) fn is_here(&self) -> bool {
+        self.process.get().is_some()
+    }
+
     /// Puts on the wire what was emitted, and answers the requests that waited for it.
     pub(crate) fn flush(&self, py: Python<'_>) {
+        if !self.is_here() {
+            return;
+        }
         self.will_flush.store(false, Ordering::Release);
         let mut writes = std::mem::take(&mut *self.writes.lock());
         py.detach(|| writes.finish());
@@ -332,12 +405,50 @@ impl Bridge {
 
     /// Keeps a task alive while it waits.
     pub(crate) fn keep(&self, handling: usize, task: Py<PyAny>) {
-        self.kept.lock().insert(handling, task);
+        let former = self.kept.lock().insert(handling, task);
+        drop(former);
     }
 
     pub(crate) fn let_go(&self, handling: usize) {
         let task = self.kept.lock().remove(&handling);
         drop(task);
+    }
+
+    /// Keeps a client's session for its return, from the moment that its departure comes: the core may forget it while
+    /// the disconnect handler is still at work.
+    pub(crate) fn keep_session(&self, key: SocketKey, session: Py<PyAny>) {
+        let former = self.sessions.lock().insert(key, session);
+        drop(former);
+    }
+
+    /// Replaces the session of a client that may still come back.
+    pub(crate) fn update_session(&self, key: SocketKey, mut session: Py<PyAny>) {
+        if let Some(kept) = self.sessions.lock().get_mut(&key) {
+            std::mem::swap(kept, &mut session);
+        }
+    }
+
+    /// Takes the session of a client that has come back, or never will.
+    pub(crate) fn take_session(&self, key: SocketKey) -> Option<Py<PyAny>> {
+        self.sessions.lock().remove(&key)
+    }
+
+    /// Has the loop go on with the events of a client, later.
+    pub(crate) fn free_lane(&self, socket: Arc<Socket>) {
+        self.freed.lock().push(socket);
+        self.waker.wake();
+    }
+
+    /// How much of each kind is kept for clients, handlers and acks.
+    pub(crate) fn held(&self) -> [(&'static str, usize); 6] {
+        [
+            ("pending", self.pending.lock().len()),
+            ("freed", self.freed.lock().len()),
+            ("acks", self.acks.lock().len()),
+            ("sessions", self.sessions.lock().len()),
+            ("backlog", self.backlog.lock().len()),
+            ("kept", self.kept.lock().len()),
+        ]
     }
 
     /// Whether a client's connect handler has not decided yet.
@@ -348,7 +459,8 @@ impl Bridge {
     /// Notes who waits for an ack.
     pub(crate) fn expect_ack(&self, target: AckTarget, timeout: Option<Duration>) -> AckRequest {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        self.acks.lock().insert(token, target);
+        let former = self.acks.lock().insert(token, target);
+        drop(former);
         AckRequest { token, timeout }
     }
 

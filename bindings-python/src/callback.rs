@@ -1,8 +1,8 @@
 //! The only place that calls the application: what the core tells becomes calls of its handlers.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
-use ferrio::{AckOutcome, AckStatus, Admission, HostEvent, Payload, Reply, Socket};
+use ferrio::{AckOutcome, AckStatus, Admission, HostEvent, Payload, Socket};
 use pyo3::{
     intern,
     prelude::*,
@@ -12,16 +12,12 @@ use pyo3::{
 use crate::{
     bridge::{AckTarget, Bridge, Turn},
     error,
-    handling::{self, Handling, Purpose, Work},
+    handling::{self, Asked, Handling, Lane, Purpose, Work},
     pending::settle,
     request,
     socket::{Deferred, Departure, SocketState},
     value,
 };
-
-/// Events of one client that may wait for its own handlers, where they run one after the other. A client that sends
-/// more is closed: its handlers cannot keep up, and the others must not have to wait for it.
-const LANE: usize = 16_384;
 
 /// A handler, and what it gets before the socket's id.
 type Found<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyTuple>>);
@@ -29,14 +25,18 @@ type Found<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyTuple>>);
 impl Bridge {
     pub(crate) fn dispatch(self: &Arc<Self>, py: Python<'_>, turn: &Turn, event: HostEvent) -> PyResult<()> {
         match event {
-            HostEvent::Event { socket, payload, reply, .. } => {
-                self.enter_lane(py, turn, &socket, Deferred::Event(payload, reply))
+            HostEvent::Event { socket, payload, reply, credit } => {
+                self.enter_lane(py, turn, &socket, Deferred::Event(payload, reply, credit))
             }
             HostEvent::Connect { socket, auth, admission } => {
                 self.connect(py, turn, &socket, &auth, admission)
             }
             HostEvent::Disconnect(departure) => {
                 let socket = departure.socket().clone();
+                if self.manners.recovers && departure.reason().is_recoverable() {
+                    let session = SocketState::attach(py, &socket).session(py);
+                    self.keep_session(socket.key(), session.unbind());
+                }
                 self.enter_lane(py, turn, &socket, Deferred::Departure(departure))
             }
             HostEvent::Ack { token, outcome } => self.acked(py, turn, token, &outcome),
@@ -50,14 +50,8 @@ impl Bridge {
                 answer.send(request::origin_decision(allowed));
                 Ok(())
             }
-            HostEvent::Namespace { name, answer, .. } => {
-                self.server.namespace(&name);
-                answer.send(true);
-                Ok(())
-            }
             HostEvent::Forget { key } => {
-                let session = self.sessions.lock().remove(&key);
-                drop(session);
+                drop(self.take_session(key));
                 Ok(())
             }
             _ => Ok(()),
@@ -75,8 +69,7 @@ impl Bridge {
     ) -> PyResult<()> {
         let state = SocketState::attach(py, socket);
         if let Some(former) = socket.recovered() {
-            let session = self.sessions.lock().remove(&former);
-            state.restore_session(session);
+            state.restore_session(self.take_session(former));
         }
         let namespace = state.namespace.bind(py);
         if !turn.host.call_method1(py, intern!(py, "_decides"), (namespace,))?.is_truthy(py)? {
@@ -90,15 +83,15 @@ impl Bridge {
             }
             None
         } else {
-            self.pending.lock().insert(socket.id().clone(), socket.clone());
             Some(admission)
         };
+        let asked = Asked::new(self, socket, admission);
         let environ = state.environ(py, socket)?;
         let arguments = (state.sid.bind(py), namespace, environ, auth, socket.recovered().is_some());
         let coroutine = turn.host.bind(py).call_method1(intern!(py, "_connect"), arguments)?;
         // The events of a client that is in already wait until its connect handler is done.
-        let lane = admission.is_none().then(|| socket.clone());
-        self.start(py, turn, coroutine, Purpose::Admit(admission, socket.clone()), lane)?;
+        let lane = asked.is_in().then(|| socket.clone());
+        self.start(py, turn, coroutine, Purpose::Admit(asked), lane)?;
         Ok(())
     }
 
@@ -111,32 +104,28 @@ impl Bridge {
         what: Deferred,
     ) -> PyResult<()> {
         let state = SocketState::attach(py, socket);
-        if let Some(what) = state.queue_in_lane(what) {
+        if self.is_closing() {
+            // The handler at work may be the one that waits for the end.
             return self.handle(py, turn, socket, what).map(drop);
         }
-        if state.n_waiting() == LANE {
-            for departure in self.write(py, |writes| socket.disconnect(true, writes)) {
-                let socket = departure.socket().clone();
-                self.enter_lane(py, turn, &socket, Deferred::Departure(departure))?;
-            }
+        match state.queue_in_lane(what) {
+            Some(what) => self.handle(py, turn, socket, what).map(drop),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Goes on with the events that waited for a handler.
-    pub(crate) fn next_in_lane(self: &Arc<Self>, py: Python<'_>, socket: &Arc<Socket>) {
-        let (Some(state), Ok(turn)) = (SocketState::of(socket), self.turn()) else { return };
+    /// Goes on with the events that waited for a handler. What ends the process comes back, after the others.
+    pub(crate) fn next_in_lane(self: &Arc<Self>, py: Python<'_>, socket: &Arc<Socket>) -> PyResult<()> {
+        let (Some(state), Ok(turn)) = (SocketState::of(socket), self.turn()) else { return Ok(()) };
+        let mut end = Ok(());
         while let Some(what) = state.next_in_lane() {
             match self.handle(py, &turn, socket, what) {
-                Ok(true) => return,
+                Ok(true) => break,
                 Ok(false) => {}
-                Err(error) => {
-                    if let Err(error) = self.report(py, error) {
-                        error.write_unraisable(py, None);
-                    }
-                }
+                Err(error) => end = end.and(self.report(py, error)),
             }
         }
+        end
     }
 
     /// Starts the handler of an event. Returns whether the lane has to wait for it.
@@ -148,7 +137,12 @@ impl Bridge {
         what: Deferred,
     ) -> PyResult<bool> {
         match what {
-            Deferred::Event(payload, reply) => self.event(py, turn, socket, &payload, reply),
+            Deferred::Event(..) if !self.listens_to(socket) => Ok(false),
+            Deferred::Event(payload, reply, credit) => {
+                let purpose = Purpose::Answer { socket: socket.clone(), reply, _credit: credit };
+                self.event(py, turn, socket, &payload, purpose)
+            }
+            Deferred::Departure(_) if SocketState::attach(py, socket).is_refused() => Ok(false),
             Deferred::Departure(departure) => {
                 let departure = Bound::new(py, Departure::new(self, departure))?;
                 let coroutine =
@@ -168,7 +162,7 @@ impl Bridge {
         turn: &Turn,
         socket: &Arc<Socket>,
         payload: &Payload,
-        reply: Option<Reply>,
+        purpose: Purpose,
     ) -> PyResult<bool> {
         let state = SocketState::attach(py, socket);
         let values = self.json.values(py, payload)?;
@@ -191,7 +185,6 @@ impl Bridge {
             let arguments = std::iter::once(handler).chain(arguments.iter()).collect::<Vec<_>>();
             run.call1(PyTuple::new(py, arguments)?)?
         };
-        let purpose = reply.map_or(Purpose::None, Purpose::Answer);
         if !is_awaitable(&result)? {
             self.use_result(py, purpose, Ok(result))?;
             return Ok(false);
@@ -212,7 +205,10 @@ impl Bridge {
             // Names of the server's own events: a client must not reach their handlers by an event of its own.
             return Ok(None);
         }
-        if let Some(handlers) = self.handlers.bind(py).get_item(namespace)?
+        // An event of that name is for the catch-all handler, with its name first.
+        let is_star = event.to_str().is_ok_and(|event| event == "*");
+        if !is_star
+            && let Some(handlers) = self.handlers.bind(py).get_item(namespace)?
             && let Some(handler) = handlers.cast::<PyDict>()?.get_item(event)?
         {
             return Ok(Some((handler, None)));
@@ -234,12 +230,12 @@ impl Bridge {
         let coroutine =
             if is_coroutine { coroutine } else { coroutine.call_method0(intern!(py, "__await__"))? };
         let context = turn.context.call_method0(py, intern!(py, "copy"))?;
-        let work = Work { coroutine: coroutine.unbind(), context, purpose, lane };
+        let mut work = Work { coroutine: coroutine.unbind(), context, purpose, lane: None };
         if !self.may_step() {
-            occupy_lane(&work);
+            work.lane = lane.map(|socket| Lane::occupy(self, socket));
             let handling = Py::new(py, Handling::new(self, work))?;
             let task = turn.start_task.call1(py, (&handling,))?;
-            if !handling.get().is_done() {
+            if !handling.get().is_done()? {
                 self.keep(handling.as_ptr() as usize, task);
             }
             return Ok(true);
@@ -250,7 +246,7 @@ impl Bridge {
         turn.leave_task.call1(py, (&turn.event_loop, &reserve.task))?;
         let result = match step {
             Ok(PySendResult::Next(awaited)) => {
-                occupy_lane(&work);
+                work.lane = lane.map(|socket| Lane::occupy(self, socket));
                 reserve.hand_over(py, work, awaited)?;
                 return Ok(true);
             }
@@ -269,47 +265,71 @@ impl Bridge {
         purpose: Purpose,
         result: PyResult<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
+        if !self.is_here() {
+            // What it is for is the parent's.
+            mem::forget(purpose);
+            return result.map(drop);
+        }
         match purpose {
-            Purpose::None => result.map(drop),
-            Purpose::Answer(reply) => {
+            Purpose::None | Purpose::Answer { reply: None, .. } => result.map(drop),
+            Purpose::Answer { reply: Some(reply), .. } => {
                 let answer = self.json.answer(&result?)?;
                 self.write(py, |writes| reply.send(&answer, writes));
                 Ok(())
             }
-            Purpose::Admit(admission, socket) => {
-                self.pending.lock().remove(socket.id());
-                // An error drops the admission, which refuses the client; it was reported where it came up.
-                let refusal: Option<(String, Option<Bound<'_, PyAny>>)> = result?.extract()?;
-                self.admit(py, admission, &socket, refusal)
-            }
+            Purpose::Admit(asked) => match result.and_then(|decision| decision.extract()) {
+                Ok(None) => self.admit(py, asked),
+                Ok(Some((message, data))) => self.refuse(py, asked, &message, data),
+                Err(error) => {
+                    self.refuse_silently(py, &asked);
+                    Err(error)
+                }
+            },
         }
     }
 
-    fn admit(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        admission: Option<Admission>,
-        socket: &Arc<Socket>,
-        refusal: Option<(String, Option<Bound<'_, PyAny>>)>,
-    ) -> PyResult<()> {
-        match (admission, refusal) {
-            (None, None) => {}
-            (Some(admission), None) => {
-                // A client that has gone meanwhile never was a socket.
-                let _ = self.write(py, |writes| admission.accept(writes));
-            }
-            (Some(admission), Some((message, data))) => {
-                let data = data.map(|data| self.json.text(&data, "data")).transpose()?;
-                self.write(py, |writes| admission.refuse(&message, data.as_deref(), writes));
-            }
-            (None, Some(_)) => {
-                // It never was a socket for the application, which is not told of its end.
-                let departures = self.write(py, |writes| socket.disconnect(false, writes));
-                SocketState::attach(py, socket).drop_waiting();
-                drop(departures);
+    fn admit(self: &Arc<Self>, py: Python<'_>, mut asked: Asked) -> PyResult<()> {
+        if let Some(admission) = asked.decide()
+            && self.write(py, |writes| admission.accept(writes)).is_err()
+        {
+            // A client that has gone meanwhile never was a socket.
+            return Ok(());
+        }
+        let socket = asked.socket();
+        if SocketState::attach(py, socket).is_out() {
+            // Its own connect handler has put it out.
+            for departure in self.write(py, |writes| socket.disconnect(false, writes)) {
+                self.handle(py, &*self.turn()?, socket, Deferred::Departure(departure))?;
             }
         }
         Ok(())
+    }
+
+    fn refuse(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        mut asked: Asked,
+        message: &Bound<'_, PyString>,
+        data: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Some(admission) = asked.decide() else {
+            self.refuse_silently(py, &asked);
+            return Ok(());
+        };
+        // An error drops the admission, which refuses the client.
+        let data = data.map(|data| self.json.text(&data, "data")).transpose()?;
+        let message = message.to_string_lossy();
+        self.write(py, |writes| admission.refuse(&message, data.as_deref(), writes));
+        Ok(())
+    }
+
+    /// Keeps a client out, or puts it out if it was let in before it was asked about. It never was a socket for the
+    /// application, which is not told of its end.
+    fn refuse_silently(self: &Arc<Self>, py: Python<'_>, asked: &Asked) {
+        let socket = asked.socket();
+        SocketState::attach(py, socket).refuse();
+        let departures = self.write(py, |writes| socket.disconnect(false, writes));
+        drop(departures);
     }
 
     fn acked(
@@ -324,7 +344,8 @@ impl Bridge {
         let answers = outcome.answers.iter().map(|answer| self.json.values(py, answer));
         let answers = answers.collect::<PyResult<Vec<_>>>()?;
         match target {
-            AckTarget::Callback(callback) => {
+            AckTarget::Callback(_, socket) if !self.listens_to(&socket) => Ok(()),
+            AckTarget::Callback(callback, _) => {
                 let Some(answer) = answers.first() else { return Ok(()) };
                 let arguments =
                     std::iter::once(callback.into_bound(py)).chain(answer.iter()).collect::<Vec<_>>();
@@ -358,13 +379,6 @@ impl Bridge {
 fn fail(py: Python<'_>, future: &Py<PyAny>, status: AckStatus, answers: Bound<'_, PyList>) -> PyResult<()> {
     let error = error::acks(py, status, answers).into_value(py).into_bound(py).into_any();
     settle(future.bind(py), intern!(py, "set_exception"), error)
-}
-
-/// Lets what follows of the client wait for a handler, if it has to.
-fn occupy_lane(work: &Work) {
-    if let Some(state) = work.lane.as_ref().and_then(|socket| SocketState::of(socket)) {
-        state.occupy_lane();
-    }
 }
 
 /// Whether calling it only makes a coroutine.

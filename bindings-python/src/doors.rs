@@ -12,6 +12,7 @@ use pyo3::{
 use crate::{
     bridge::Bridge,
     pending::{self, Outcome},
+    process::Own,
 };
 
 /// Takes over a connection; the caller's descriptor stays the caller's.
@@ -24,71 +25,81 @@ pub(crate) fn adopt(server: &Server, descriptor: i32, head: RequestHead) -> std:
 
 /// A port of the server's own.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Listener {
-    pub(crate) listener: ferrio::Listener,
-    pub(crate) bridge: Arc<Bridge>,
+pub(crate) struct Listener(Own<(ferrio::Listener, Arc<Bridge>)>);
+
+impl Listener {
+    pub(crate) fn new(listener: ferrio::Listener, bridge: Arc<Bridge>) -> Self {
+        Self(Own::new((listener, bridge)))
+    }
 }
 
 #[pymethods]
 impl Listener {
     #[getter]
-    fn host(&self) -> String {
-        self.listener.local_addr().ip().to_string()
+    fn host(&self) -> PyResult<String> {
+        Ok(self.0.here()?.0.local_addr().ip().to_string())
     }
 
     #[getter]
-    fn port(&self) -> u16 {
-        self.listener.local_addr().port()
+    fn port(&self) -> PyResult<u16> {
+        Ok(self.0.here()?.0.local_addr().port())
     }
 
     /// Accepts no more connections.
-    fn close(&self) {
-        self.listener.close();
+    fn close(&self) -> PyResult<()> {
+        self.0.here()?.0.close();
+        Ok(())
     }
 
     /// A `Pending` that is done when the port is free again.
     fn closed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let listener = self.listener.clone();
+        let (listener, bridge) = self.0.here()?;
+        let listener = listener.clone();
         let work = async move {
             listener.closed().await;
             nothing()
         };
-        pending::start(py, &self.bridge, Box::pin(work))
+        pending::start(py, bridge, Box::pin(work))
     }
 }
 
 /// A WebSocket whose messages the package carries.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct WebSocket {
-    pub(crate) socket: Arc<MessageSocket>,
-    pub(crate) bridge: Arc<Bridge>,
+pub(crate) struct WebSocket(Own<(Arc<MessageSocket>, Arc<Bridge>)>);
+
+impl WebSocket {
+    pub(crate) fn new(socket: MessageSocket, bridge: Arc<Bridge>) -> Self {
+        Self(Own::new((Arc::new(socket), bridge)))
+    }
 }
 
 #[pymethods]
 impl WebSocket {
     /// Takes a message; a `Pending` says to wait before the next.
     fn receive(&self, py: Python<'_>, message: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        let socket = self.socket.clone();
+        let (socket, bridge) = self.0.here()?;
+        let socket = socket.clone();
         if let Ok(text) = message.cast::<PyString>() {
             let text = text.to_str()?.to_owned();
             let work = async move {
                 socket.receive_text(&text).await;
                 nothing()
             };
-            return pending::start(py, &self.bridge, Box::pin(work));
+            return pending::start(py, bridge, Box::pin(work));
         }
         let data = Bytes::copy_from_slice(message.extract()?);
         let work = async move {
             socket.receive_binary(&data).await;
             nothing()
         };
-        pending::start(py, &self.bridge, Box::pin(work))
+        pending::start(py, bridge, Box::pin(work))
     }
 
     /// What is to be sent: a list of `str`, `bytes` and, at the end, the `int` to close with; `None` after that. Or a
     /// `Pending` that comes to it.
     fn next(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let socket = self.socket.clone();
+        let (socket, bridge) = self.0.here()?;
+        let socket = socket.clone();
         let work = async move {
             let messages = socket.next().await;
             Box::new(move |py: Python<'_>| match messages {
@@ -96,12 +107,15 @@ impl WebSocket {
                 None => Ok(py.None()),
             }) as Outcome
         };
-        pending::start(py, &self.bridge, Box::pin(work))
+        pending::start(py, bridge, Box::pin(work))
     }
 
     /// Takes note that the client has gone.
     fn closed(&self, py: Python<'_>) {
-        py.detach(|| self.socket.closed());
+        // One of the parent's goes on with the parent.
+        if let Some((socket, _)) = self.0.get() {
+            py.detach(|| socket.closed());
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use ferrio::{Admission, Reply, Socket};
+use ferrio::{Admission, Credit, Reply, Socket};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration},
@@ -16,16 +16,103 @@ use pyo3::{
     types::{PyString, PyTuple, iterator::PySendResult},
 };
 
-use crate::bridge::{Bridge, Turn};
+use crate::{
+    bridge::{Bridge, Turn},
+    process::Own,
+    socket::SocketState,
+};
 
 /// What a handler's result is for.
 pub(crate) enum Purpose {
     /// Nobody looks at it.
     None,
-    /// It is the client's ack.
-    Answer(Reply),
+    /// It is the ack for an event of this client, if it wants one.
+    Answer {
+        socket: Arc<Socket>,
+        reply: Option<Reply>,
+        /// The event's place among those of its client that are under way.
+        _credit: Credit,
+    },
     /// It lets a client in, or not.
-    Admit(Option<Admission>, Arc<Socket>),
+    Admit(Asked),
+}
+
+/// A client whose connect handler is at work. Whatever becomes of that, nothing is left behind of the client.
+pub(crate) struct Asked {
+    bridge: Arc<Bridge>,
+    socket: Arc<Socket>,
+    /// Dropped, it refuses. `None` for a client that was let in before.
+    admission: Option<Admission>,
+}
+
+impl Asked {
+    pub(crate) fn new(bridge: &Arc<Bridge>, socket: &Arc<Socket>, admission: Option<Admission>) -> Self {
+        if admission.is_some() {
+            let former = bridge.pending.lock().insert(socket.id().clone(), socket.clone());
+            drop(former);
+        }
+        Self { bridge: bridge.clone(), socket: socket.clone(), admission }
+    }
+
+    pub(crate) fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    /// Whether the client was let in before its handler was asked.
+    pub(crate) fn is_in(&self) -> bool {
+        self.admission.is_none()
+    }
+
+    /// What takes the decision.
+    pub(crate) fn decide(&mut self) -> Option<Admission> {
+        self.forget();
+        self.admission.take()
+    }
+
+    fn forget(&self) {
+        let mut pending = self.bridge.pending.lock();
+        let is_own = pending.get(self.socket.id()).is_some_and(|socket| Arc::ptr_eq(socket, &self.socket));
+        let former = if is_own { pending.remove(self.socket.id()) } else { None };
+        drop(pending);
+        drop(former);
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.admission.is_some() {
+            self.forget();
+        }
+    }
+}
+
+/// A client whose further events wait for a handler. When the handler is done, or nobody will ever run it again, they
+/// go on.
+pub(crate) struct Lane {
+    bridge: Arc<Bridge>,
+    socket: Option<Arc<Socket>>,
+}
+
+impl Lane {
+    pub(crate) fn occupy(bridge: &Arc<Bridge>, socket: Arc<Socket>) -> Self {
+        if let Some(state) = SocketState::of(&socket) {
+            state.occupy_lane();
+        }
+        Self { bridge: bridge.clone(), socket: Some(socket) }
+    }
+
+    /// Goes on at once.
+    fn free(mut self, py: Python<'_>) -> PyResult<()> {
+        self.socket.take().map_or(Ok(()), |socket| self.bridge.next_in_lane(py, &socket))
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            self.bridge.free_lane(socket);
+        }
+    }
 }
 
 /// A handler's coroutine with what belongs to it.
@@ -34,15 +121,35 @@ pub(crate) struct Work {
     /// The context variables it sees and sets.
     pub(crate) context: Py<PyAny>,
     pub(crate) purpose: Purpose,
-    /// The socket whose further events wait for this handler.
-    pub(crate) lane: Option<Arc<Socket>>,
+    /// What holds back the client's further events.
+    pub(crate) lane: Option<Lane>,
+}
+
+impl Work {
+    fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.coroutine)?;
+        visit.call(&self.context)
+    }
+
+    /// Whether it need not begin, because its client was put out.
+    fn is_void(&self, bridge: &Bridge) -> bool {
+        matches!(&self.purpose, Purpose::Answer { socket, .. } if !bridge.listens_to(socket))
+    }
 }
 
 /// The coroutine of a task.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Handling {
+pub(crate) struct Handling(Own<Inner>);
+
+pub(crate) struct Inner {
     bridge: Arc<Bridge>,
     state: Mutex<State>,
+}
+
+impl Inner {
+    fn take(&self) -> State {
+        std::mem::replace(&mut *self.state.lock(), State::Taken)
+    }
 }
 
 enum State {
@@ -50,6 +157,8 @@ enum State {
     Idle(Py<PyAny>),
     /// The first step was taken; the task has to wait for what the handler waits for.
     Begun(Work, Py<PyAny>),
+    /// The first step is still to be taken.
+    New(Work),
     Running(Work),
     /// At a step, or done.
     Taken,
@@ -67,7 +176,7 @@ impl Reserve {
     pub(crate) fn new(py: Python<'_>, bridge: &Arc<Bridge>, turn: &Turn) -> PyResult<Self> {
         let idle = turn.event_loop.call_method0(py, intern!(py, "create_future"))?;
         let state = Mutex::new(State::Idle(idle.clone_ref(py)));
-        let handling = Py::new(py, Handling { bridge: bridge.clone(), state })?;
+        let handling = Py::new(py, Handling(Own::new(Inner { bridge: bridge.clone(), state })))?;
         let task = turn.start_task.call1(py, (&handling,))?;
         // Nothing is lost with it when its loop is closed.
         quiet(py, &task, true);
@@ -77,17 +186,23 @@ impl Reserve {
     /// Whether nobody has cancelled it meanwhile.
     pub(crate) fn is_fit(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(!self.idle.call_method0(py, intern!(py, "done"))?.is_truthy(py)?
-            && matches!(*self.handling.get().state.lock(), State::Idle(_)))
+            && matches!(*self.handling.get().0.here()?.state.lock(), State::Idle(_)))
     }
 
     /// Gives the task to a handler that waits.
     pub(crate) fn hand_over(self, py: Python<'_>, work: Work, awaited: Bound<'_, PyAny>) -> PyResult<()> {
-        let handling = self.handling.get();
+        let handling = self.handling.get().0.here()?;
         *handling.state.lock() = State::Begun(work, awaited.unbind());
         handling.bridge.keep(self.handling.as_ptr() as usize, self.task.clone_ref(py));
         quiet(py, &self.task, false);
         self.idle.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
         Ok(())
+    }
+
+    pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.handling)?;
+        visit.call(&self.task)?;
+        visit.call(&self.idle)
     }
 
     /// Ends it.
@@ -105,15 +220,11 @@ fn quiet(py: Python<'_>, task: &Py<PyAny>, is_quiet: bool) {
 impl Handling {
     /// The coroutine of a task that takes the first step itself.
     pub(crate) fn new(bridge: &Arc<Bridge>, work: Work) -> Self {
-        Self { bridge: bridge.clone(), state: Mutex::new(State::Running(work)) }
+        Self(Own::new(Inner { bridge: bridge.clone(), state: Mutex::new(State::New(work)) }))
     }
 
-    pub(crate) fn is_done(&self) -> bool {
-        matches!(*self.state.lock(), State::Taken)
-    }
-
-    fn take(&self) -> State {
-        std::mem::replace(&mut *self.state.lock(), State::Taken)
+    pub(crate) fn is_done(&self) -> PyResult<bool> {
+        Ok(matches!(*self.0.here()?.state.lock(), State::Taken))
     }
 
     /// Notes the outcome of one step, and acts on the last.
@@ -122,7 +233,7 @@ impl Handling {
         work: Work,
         step: PyResult<PySendResult<'py>>,
     ) -> PyResult<PySendResult<'py>> {
-        let this = slf.get();
+        let this = slf.get().0.here()?;
         let result = match step {
             Ok(PySendResult::Next(value)) => {
                 *this.state.lock() = State::Running(work);
@@ -133,12 +244,9 @@ impl Handling {
         };
         this.bridge.let_go(slf.as_ptr() as usize);
         let used = this.bridge.use_result(slf.py(), work.purpose, result);
-        if let Some(socket) = work.lane {
-            this.bridge.next_in_lane(slf.py(), &socket);
-        }
-        if let Err(error) = used {
-            this.bridge.report(slf.py(), error)?;
-        }
+        let reported = used.or_else(|error| this.bridge.report(slf.py(), error));
+        let freed = work.lane.map_or(Ok(()), |lane| lane.free(slf.py()));
+        reported.and(freed)?;
         Ok(PySendResult::Return(slf.py().None().into_bound(slf.py())))
     }
 }
@@ -155,7 +263,7 @@ impl Handling {
 
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = slf.py();
-        let this = slf.get();
+        let this = slf.get().0.here()?;
         match this.take() {
             State::Idle(idle) => {
                 idle.setattr(py, intern!(py, "_asyncio_future_blocking"), true)?;
@@ -166,7 +274,13 @@ impl Handling {
                 *this.state.lock() = State::Running(work);
                 Ok(Some(awaited.into_bound(py)))
             }
-            State::Running(work) => {
+            State::New(work) if work.is_void(&this.bridge) => {
+                work.coroutine.call_method0(py, intern!(py, "close"))?;
+                this.bridge.let_go(slf.as_ptr() as usize);
+                work.lane.map_or(Ok(()), |lane| lane.free(py))?;
+                Ok(None)
+            }
+            State::New(work) | State::Running(work) => {
                 let step = step(&this.bridge, work.context.bind(py), work.coroutine.bind(py));
                 match Self::stepped(slf, work, step)? {
                     PySendResult::Next(value) => Ok(Some(value)),
@@ -185,7 +299,8 @@ impl Handling {
     #[pyo3(signature = (*error))]
     fn throw<'py>(slf: &Bound<'py, Self>, error: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        let (State::Begun(work, _) | State::Running(work)) = slf.get().take() else {
+        let (State::Begun(work, _) | State::New(work) | State::Running(work)) = slf.get().0.here()?.take()
+        else {
             return Err(PyErr::from_value(error.get_item(0)?));
         };
         let throw = work.coroutine.bind(py).getattr(intern!(py, "throw"))?;
@@ -198,16 +313,39 @@ impl Handling {
     }
 
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        if let State::Begun(work, _) | State::Running(work) = slf.get().take() {
+        let this = slf.get().0.here()?;
+        if let State::Begun(work, _) | State::New(work) | State::Running(work) = this.take() {
+            this.bridge.let_go(slf.as_ptr() as usize);
             work.coroutine.bind(slf.py()).call_method0(intern!(slf.py(), "close"))?;
         }
         Ok(())
     }
 
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        let Some(state) = self.0.get().and_then(|this| this.state.try_lock()) else { return Ok(()) };
+        match &*state {
+            State::Idle(idle) => visit.call(idle),
+            State::New(work) | State::Running(work) => work.visit(&visit),
+            State::Begun(work, awaited) => {
+                visit.call(awaited)?;
+                work.visit(&visit)
+            }
+            State::Taken => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        if let Some(this) = self.0.get() {
+            drop(this.take());
+        }
+    }
+
     /// Names, frames and code of the handler, for debuggers and error reports.
     fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        let coroutine = match &*self.state.lock() {
-            State::Begun(work, _) | State::Running(work) => Some(work.coroutine.clone_ref(name.py())),
+        let coroutine = match &*self.0.here()?.state.lock() {
+            State::Begun(work, _) | State::New(work) | State::Running(work) => {
+                Some(work.coroutine.clone_ref(name.py()))
+            }
             State::Idle(_) | State::Taken => None,
         };
         let coroutine = coroutine.ok_or_else(|| PyAttributeError::new_err(name.to_string()))?;

@@ -5,6 +5,7 @@
 //! - `bridge`: the server on an event loop; `callback`: the only place that calls the application;
 //! - `handling`: the coroutine around each handler; `pending`: the core's futures, polled by the event loop;
 //! - `body`: a request's body in pieces; `waker`: how other threads wake the event loop;
+//! - `process`: what a forked child must leave alone;
 //! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
 //!
 //! Invariants: I/O threads never hold the interpreter; the event loop's thread lets go of it while it writes or polls
@@ -21,6 +22,7 @@ mod handling;
 mod namespace;
 mod options;
 mod pending;
+mod process;
 mod request;
 mod room;
 mod server;
@@ -35,6 +37,7 @@ mod _native {
         doors::{Listener, WebSocket},
         namespace::Namespace,
         pending::Pending,
+        process::forked,
         request::Handshake,
         server::{Server, check_options},
         socket::{Departure, Socket},

@@ -7,22 +7,27 @@ use pyo3::{prelude::*, types::PyString};
 
 use crate::{
     bridge::{AckTarget, Bridge},
+    process::Own,
     socket::{self, Socket},
 };
 
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Namespace {
+pub(crate) struct Namespace(Own<Local>);
+
+struct Local {
     namespace: Arc<CoreNamespace>,
     bridge: Arc<Bridge>,
 }
 
 impl Namespace {
     pub(crate) fn new(namespace: Arc<CoreNamespace>, bridge: &Arc<Bridge>) -> Self {
-        Self { namespace, bridge: bridge.clone() }
+        Self(Own::new(Local { namespace, bridge: bridge.clone() }))
     }
+}
 
+impl Local {
     fn wrap(&self, socket: Arc<ferrio::Socket>) -> Socket {
-        Socket { socket, bridge: self.bridge.clone() }
+        Socket::new(socket, self.bridge.clone())
     }
 
     /// A client of this namespace whose connect handler has not decided yet.
@@ -57,16 +62,19 @@ impl Namespace {
 #[pymethods]
 impl Namespace {
     #[getter]
-    fn name(&self) -> &str {
-        self.namespace.name()
+    fn name(&self) -> PyResult<&str> {
+        Ok(self.0.here()?.namespace.name())
     }
 
     /// A socket by its id.
-    fn socket(&self, sid: &Bound<'_, PyString>) -> Option<Socket> {
-        // No id has a lone surrogate.
-        let sid = sid.to_str().ok()?;
-        let socket = self.namespace.socket(sid).or_else(|| self.pending(sid));
-        socket.map(|socket| self.wrap(socket))
+    fn socket(&self, sid: &Bound<'_, PyAny>) -> PyResult<Option<Socket>> {
+        let this = self.0.here()?;
+        // What is no text, or has a lone surrogate, is nobody's id.
+        let Some(sid) = sid.cast::<PyString>().ok().and_then(|sid| sid.to_str().ok()) else {
+            return Ok(None);
+        };
+        let socket = this.namespace.socket(sid).or_else(|| this.pending(sid));
+        Ok(socket.map(|socket| this.wrap(socket)))
     }
 
     /// The sockets that are meant.
@@ -77,8 +85,9 @@ impl Namespace {
         skip: Option<&Bound<'_, PyAny>>,
         skip_rooms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Vec<Socket>> {
-        let selection = self.selection(rooms, skip, skip_rooms)?;
-        Ok(self.namespace.select(&selection).into_iter().map(|socket| self.wrap(socket)).collect())
+        let this = self.0.here()?;
+        let selection = this.selection(rooms, skip, skip_rooms)?;
+        Ok(this.namespace.select(&selection).into_iter().map(|socket| this.wrap(socket)).collect())
     }
 
     #[pyo3(signature = (event, data, rooms = None, skip = None, skip_rooms = None, volatile = false, compress = true, local = false))]
@@ -94,15 +103,16 @@ impl Namespace {
         compress: bool,
         local: bool,
     ) -> PyResult<()> {
-        let payload = self.bridge.json.event(event, data)?;
-        let selection = self.selection(rooms, skip, skip_rooms)?;
+        let this = self.0.here()?;
+        let payload = this.bridge.json.event(event, data)?;
+        let selection = this.selection(rooms, skip, skip_rooms)?;
         let flags = Flags { volatile, compress, local };
-        let pending = self.pending_in(&selection);
-        self.bridge.write(event.py(), |writes| {
-            for socket in pending {
+        let pending = this.pending_in(&selection);
+        this.bridge.write(event.py(), |writes| {
+            for socket in &pending {
                 socket.emit(&payload, flags, writes);
             }
-            self.namespace.emit(&selection, &payload, flags, writes);
+            this.namespace.emit(&selection, &payload, flags, writes);
         });
         Ok(())
     }
@@ -120,11 +130,12 @@ impl Namespace {
         skip: Option<&Bound<'_, PyAny>>,
         skip_rooms: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let payload = self.bridge.json.event(event, data)?;
-        let selection = self.selection(rooms, skip, skip_rooms)?;
-        let ack = self.bridge.expect_ack(AckTarget::Many(future), socket::duration(timeout)?);
-        self.bridge.write(event.py(), |writes| {
-            self.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes);
+        let this = self.0.here()?;
+        let payload = this.bridge.json.event(event, data)?;
+        let selection = this.selection(rooms, skip, skip_rooms)?;
+        let ack = this.bridge.expect_ack(AckTarget::Many(future), socket::duration(timeout)?);
+        this.bridge.write(event.py(), |writes| {
+            this.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes);
         });
         Ok(())
     }
@@ -134,18 +145,20 @@ impl Namespace {
         let of = |members: Vec<Arc<ferrio::Socket>>| {
             members.iter().map(|socket| socket.id().to_string()).collect()
         };
-        let rooms = self.namespace.rooms().into_iter();
-        rooms.map(|(room, members)| Ok((self.bridge.rooms.value(py, &room)?, of(members)))).collect()
+        let this = self.0.here()?;
+        let rooms = this.namespace.rooms().into_iter();
+        rooms.map(|(room, members)| Ok((this.bridge.rooms.value(py, &room)?, of(members)))).collect()
     }
 
-    fn __len__(&self) -> usize {
-        self.namespace.n_sockets()
+    fn __len__(&self) -> PyResult<usize> {
+        Ok(self.0.here()?.namespace.n_sockets())
     }
 
     /// Empties a room.
     fn close_room(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        let room = self.bridge.rooms.room(room)?;
-        self.namespace.leave(&Selection::all().to(room.clone()), &[room], false);
+        let this = self.0.here()?;
+        let room = this.bridge.rooms.room(room)?;
+        this.namespace.leave(&Selection::all().to(room.clone()), &[room], false);
         Ok(())
     }
 }

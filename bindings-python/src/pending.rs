@@ -17,7 +17,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use pyo3::{intern, prelude::*};
 
-use crate::{body::Pieces, bridge::Bridge, waker::Waker};
+use crate::{body::Pieces, bridge::Bridge, process::Own, waker::Waker};
 
 /// What a future of the core comes to, made into a Python value where the interpreter is held.
 pub(crate) type Outcome = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
@@ -80,23 +80,68 @@ impl Ready {
 
 /// One future of the core, and the asyncio future that waits for it.
 pub(crate) struct Job {
-    work: Mutex<Option<Work>>,
+    state: Mutex<State>,
     /// Made when the first poll did not end it.
     future: OnceLock<Py<PyAny>>,
     is_queued: AtomicBool,
     ready: Arc<Ready>,
 }
 
+enum State {
+    /// Not begun, given up, or done.
+    Over,
+    Waiting(Work),
+    /// The loop's thread polls it, without the lock: what comes to its end meanwhile may call the application.
+    Polled,
+}
+
 impl Job {
+    fn begin(&self, work: Work) {
+        *self.state.lock() = State::Waiting(work);
+        self.ready.n_pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends it, whatever it waits for. Returns whether it had not ended yet.
+    fn end(&self) -> bool {
+        let former = std::mem::replace(&mut *self.state.lock(), State::Over);
+        let is_end = !matches!(former, State::Over);
+        if is_end {
+            self.ready.n_pending.fetch_sub(1, Ordering::Relaxed);
+        }
+        is_end
+    }
+
+    fn take(&self) -> Option<Work> {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Polled) {
+            State::Waiting(work) => Some(work),
+            other => {
+                *state = other;
+                None
+            }
+        }
+    }
+
+    fn put_back(&self, work: Work) {
+        let mut state = self.state.lock();
+        if matches!(*state, State::Polled) {
+            *state = State::Waiting(work);
+            return;
+        }
+        // Given up meanwhile.
+        drop(state);
+        drop(work);
+    }
+
     fn advance(self: &Arc<Self>, py: Python<'_>) {
         self.is_queued.store(false, Ordering::Release);
         let waker = TaskWaker::from(self.clone());
-        let mut slot = self.work.lock();
-        let Some(work) = slot.as_mut() else { return };
-        let Poll::Ready(outcome) = poll(py, work, &waker) else { return };
-        *slot = None;
-        drop(slot);
-        self.ready.n_pending.fetch_sub(1, Ordering::Relaxed);
+        let Some(mut work) = self.take() else { return };
+        let Poll::Ready(outcome) = poll(py, &mut work, &waker) else { return self.put_back(work) };
+        drop(work);
+        if !self.end() {
+            return;
+        }
         let Some(future) = self.future.get().map(|future| future.bind(py)) else { return };
         let told = match outcome(py) {
             Ok(value) => settle(future, intern!(py, "set_result"), value.into_bound(py)),
@@ -143,7 +188,7 @@ pub(crate) fn start_with_body(
     body: Pieces,
 ) -> PyResult<Py<PyAny>> {
     let job = Arc::new(Job {
-        work: Mutex::new(None),
+        state: Mutex::new(State::Over),
         future: OnceLock::new(),
         is_queued: AtomicBool::new(false),
         ready: bridge.ready.clone(),
@@ -155,9 +200,8 @@ pub(crate) fn start_with_body(
     let future = bridge.turn()?.event_loop.call_method0(py, intern!(py, "create_future"))?;
     // Woken already or not, it is polled again by this thread only, after this.
     let _ = job.future.set(future.clone_ref(py));
-    *job.work.lock() = Some(work);
-    job.ready.n_pending.fetch_add(1, Ordering::Relaxed);
-    Ok(Py::new(py, Pending { job, future, body })?.into_any())
+    job.begin(work);
+    Ok(Py::new(py, Pending { work: Own::new((job, body)), future })?.into_any())
 }
 
 /// Without the interpreter: locks of the core must hold nobody up.
@@ -169,29 +213,34 @@ fn poll(py: Python<'_>, work: &mut Work, waker: &TaskWaker) -> Poll<Outcome> {
     })
 }
 
-/// Something of the core that is under way.
+/// Something of the core that is under way. When nobody has it any more, it is given up.
 #[pyclass(frozen, module = "ferrio._native")]
 pub(crate) struct Pending {
-    job: Arc<Job>,
+    work: Own<(Arc<Job>, Pieces)>,
     /// The asyncio future that gets the result.
     #[pyo3(get)]
     future: Py<PyAny>,
-    body: Pieces,
 }
 
 #[pymethods]
 impl Pending {
     /// Takes the next piece of the request's body.
-    fn feed(&self, piece: &[u8], has_more: bool) {
-        self.body.push(Bytes::copy_from_slice(piece), has_more);
+    fn feed(&self, piece: &[u8], has_more: bool) -> PyResult<()> {
+        self.work.here()?.1.push(Bytes::copy_from_slice(piece), has_more);
+        Ok(())
     }
 
     /// Gives it up; nothing happens when it is done.
-    fn cancel(&self, py: Python<'_>) {
-        // The loop's thread may be polling it, and want the interpreter back before it lets go.
-        let work = py.detach(|| self.job.work.lock().take());
-        if work.is_some() {
-            self.job.ready.n_pending.fetch_sub(1, Ordering::Relaxed);
+    fn cancel(&self) {
+        // One of the parent's goes on with the parent.
+        if let Some((job, _)) = self.work.get() {
+            job.end();
         }
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.cancel();
     }
 }

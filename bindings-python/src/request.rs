@@ -165,7 +165,8 @@ fn fill(environ: &Bound<'_, PyDict>, head: &RequestHead) -> PyResult<()> {
             "content-length" => "CONTENT_LENGTH".to_owned(),
             other => format!("HTTP_{}", other.to_ascii_uppercase().replace('-', "_")),
         };
-        environ.set_item(PyString::intern(py, &key), values.join(","))?;
+        // Not interned: from Python 3.12 on that is for ever, and clients choose the names.
+        environ.set_item(&key, values.join(","))?;
     }
     let scope = match head.extensions.get::<Scope>() {
         Some(Scope(scope)) => scope.bind(py).clone(),

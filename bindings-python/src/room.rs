@@ -40,6 +40,15 @@ impl Rooms {
         Self { numbers: PyDict::new(py).unbind(), numbered: Mutex::new(numbered) }
     }
 
+    /// For the garbage collector.
+    pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.numbers)?;
+        for value in self.numbered.try_lock().iter().flat_map(|numbered| numbered.values.values()) {
+            visit.call(value)?;
+        }
+        Ok(())
+    }
+
     /// The room that a value names.
     pub(crate) fn room(&self, value: &Bound<'_, PyAny>) -> PyResult<Room> {
         if let Ok(text) = value.cast::<PyString>() {

@@ -7,7 +7,7 @@ use ferrio::{ListenOptions, Server as CoreServer, Tls};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
-    types::{PyBytes, PyDict},
+    types::{PyBytes, PyDict, PyString},
 };
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     namespace::Namespace,
     options,
     pending::{self, Outcome},
+    process::Own,
     request,
     room::Rooms,
     value::Json,
@@ -25,10 +26,7 @@ use crate::{
 };
 
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Server {
-    server: CoreServer,
-    bridge: Arc<Bridge>,
-}
+pub(crate) struct Server(Own<Arc<Bridge>>);
 
 #[pymethods]
 impl Server {
@@ -48,16 +46,9 @@ impl Server {
         let (server, events) =
             CoreServer::new(config, move || wake.wake()).map_err(|error| error::config(&error))?;
         let manners = Manners { is_serial: !async_handlers, always_connect, recovers };
-        let bridge = Bridge::new(
-            server.clone(),
-            events,
-            waker,
-            Json::new(json),
-            Rooms::new(options.py()),
-            handlers,
-            manners,
-        );
-        Ok(Self { server, bridge: Arc::new(bridge) })
+        let bridge =
+            Bridge::new(server, events, waker, Json::new(json), Rooms::new(options.py()), handlers, manners);
+        Ok(Self(Own::new(Arc::new(bridge))))
     }
 
     /// Serves on this event loop from now on; returns the descriptor to watch, which calls `drain`.
@@ -68,38 +59,56 @@ impl Server {
         start_task: Py<PyAny>,
         context: Py<PyAny>,
     ) -> PyResult<i32> {
-        let pipe = slf.get().bridge.bind(slf.py(), event_loop, host, start_task, context, slf.as_any())?;
+        let pipe = slf.get().0.here()?.bind(slf.py(), event_loop, host, start_task, context, slf.as_any())?;
         Ok(pipe.reader.as_raw_fd())
     }
 
-    /// Leaves its event loop.
-    fn unbind(&self, py: Python<'_>) {
-        self.bridge.unbind(py);
+    /// Says that a thread reads the descriptor, and has the loop call `drain` for each byte.
+    fn leave_to_reader(&self) -> PyResult<()> {
+        self.0.here()?.waker.leave_to_reader();
+        Ok(())
+    }
+
+    /// Leaves its event loop. Returns the tasks of handlers that are still at work.
+    fn unbind(&self, py: Python<'_>) -> PyResult<Vec<Py<PyAny>>> {
+        Ok(self.0.here()?.unbind(py))
     }
 
     /// Handles what has come, and returns whether more waits. For the event loop's thread.
     fn drain(&self, py: Python<'_>) -> PyResult<bool> {
-        self.bridge.drain(py)
+        self.0.here()?.drain(py)
     }
 
     /// Puts on the wire what was emitted. For the event loop's thread.
-    fn flush(&self, py: Python<'_>) {
-        self.bridge.flush(py);
+    fn flush(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.here()?.flush(py);
+        Ok(())
     }
 
     /// A namespace, which is opened if it is not.
-    fn open(&self, name: &str) -> Namespace {
-        Namespace::new(self.server.namespace(name), &self.bridge)
+    fn open(&self, name: &str) -> PyResult<Namespace> {
+        let bridge = self.0.here()?;
+        Ok(Namespace::new(bridge.server.namespace(name), bridge))
+    }
+
+    /// Opens every namespace that a client asks for.
+    fn open_any(&self) -> PyResult<()> {
+        self.0.here()?.server.dynamic_namespace(|_| true);
+        Ok(())
     }
 
     /// A namespace, if it is open.
-    fn namespace(&self, name: &str) -> Option<Namespace> {
-        Some(Namespace::new(self.server.find_namespace(name)?, &self.bridge))
+    fn namespace(&self, name: &Bound<'_, PyString>) -> PyResult<Option<Namespace>> {
+        let bridge = self.0.here()?;
+        // What is no text is no namespace's name.
+        let Ok(name) = name.to_str() else { return Ok(None) };
+        Ok(bridge.server.find_namespace(name).map(|namespace| Namespace::new(namespace, bridge)))
     }
 
     /// The names of all namespaces.
-    fn namespaces(&self) -> Vec<String> {
-        self.server.namespaces().iter().map(|namespace| namespace.name().to_string()).collect()
+    fn namespaces(&self) -> PyResult<Vec<String>> {
+        let namespaces = self.0.here()?.server.namespaces();
+        Ok(namespaces.iter().map(|namespace| namespace.name().to_string()).collect())
     }
 
     /// Answers an HTTP request: `(status, headers, body)`, or a `Pending` that comes to it and takes the pieces of the
@@ -111,30 +120,31 @@ impl Server {
         body: &Bound<'_, PyBytes>,
         has_more: bool,
     ) -> PyResult<Py<PyAny>> {
+        let bridge = self.0.here()?;
         let head = request::from_scope(scope)?;
         let pieces = Pieces::default();
         pieces.push(Bytes::copy_from_slice(body.as_bytes()), has_more);
-        let (server, rest) = (self.server.clone(), pieces.clone());
+        let (server, rest) = (bridge.server.clone(), pieces.clone());
         let work = async move {
             let response = server.handle(head, pieces).await;
             Box::new(move |py: Python<'_>| Ok(request::response(py, &response)?.unbind())) as Outcome
         };
-        pending::start_with_body(py, &self.bridge, Box::pin(work), rest)
+        pending::start_with_body(py, bridge, Box::pin(work), rest)
     }
 
     /// Takes a WebSocket whose messages the caller passes on: a `WebSocket`, or the response that refuses it.
     fn exchange(&self, py: Python<'_>, scope: &Bound<'_, PyDict>) -> PyResult<Py<PyAny>> {
         let head = request::from_scope(scope)?;
-        let server = self.server.clone();
-        let bridge = self.bridge.clone();
+        let own = self.0.here()?;
+        let bridge = own.clone();
         let work = async move {
-            let accepted = server.exchange_messages(head).await;
+            let accepted = bridge.server.exchange_messages(head).await;
             Box::new(move |py: Python<'_>| match accepted {
-                Ok(socket) => Ok(Py::new(py, WebSocket { socket: Arc::new(socket), bridge })?.into_any()),
+                Ok(socket) => Ok(Py::new(py, WebSocket::new(socket, bridge))?.into_any()),
                 Err(response) => Ok(request::response(py, &response)?.unbind()),
             }) as Outcome
         };
-        pending::start(py, &self.bridge, Box::pin(work))
+        pending::start(py, own, Box::pin(work))
     }
 
     /// Takes over a connection with its upgrade request; the caller's descriptor stays the caller's.
@@ -145,8 +155,9 @@ impl Server {
         head: &[u8],
         client: Option<(String, u16)>,
     ) -> PyResult<()> {
+        let bridge = self.0.here()?;
         let head = request::from_bytes(head, client)?;
-        py.detach(|| doors::adopt(&self.server, descriptor, head))?;
+        py.detach(|| doors::adopt(&bridge.server, descriptor, head))?;
         Ok(())
     }
 
@@ -162,52 +173,72 @@ impl Server {
         let tls = tls.map(|(certificates, key)| Tls::from_pem(&certificates, &key));
         let tls = tls.transpose().map_err(|error| PyValueError::new_err(error.to_string()))?;
         let options = ListenOptions { address, tls, ..ListenOptions::default() };
-        let (server, bridge) = (self.server.clone(), self.bridge.clone());
+        let own = self.0.here()?;
+        let bridge = own.clone();
         let work = async move {
-            let listening = server.listen(options).await;
-            Box::new(move |py: Python<'_>| {
-                let listener = Listener { listener: listening?, bridge };
-                Ok(Py::new(py, listener)?.into_any())
-            }) as Outcome
+            let listening = bridge.server.listen(options).await;
+            Box::new(move |py: Python<'_>| Ok(Py::new(py, Listener::new(listening?, bridge))?.into_any()))
+                as Outcome
         };
-        pending::start(py, &self.bridge, Box::pin(work))
+        pending::start(py, own, Box::pin(work))
     }
 
     /// Ends every connection; what is left to tell the application still comes by `drain`.
-    fn close(&self, py: Python<'_>) {
-        py.detach(|| self.server.close());
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.0.here()?.close(py);
+        Ok(())
     }
 
     /// How many connections there are.
     #[getter]
-    fn connections(&self) -> usize {
-        self.server.n_connections()
+    fn connections(&self) -> PyResult<usize> {
+        Ok(self.0.here()?.server.n_connections())
     }
 
     /// How many requests and the like are under way.
     #[getter]
-    fn pending(&self) -> usize {
-        self.bridge.ready.n_pending()
+    fn pending(&self) -> PyResult<usize> {
+        Ok(self.0.here()?.ready.n_pending())
+    }
+
+    /// How much is kept of each kind; nothing, once all clients and handlers have gone. For tests.
+    fn held<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let held = PyDict::new(py);
+        for (name, count) in self.0.here()?.held() {
+            held.set_item(name, count)?;
+        }
+        Ok(held)
     }
 
     /// The server's counters by name.
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let metrics = PyDict::new(py);
-        for (name, value) in self.server.metrics().iter() {
+        for (name, value) in self.0.here()?.server.metrics().iter() {
             metrics.set_item(name, value)?;
         }
         Ok(metrics)
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        self.bridge.visit(&visit)
+        self.0.get().map_or(Ok(()), |bridge| bridge.visit(&visit))
+    }
+
+    fn __clear__(&self) {
+        if let Some(bridge) = self.0.get() {
+            bridge.clear();
+            bridge.clear_acks();
+        }
     }
 }
 
 impl Drop for Server {
     /// Nobody is left to handle what its clients send.
     fn drop(&mut self) {
-        self.server.close();
+        if let Some(bridge) = self.0.get() {
+            bridge.server.close();
+            bridge.clear();
+            bridge.clear_acks();
+        }
     }
 }
 

@@ -1,10 +1,18 @@
 //! One client in one namespace, and what Python keeps with it.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use ferrio::{DisconnectReason, Flags, Payload, Reply, Socket as CoreSocket};
+use ferrio::{Credit, DisconnectReason, Flags, Payload, Reply, Socket as CoreSocket};
 use parking_lot::Mutex;
 use pyo3::{
+    intern,
     prelude::*,
     sync::PyOnceLock,
     types::{PyDict, PyList, PyString},
@@ -12,6 +20,7 @@ use pyo3::{
 
 use crate::{
     bridge::{AckTarget, Bridge},
+    process::Own,
     request::Handshake,
 };
 
@@ -23,13 +32,18 @@ pub(crate) struct SocketState {
     session: Mutex<Option<Py<PyAny>>>,
     /// The environment, once a handler got it.
     environ: Mutex<Option<Py<PyAny>>>,
-    /// What waits for the handler at work; `None` when there is none.
+    /// What waits for the handler at work; `None` when there is none. Bounded by the client's share of what may be under
+    /// way: beyond, nothing is read from it.
     lane: Mutex<Option<VecDeque<Deferred>>>,
+    /// Whether the application has put the client out: of what came before that and waits, nothing is handled any more.
+    is_out: AtomicBool,
+    /// Whether it was refused after it had been let in: the application does not hear of its end.
+    is_refused: AtomicBool,
 }
 
 /// Something of a client that may have to wait for the handler before.
 pub(crate) enum Deferred {
-    Event(Payload, Option<Reply>),
+    Event(Payload, Option<Reply>, Credit),
     Departure(ferrio::Departure),
 }
 
@@ -39,10 +53,12 @@ impl SocketState {
         let slot = socket.slot().get_or_init(|| {
             Box::new(Self {
                 sid: PyString::new(py, socket.id()).unbind(),
-                namespace: PyString::intern(py, socket.namespace().name()).unbind(),
+                namespace: namespace_name(py, socket.namespace().name()).unbind(),
                 session: Mutex::default(),
                 environ: Mutex::default(),
                 lane: Mutex::default(),
+                is_out: AtomicBool::new(false),
+                is_refused: AtomicBool::new(false),
             })
         });
         slot.downcast_ref().expect("the slot holds what this function puts into it")
@@ -61,13 +77,15 @@ impl SocketState {
         }
         let handshake = Bound::new(py, Handshake(socket.handshake().clone()))?;
         let environ = ENVIRON.import(py, "ferrio.environ", "Environ")?.call1((handshake,))?;
-        *self.environ.lock() = Some(environ.clone().unbind());
-        Ok(environ)
+        Ok(first(&self.environ, &environ))
     }
 
     pub(crate) fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        let mut session = self.session.lock();
-        session.get_or_insert_with(|| PyDict::new(py).into_any().unbind()).bind(py).clone()
+        if let Some(session) = &*self.session.lock() {
+            return session.bind(py).clone();
+        }
+        // Making one may run the garbage collector, and with it code of the application that asks for this session.
+        first(&self.session, &PyDict::new(py))
     }
 
     pub(crate) fn restore_session(&self, session: Option<Py<PyAny>>) {
@@ -91,15 +109,23 @@ impl SocketState {
         }
     }
 
-    /// Drops the events that wait: the client was put out, and is no longer listened to.
-    pub(crate) fn drop_waiting(&self) {
-        if let Some(waiting) = &mut *self.lane.lock() {
-            waiting.retain(|what| !matches!(what, Deferred::Event(..)));
-        }
+    /// Takes note that the client was put out, and is no longer listened to.
+    pub(crate) fn put_out(&self) {
+        self.is_out.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn n_waiting(&self) -> usize {
-        self.lane.lock().as_ref().map_or(0, VecDeque::len)
+    /// Takes note that it never was a client for the application.
+    pub(crate) fn refuse(&self) {
+        self.is_refused.store(true, Ordering::Relaxed);
+        self.put_out();
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::Relaxed)
     }
 
     /// The next that waits. When there is none, nothing has to wait any more.
@@ -113,89 +139,120 @@ impl SocketState {
     }
 }
 
+/// The name of a namespace; nearly always the one that exists once and for all.
+fn namespace_name<'py>(py: Python<'py>, name: &str) -> Bound<'py, PyString> {
+    if name == "/" { intern!(py, "/").clone() } else { PyString::new(py, name) }
+}
+
+/// Keeps a value, unless another was kept meanwhile, and returns the one that is kept.
+fn first<'py>(slot: &Mutex<Option<Py<PyAny>>>, value: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+    slot.lock().get_or_insert_with(|| value.clone().unbind()).bind(value.py()).clone()
+}
+
 /// A socket, as the package sees it.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Socket {
-    pub(crate) socket: Arc<CoreSocket>,
-    pub(crate) bridge: Arc<Bridge>,
+pub(crate) struct Socket(Own<Local>);
+
+struct Local {
+    socket: Arc<CoreSocket>,
+    bridge: Arc<Bridge>,
+}
+
+impl Socket {
+    pub(crate) fn new(socket: Arc<CoreSocket>, bridge: Arc<Bridge>) -> Self {
+        Self(Own::new(Local { socket, bridge }))
+    }
+
+    fn socket(&self) -> PyResult<&Arc<CoreSocket>> {
+        Ok(&self.0.here()?.socket)
+    }
+
+    fn state(&self, py: Python<'_>) -> PyResult<&SocketState> {
+        Ok(SocketState::attach(py, self.socket()?))
+    }
 }
 
 #[pymethods]
 impl Socket {
     #[getter]
-    fn id<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        SocketState::attach(py, &self.socket).sid.bind(py).clone()
+    fn id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.state(py)?.sid.bind(py).clone())
     }
 
     #[getter]
-    fn namespace<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        SocketState::attach(py, &self.socket).namespace.bind(py).clone()
+    fn namespace<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.state(py)?.namespace.bind(py).clone())
     }
 
     #[getter]
-    fn handshake(&self) -> Handshake {
-        Handshake(self.socket.handshake().clone())
+    fn handshake(&self) -> PyResult<Handshake> {
+        Ok(Handshake(self.socket()?.handshake().clone()))
     }
 
     #[getter]
     fn environ<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        SocketState::attach(py, &self.socket).environ(py, &self.socket)
+        self.state(py)?.environ(py, self.socket()?)
     }
 
     #[getter]
-    fn session<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        SocketState::attach(py, &self.socket).session(py)
+    fn session<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Ok(self.state(py)?.session(py))
     }
 
     #[setter]
-    fn set_session(&self, py: Python<'_>, session: Py<PyAny>) {
-        SocketState::attach(py, &self.socket).restore_session(Some(session));
+    fn set_session(&self, py: Python<'_>, session: Py<PyAny>) -> PyResult<()> {
+        self.state(py)?.restore_session(Some(session));
+        Ok(())
     }
 
     #[getter]
-    fn transport(&self) -> &'static str {
-        self.socket.transport().as_str()
+    fn transport(&self) -> PyResult<&'static str> {
+        Ok(self.socket()?.transport().as_str())
     }
 
     #[getter]
-    fn connected(&self) -> bool {
-        self.socket.is_connected()
+    fn connected(&self) -> PyResult<bool> {
+        Ok(self.socket()?.is_connected())
     }
 
     #[getter]
-    fn recovered(&self) -> bool {
-        self.socket.recovered().is_some()
+    fn recovered(&self) -> PyResult<bool> {
+        Ok(self.socket()?.recovered().is_some())
     }
 
     fn rooms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let Local { socket, bridge } = self.0.here()?;
         let rooms = PyList::empty(py);
-        let is_pending = self.bridge.is_pending(&self.socket);
+        let is_pending = bridge.is_pending(socket);
         // Nobody can reach it there before it is let in, but it is a room of its own from the start.
-        let own = is_pending.then(|| self.socket.id().clone().into());
-        for room in own.into_iter().chain(self.socket.rooms()) {
-            rooms.append(self.bridge.rooms.value(py, &room)?)?;
+        let own = is_pending.then(|| socket.id().clone().into());
+        for room in own.into_iter().chain(socket.rooms()) {
+            rooms.append(bridge.rooms.value(py, &room)?)?;
         }
         Ok(rooms)
     }
 
     fn join(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.socket.join([self.bridge.rooms.room(room)?]);
+        let Local { socket, bridge } = self.0.here()?;
+        socket.join([bridge.rooms.room(room)?]);
         Ok(())
     }
 
     fn leave(&self, room: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.socket.leave(self.bridge.rooms.room(room)?);
+        let Local { socket, bridge } = self.0.here()?;
+        socket.leave(bridge.rooms.room(room)?);
         Ok(())
     }
 
     fn emit(&self, event: &Bound<'_, PyString>, data: &Bound<'_, PyAny>, volatile: bool) -> PyResult<()> {
-        let payload = self.bridge.json.event(event, data)?;
+        let Local { socket, bridge } = self.0.here()?;
+        let payload = bridge.json.event(event, data)?;
         let flags = Flags { volatile, ..Flags::default() };
-        self.bridge.write(event.py(), |writes| self.socket.emit(&payload, flags, writes));
+        bridge.write(event.py(), |writes| socket.emit(&payload, flags, writes));
         Ok(())
     }
 
-    /// Emits, and gives the answer to a callback, or, with `is_future`, to a future.
+    /// Emits, and gives the answer to a callback, or, with `is_future`, to a future. Returns the number of the ack.
     fn emit_with_ack(
         &self,
         event: &Bound<'_, PyString>,
@@ -203,23 +260,38 @@ impl Socket {
         target: Py<PyAny>,
         is_future: bool,
         timeout: Option<f64>,
-    ) -> PyResult<()> {
-        let payload = self.bridge.json.event(event, data)?;
-        let target = if is_future { AckTarget::One(target) } else { AckTarget::Callback(target) };
-        let ack = self.bridge.expect_ack(target, duration(timeout)?);
-        self.bridge.write(event.py(), |writes| {
-            self.socket.emit_with_ack(&payload, Flags::default(), ack, writes);
+    ) -> PyResult<u64> {
+        let Local { socket, bridge } = self.0.here()?;
+        let payload = bridge.json.event(event, data)?;
+        let target =
+            if is_future { AckTarget::One(target) } else { AckTarget::Callback(target, socket.clone()) };
+        let ack = bridge.expect_ack(target, duration(timeout)?);
+        bridge.write(event.py(), |writes| {
+            socket.emit_with_ack(&payload, Flags::default(), ack, writes);
         });
+        Ok(ack.token)
+    }
+
+    /// Gives up the wait for an answer.
+    fn forget_ack(&self, token: u64) -> PyResult<()> {
+        let Local { socket, bridge } = self.0.here()?;
+        let target = bridge.take_ack(token);
+        if target.is_some() {
+            socket.forget_ack(token);
+        }
         Ok(())
     }
 
     /// Puts the client out. Returns what is left to do for each socket that leaves by it.
-    fn disconnect(&self, py: Python<'_>, close: bool) -> Vec<Departure> {
-        let departures = self.bridge.write(py, |writes| self.socket.disconnect(close, writes));
+    fn disconnect(&self, py: Python<'_>, close: bool) -> PyResult<Vec<Departure>> {
+        let Local { socket, bridge } = self.0.here()?;
+        let departures = bridge.write(py, |writes| socket.disconnect(close, writes));
+        // It may have left by itself, or not have been let in: its events are not wanted any more in any case.
+        SocketState::attach(py, socket).put_out();
         for departure in &departures {
-            SocketState::attach(py, departure.socket()).drop_waiting();
+            SocketState::attach(py, departure.socket()).put_out();
         }
-        departures.into_iter().map(|departure| Departure::new(&self.bridge, departure)).collect()
+        Ok(departures.into_iter().map(|departure| Departure::new(bridge, departure)).collect())
     }
 }
 
@@ -231,8 +303,10 @@ pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
 
 /// A socket that has left, while its rooms and session are still known.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Departure {
-    pending: Mutex<Option<ferrio::Departure>>,
+pub(crate) struct Departure(Own<Leaving>);
+
+struct Leaving {
+    departure: Mutex<Option<ferrio::Departure>>,
     socket: Arc<CoreSocket>,
     reason: DisconnectReason,
     bridge: Arc<Bridge>,
@@ -240,43 +314,46 @@ pub(crate) struct Departure {
 
 impl Departure {
     pub(crate) fn new(bridge: &Arc<Bridge>, departure: ferrio::Departure) -> Self {
-        Self {
+        Self(Own::new(Leaving {
             socket: departure.socket().clone(),
             reason: departure.reason(),
-            pending: Mutex::new(Some(departure)),
+            departure: Mutex::new(Some(departure)),
             bridge: bridge.clone(),
-        }
+        }))
+    }
+
+    fn state(&self, py: Python<'_>) -> PyResult<&SocketState> {
+        Ok(SocketState::attach(py, &self.0.here()?.socket))
     }
 }
 
 #[pymethods]
 impl Departure {
     #[getter]
-    fn sid<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        SocketState::attach(py, &self.socket).sid.bind(py).clone()
+    fn sid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.state(py)?.sid.bind(py).clone())
     }
 
     #[getter]
-    fn namespace<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        SocketState::attach(py, &self.socket).namespace.bind(py).clone()
+    fn namespace<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
+        Ok(self.state(py)?.namespace.bind(py).clone())
     }
 
     /// Socket.IO's own words.
     #[getter]
-    fn reason(&self) -> &'static str {
-        self.reason.as_str()
+    fn reason(&self) -> PyResult<&'static str> {
+        Ok(self.0.here()?.reason.as_str())
     }
 
     /// Forgets the socket.
-    fn finish(&self, py: Python<'_>) {
-        let departure = self.pending.lock().take();
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        let this = self.0.here()?;
+        let departure = this.departure.lock().take();
         drop(departure);
-        let session = SocketState::attach(py, &self.socket).session.lock().take();
-        if let Some(session) = session
-            && self.bridge.manners.recovers
-            && self.reason.is_recoverable()
-        {
-            self.bridge.sessions.lock().insert(self.socket.key(), session);
+        let session = SocketState::attach(py, &this.socket).session.lock().take();
+        if let Some(session) = session {
+            this.bridge.update_session(this.socket.key(), session);
         }
+        Ok(())
     }
 }

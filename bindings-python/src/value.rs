@@ -23,6 +23,11 @@ impl Json {
         Self { module }
     }
 
+    /// For the garbage collector.
+    pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.module)
+    }
+
     /// The values of an event's or ack's payload.
     pub(crate) fn values<'py>(&self, py: Python<'py>, payload: &Payload) -> PyResult<Bound<'py, PyList>> {
         Ok(self.value(py, payload)?.cast_into()?)

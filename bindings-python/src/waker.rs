@@ -19,6 +19,8 @@ pub(crate) struct Waker {
     pipe: Mutex<Option<Arc<Pipe>>>,
     /// Whether a byte is in the pipe. More than one never is, so that neither writing nor reading blocks.
     is_set: AtomicBool,
+    /// Whether a thread reads the pipe on behalf of a loop that cannot watch it.
+    has_reader: AtomicBool,
 }
 
 pub(crate) struct Pipe {
@@ -33,13 +35,25 @@ impl Waker {
         let pipe = Arc::new(Pipe { reader, writer });
         let mut slot = self.pipe.lock();
         self.is_set.store(false, Ordering::Release);
+        self.has_reader.store(false, Ordering::Release);
         *slot = Some(pipe.clone());
         Ok(pipe)
     }
 
-    /// Lets the pipe go.
+    /// Leaves the reading to a thread.
+    pub(crate) fn leave_to_reader(&self) {
+        self.has_reader.store(true, Ordering::Release);
+    }
+
+    /// Lets the pipe go. Its last byte has the thread that reads it, if there is one, look whether it is still needed:
+    /// the end of the pipe may not come, since a forked process has it open, too.
     pub(crate) fn close(&self) {
-        *self.pipe.lock() = None;
+        let pipe = self.pipe.lock().take();
+        if let Some(pipe) = pipe
+            && self.has_reader.load(Ordering::Acquire)
+        {
+            let _ = (&pipe.writer).write(&[1]);
+        }
     }
 
     /// Makes the reading end readable.
@@ -59,7 +73,9 @@ impl Waker {
     /// Empties the pipe after it was readable.
     pub(crate) fn reset(&self, pipe: &Pipe) {
         if self.is_set.load(Ordering::Acquire) {
-            let _ = (&pipe.reader).read(&mut [0; 8]);
+            if !self.has_reader.load(Ordering::Acquire) {
+                let _ = (&pipe.reader).read(&mut [0; 8]);
+            }
             self.is_set.store(false, Ordering::Release);
         }
     }

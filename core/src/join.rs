@@ -10,10 +10,11 @@ use tokio::sync::oneshot;
 use crate::{
     admission::Admission,
     connection::{Connection, Entry, Inbound},
+    ids::random_id,
     namespace::Namespace,
     payload::Payload,
     queue::{Answer, HostEvent},
-    recovery::{Restored, random_id},
+    recovery::Restored,
     runtime::runtime,
     socket::Socket,
     writes::Writes,

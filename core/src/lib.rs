@@ -31,7 +31,7 @@
 //! |---|---|
 //! | `config`, `cors` | options, their defaults and bounds |
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
-//! | `handshake`, `reason`, `room`, `room_set`, `selection`, `metrics` | small vocabulary |
+//! | `handshake`, `ids`, `reason`, `room`, `room_set`, `selection`, `metrics` | small vocabulary |
 //! | `queue`, `backpressure` | to the host, and how much may be on its way there |
 //! | `deadlines`, `writes`, `farewell`, `runtime` | at a time, onto the wire, after the end, by these threads |
 //! | `rooms`, `recovery`, `ack`, `waiters`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
@@ -58,7 +58,7 @@ mod exchange;
 mod farewell;
 mod frame;
 mod handshake;
-
+mod ids;
 mod join;
 mod listen;
 mod metrics;

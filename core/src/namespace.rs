@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -43,8 +43,8 @@ pub struct Namespace {
     n_clients: AtomicUsize,
     /// What the adapter has to hear of rooms, if it wants to.
     room_changes: Option<Mutex<RoomChanges>>,
-    /// Whether it was made because a client asked for it.
-    is_dynamic: bool,
+    /// Whether it was made because a client asked for it, and the host has not asked for it by name.
+    is_dynamic: AtomicBool,
 }
 
 /// What an event has in an outbox besides its payload and namespace: the frame's header and its account, the packet's
@@ -77,7 +77,7 @@ impl Namespace {
             server,
             ack_ids: AtomicU64::new(0),
             n_clients: AtomicUsize::new(0),
-            is_dynamic,
+            is_dynamic: AtomicBool::new(is_dynamic),
         }
     }
 
@@ -122,7 +122,12 @@ impl Namespace {
     }
 
     fn goes_when_empty(&self) -> bool {
-        self.is_dynamic && self.server.config.cleanup_empty_child_namespaces
+        self.server.config.cleanup_empty_child_namespaces && self.is_dynamic.load(Ordering::Acquire)
+    }
+
+    /// Keeps it, whether it has clients or not: the host has asked for it by name.
+    pub(crate) fn stay(&self) {
+        self.is_dynamic.store(false, Ordering::Release);
     }
 
     /// A socket of this node by its id.

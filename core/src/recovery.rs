@@ -4,21 +4,21 @@
 //! when it comes back ([the client's side](https://socket.io/docs/v4/connection-state-recovery)). A session is
 //! recovered only if nothing it missed can have been lost; otherwise the client starts anew and knows it.
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Instant};
+use std::{cell::OnceCell, collections::VecDeque, fmt, sync::Arc, time::Instant};
 
 use ahash::HashMap;
-use rand::Rng as _;
 
 use crate::{
-    config::Recovery, payload::Payload, room::Room, room_set::RoomSet, selection::Selection,
+    config::Recovery, ids::random_id, payload::Payload, room::Room, room_set::RoomSet, selection::Selection,
     socket::SocketKey,
 };
 
 /// The recent events of one namespace, and its sessions that are disconnected.
 pub(crate) struct Log {
     config: Recovery,
-    /// Distinguishes this log from that of an earlier process, whose positions mean nothing here.
-    epoch: String,
+    /// Distinguishes this log from that of another process, whose positions mean nothing here. Drawn with the first event,
+    /// so that the logs of a namespace that was made before a fork differ.
+    epoch: OnceCell<String>,
     /// The position of the latest event; the first has 1.
     position: u64,
     /// Every event up to here is no longer kept.
@@ -90,7 +90,7 @@ impl Log {
     pub(crate) fn new(config: Recovery, replay: ReplayLimit) -> Self {
         Self {
             config,
-            epoch: random_id(6),
+            epoch: OnceCell::new(),
             position: 0,
             forgotten: 0,
             events: VecDeque::new(),
@@ -185,7 +185,8 @@ impl Log {
     pub(crate) fn with_offset(&self, payload: &Payload, position: u64) -> Payload {
         let text = payload.text();
         let open = text.strip_suffix(']').unwrap_or(text);
-        let text = format!("{open},\"{}-{position:x}\"]", self.epoch);
+        let epoch = self.epoch.get_or_init(|| random_id(6));
+        let text = format!("{open},\"{epoch}-{position:x}\"]");
         Payload::new(text, payload.attachments().to_vec())
     }
 
@@ -313,7 +314,7 @@ impl Log {
     fn parse(&self, offset: &str) -> Option<u64> {
         // The epoch may have hyphens, too.
         let (epoch, position) = offset.rsplit_once('-')?;
-        if epoch != self.epoch || position.len() > 16 {
+        if self.epoch.get().is_none_or(|own| own != epoch) || position.len() > 16 {
             return None;
         }
         u64::from_str_radix(position, 16).ok()
@@ -327,14 +328,6 @@ impl Log {
             .filter(|event| event.selection.means(|room| restored.session.rooms.contains(room)))
             .map(|event| (event.position, &event.payload))
     }
-}
-
-/// An id nobody can guess, of `n_bytes` random bytes in URL-safe base64.
-pub(crate) fn random_id(n_bytes: usize) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let n_characters = (n_bytes * 8).div_ceil(6);
-    let mut random = rand::rng();
-    (0..n_characters).map(|_| char::from(ALPHABET[usize::from(random.random::<u8>() & 63)])).collect()
 }
 
 impl fmt::Debug for Log {
@@ -354,7 +347,7 @@ mod tests {
     fn an_offset_is_read_back_whatever_the_epoch_is() {
         let replay = ReplayLimit { max_bytes: 1000, packet_overhead: 100 };
         let mut log = Log::new(Recovery::default(), replay);
-        "-a-b-".clone_into(&mut log.epoch);
+        log.epoch = OnceCell::from("-a-b-".to_owned());
         let position = log.advance();
         let payload = log.with_offset(&Payload::event("news", []), position);
         let values = payload.values().expect("a JSON array");
@@ -362,13 +355,5 @@ mod tests {
         assert_eq!(log.parse(offset), Some(1));
         assert_eq!(log.parse("other-1"), None);
         assert_eq!(log.parse("1"), None);
-    }
-
-    #[test]
-    fn ids_have_the_alphabet_of_urls_and_do_not_repeat() {
-        let ids: std::collections::HashSet<_> = (0..1000).map(|_| random_id(15)).collect();
-        assert_eq!(ids.len(), 1000);
-        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        assert!(ids.iter().all(|id| id.len() == 20 && id.bytes().all(is_safe)));
     }
 }

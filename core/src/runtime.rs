@@ -1,32 +1,39 @@
 //! The threads that do all I/O, shared by every server of the process.
 
-use std::{
-    process,
-    sync::{Mutex, OnceLock, PoisonError},
-    thread,
-};
+use std::{process, sync::OnceLock, thread};
 
 use tokio::runtime::{Builder, Handle};
 
-/// The runtime of this process, and the process it was started in.
-static RUNTIME: OnceLock<Mutex<Option<(u32, Handle)>>> = OnceLock::new();
+/// The runtime of one process, and those of the processes that were forked from it.
+///
+/// A chain, because there is nothing to lock in it: a lock may be held, at the moment of a fork, by a thread that the
+/// child does not have.
+#[derive(Default)]
+struct Lineage {
+    own: OnceLock<(u32, Handle)>,
+    forked: OnceLock<Box<Self>>,
+}
+
+static FIRST: Lineage = Lineage { own: OnceLock::new(), forked: OnceLock::new() };
 
 /// The process-wide runtime, started on first use.
 ///
 /// A process that was forked after the first use gets a runtime of its own: the parent's threads do not exist in
-/// it. The runtime lives as long as the process; its threads are daemons and never hold up an exit.
+/// it. The parent's servers are of no use there either, and must not be touched, not even dropped: their sockets are
+/// the parent's, and their locks may be held for ever. The runtime lives as long as the process; its threads are daemons
+/// and never hold up an exit.
 ///
 /// # Panics
 /// When the operating system gives no thread or no epoll instance for it.
 pub fn runtime() -> Handle {
-    let mut slot = RUNTIME.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
-    match &*slot {
-        Some((owner, handle)) if *owner == process::id() => handle.clone(),
-        _ => {
-            let handle = start();
-            *slot = Some((process::id(), handle.clone()));
-            handle
+    let process = process::id();
+    let mut lineage = &FIRST;
+    loop {
+        let (owner, handle) = lineage.own.get_or_init(|| (process, start()));
+        if *owner == process {
+            return handle.clone();
         }
+        lineage = lineage.forked.get_or_init(Box::default);
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     farewell::{self, Farewell, Farewells},
     frame::Frame,
     handshake::{Handshake, RequestHead},
+    ids::random_id,
     join,
     metrics::{Counters, Metrics},
     namespace::Namespace,
@@ -34,7 +35,6 @@ use crate::{
     polling::PollAnswer,
     queue::{Events, HostEvent, HostQueue},
     reason::DisconnectReason,
-    recovery::random_id,
     runtime::runtime,
     selection::{Flags, Selection},
     socket::{Socket, SocketKey},
@@ -450,6 +450,9 @@ impl Shared {
 
     fn namespace(self: &Arc<Self>, name: &str, is_dynamic: bool) -> Arc<Namespace> {
         if let Some(namespace) = self.find_namespace(name) {
+            if !is_dynamic {
+                namespace.stay();
+            }
             return namespace;
         }
         // Its adapter is the host's own, so this is done under no lock, and before anybody can find the namespace.

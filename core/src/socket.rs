@@ -20,6 +20,7 @@ use crate::{
     emit::{self, AckRequest},
     frame::Encoded,
     handshake::Handshake,
+    ids::random_id,
     namespace::Namespace,
     outbox::Class,
     payload::Payload,
@@ -98,10 +99,8 @@ impl Socket {
             }
             let position = rooms.log.as_ref().map_or(0, Log::position);
             Box::new(Recoverable {
-                private_id: restored.map_or_else(
-                    || Arc::from(crate::recovery::random_id(15)),
-                    |restored| restored.session.private_id.clone(),
-                ),
+                private_id: restored
+                    .map_or_else(|| Arc::from(random_id(15)), |restored| restored.session.private_id.clone()),
                 connected_at: restored.map_or(position, |restored| restored.session.connected_at),
                 last_addressed: AtomicU64::new(
                     restored.map_or(0, |restored| restored.session.last_addressed),
@@ -434,6 +433,14 @@ impl Socket {
     pub(crate) fn ack_timed_out(&self, id: u64) {
         if let Some(Waiter::One { token, .. }) = self.take_waiter(id) {
             self.namespace.server.ack_timed_out(token);
+        }
+    }
+
+    /// Ends the wait for an ack that the host asked of this socket alone; nothing is reported.
+    pub fn forget_ack(&self, token: u64) {
+        let waiter = self.waiters.lock().remove_token(token);
+        if let Some(Waiter::One { deadline: Some(deadline), .. }) = waiter {
+            self.namespace.server.deadlines.cancel(deadline);
         }
     }
 

@@ -66,6 +66,16 @@ impl Waiters {
         }
     }
 
+    /// Takes out the host's wait of this token.
+    pub(crate) fn remove_token(&mut self, token: u64) -> Option<Waiter> {
+        let is_meant = |waiter: &Waiter| matches!(waiter, Waiter::One { token: own, .. } if *own == token);
+        let id = match self {
+            Self::Few(waiters) => waiters.iter().find(|(_, waiter)| is_meant(waiter)).map(|(id, _)| *id),
+            Self::Many { by_id, .. } => by_id.iter().find(|(_, waiter)| is_meant(waiter)).map(|(id, _)| *id),
+        };
+        self.remove(id?)
+    }
+
     /// Takes all waiters out, in the order of the emits.
     pub(crate) fn take(&mut self) -> impl Iterator<Item = Waiter> + use<> {
         let (few, many) = match std::mem::take(self) {

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from support.client import Client
 from support.doors import DOORS, RunningServer, open_door
+from support.loops import BlindLoop
 from support.node_client import NodeClient, NodeProcess
 from support.python_client import PythonClient
 from support.target import IS_FERRIO
@@ -21,6 +22,8 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Every scenario runs on asyncio's own loop, those marked `both_loops` on uvloop as well."""
+    if item.get_closest_marker("blind_loop"):
+        return {"blind": BlindLoop}
     factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio.new_event_loop}
     if item.get_closest_marker("both_loops"):
         import uvloop

@@ -303,7 +303,7 @@ async def ends_by_itself(door: str, node: NodeProcess, *arguments: str) -> None:
             process.kill()
 
 
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "blind"])
 async def test_the_process_ends(door, node, loop):
     """the process ends by itself after close"""
     await ends_by_itself(door, node, loop)

@@ -169,15 +169,17 @@ async def _serve_http(native: _native.Server, scope: Scope, receive: Receive, se
         body, has_more = message.get("body", b""), message.get("more_body", False)
     result = native.handle(scope, body, has_more)
     if isinstance(result, _native.Pending):
-        reading = asyncio.ensure_future(_read_on(receive, result))
+        pending = result
+        reading = asyncio.ensure_future(_read_on(receive, pending))
         try:
-            result = await result.future
+            result = await pending.future
         except asyncio.CancelledError:
             if reading.done() and not reading.cancelled():
                 return
             raise
         finally:
             reading.cancel()
+            pending.cancel()
     await respond(send, result)
 
 

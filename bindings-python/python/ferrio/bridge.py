@@ -8,6 +8,7 @@ import contextvars
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,10 @@ SETTLE_TIME = 1.0
 """How long the end of a server waits for its last responses: they are ready, and at most a descriptor is in their way."""
 
 SETTLE_STEP = 0.002
+
+
+_at_work: set[asyncio.Task[Any]] = set()
+"""Handlers that outlive their server: asyncio alone would not keep them."""
 
 
 class Bridge:
@@ -36,6 +41,10 @@ class Bridge:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
 
+    def runs_on(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether this loop runs the handlers."""
+        return loop is self._loop
+
     def attach(self) -> None:
         """Makes the running loop the one that runs the handlers."""
         loop = asyncio.get_running_loop()
@@ -49,10 +58,14 @@ class Bridge:
             # Where a thread does the watching, it ends with the pipe.
             with contextlib.suppress(NotImplementedError):
                 loop.remove_reader(self._descriptor)
-        self.native.unbind()
+        at_work = self.native.unbind()
+        if loop is not None and not loop.is_closed():
+            for task in at_work:
+                _at_work.add(task)
+                task.add_done_callback(_at_work.discard)
 
     async def close(self) -> None:
-        """Ends every connection, and starts the handlers for all that came until then."""
+        """Ends every connection, and starts the disconnect handlers. What clients sent before and waits is dropped."""
         self.native.close()
         while self.native.drain():
             await asyncio.sleep(0)
@@ -71,6 +84,8 @@ class Bridge:
         if self._loop is not None and self._loop.is_running():
             raise RuntimeError("the server runs on another event loop")
         self.detach()
+        # Handlers that were at work on a loop that has ended never go on.
+        self._host._farewells.clear()
         self._descriptor = self.native.bind(loop, self._host, _task_starter(loop), self._context)
         self._loop = loop
         self._watch(loop, self._descriptor)
@@ -79,14 +94,34 @@ class Bridge:
         try:
             loop.add_reader(descriptor, self.native.drain)
         except NotImplementedError:
-            threading.Thread(target=self._wait, args=(loop, descriptor), name="ferrio", daemon=True).start()
+            self.native.leave_to_reader()
+            # A descriptor of its own: the number of the server's may mean another file as soon as that is closed.
+            arguments = (weakref.ref(self), weakref.ref(loop), os.dup(descriptor))
+            threading.Thread(target=_read, args=arguments, name="ferrio", daemon=True).start()
 
-    def _wait(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
-        try:
-            while os.read(descriptor, 1):
-                loop.call_soon_threadsafe(self.native.drain)
-        except (OSError, RuntimeError):
-            pass  # The server or the loop has ended.
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Has the loop look what has come, from another thread. Returns whether it is still the server's."""
+        if loop is not self._loop:
+            return False
+        with contextlib.suppress(
+            RuntimeError
+        ):  # A loop that is closed may be the server's until it gets another.
+            loop.call_soon_threadsafe(self.native.drain)
+        return True
+
+
+def _read(
+    bridge_ref: weakref.ref[Bridge], loop_ref: weakref.ref[asyncio.AbstractEventLoop], descriptor: int
+) -> None:
+    """Reads what is to wake a loop that cannot watch descriptors. It keeps neither the server nor the loop alive."""
+    try:
+        while os.read(descriptor, 1):
+            bridge, loop = bridge_ref(), loop_ref()
+            if bridge is None or loop is None or not bridge._wake(loop):
+                return
+            del bridge, loop
+    finally:
+        os.close(descriptor)
 
 
 def _task_starter(loop: asyncio.AbstractEventLoop) -> Callable[[Coroutine[Any, Any, Any]], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
@@ -114,7 +115,8 @@ class Handlers:
             handlers = self.handlers.get(name)
             if handlers is None:
                 continue
-            if event in handlers:
+            # A client may name an event so, too: its arguments must not be taken for the event's name and the client's id.
+            if event in handlers and event != "*":
                 return handlers[event], of_namespace
             if not is_own and "*" in handlers:
                 return handlers["*"], (event, *of_namespace)
@@ -174,7 +176,12 @@ class Handlers:
     def _allow_origin(self, origin: str, environ: dict[str, Any]) -> bool:
         """Asks the application's rule about an origin."""
         rule = cast(Callable[..., bool], self._origin_rule)
-        return bool(rule(origin, environ) if calling.takes(rule, 2) else rule(origin))
+        allows = rule(origin, environ) if calling.takes(rule, 2) else rule(origin)
+        if inspect.isawaitable(allows):
+            if inspect.iscoroutine(allows):
+                allows.close()
+            raise TypeError("cors_allowed_origins must not be a coroutine function")
+        return bool(allows)
 
 
 def _report(message: str, error: BaseException) -> None:

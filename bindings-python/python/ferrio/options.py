@@ -146,13 +146,14 @@ PLAIN = (
 """Options that the core has under the same name."""
 
 
-def core_options(options: ServerOptions, *, asks_namespace: bool) -> dict[str, Any]:
+def core_options(options: ServerOptions, *, any_namespace: bool) -> dict[str, Any]:
     """The core's options."""
     unknown = options.keys() - ServerOptions.__annotations__.keys()
     if unknown:
         raise TypeError(f"there is no option `{sorted(unknown)[0]}`")
     core: dict[str, Any] = {name: value for name, value in options.items() if name in PLAIN}
-    core["ask_namespace"] = asks_namespace
+    # One that a client brought into being goes with its last client.
+    core["cleanup_empty_child_namespaces"] = any_namespace
     core["parser"] = options.get("serializer", "default")
     core["cors"] = cors(options.get("cors_allowed_origins"), options.get("cors_credentials", True))
     core["cookie"] = cookie(options.get("cookie"))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import contextvars
 import logging
+import os
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +31,9 @@ Rooms: TypeAlias = "Room | Sequence[Room] | set[Room] | None"
 H = TypeVar("H", bound=Handler)
 T = TypeVar("T")
 
+_servers: weakref.WeakValueDictionary[int, AsyncServer] = weakref.WeakValueDictionary()
+"""Every server of this process, for its children to begin anew."""
+
 
 class AsyncServer(Handlers):
     """A Socket.IO server for asyncio.
@@ -43,7 +50,8 @@ class AsyncServer(Handlers):
     It belongs to the event loop that first serves a client with it, and moves to another when that one has ended.
     Handlers run on that loop, in order of arrival. One that never waits takes no task of its own; for any other,
     `asyncio.current_task()`, cancellation and context variables are those of a task that starts with the context of
-    the place where the server was made.
+    the place where the server was made. A forked process serves its own clients with it, also when it was used before the
+    fork; those of the parent stay with the parent.
     """
 
     class reason:  # noqa: N801 - python-socketio's name
@@ -67,7 +75,9 @@ class AsyncServer(Handlers):
         """Makes a server; `options.ServerOptions` describes the other keywords.
 
         `json` is a module with `dumps` and `loads`, `async_handlers` says whether events of one client are handled side
-        by side, `namespaces` which namespaces exist beside those that have handlers: `'/'` by default, `'*'` for all.
+        by side. Either way a client has so many events under way, waiting or with a handler at work, as
+        `limits["host_queue_share"]` says (256, fewer if they are long); nothing more is read from it until some handlers
+        have ended. `namespaces` says which namespaces exist beside those that have handlers: `'/'` by default, `'*'` for all.
         """
         if client_manager is not None:
             raise ValueError(
@@ -82,13 +92,14 @@ class AsyncServer(Handlers):
         self.async_mode = kwargs.get("async_mode") or "asgi"
         self.logger = _logger(logger)
         self._json = options.json_module(json)
-        self._options = options.core_options(kwargs, asks_namespace=self.namespaces == "*")
+        self._options = options.core_options(kwargs, any_namespace=self.namespaces == "*")
         _native.check_options(self._options)
         self.manager = Manager(self)
         self._context = contextvars.copy_context()
         self._bridge: Bridge | None = None
         self._opened: dict[str, _native.Namespace] = {}
         self._listeners: list[Listener] = []
+        _servers[id(self)] = self
 
     def is_asyncio_based(self) -> bool:
         return True
@@ -169,14 +180,18 @@ class AsyncServer(Handlers):
             raise ValueError("Cannot use call() to broadcast.")
         if not self.async_handlers:
             raise RuntimeError("Cannot use call() when async_handlers is False.")
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer = self._future()
         target = self._namespace(namespace)
-        for socket in self._receivers(target, to or sid) if target is not None else ():
-            socket.emit_with_ack(event, data, answer, True, timeout)
+        asked: list[tuple[_native.Socket, int]] = []
         try:
-            return await asyncio.wait_for(answer, timeout)
+            for socket in self._receivers(target, to or sid) if target is not None else ():
+                asked.append((socket, socket.emit_with_ack(event, data, answer, True, timeout)))
+            return await asyncio.wait_for(asyncio.wrap_future(answer), timeout)
         except asyncio.TimeoutError:
             raise TimeoutError("no answer in time") from None
+        finally:
+            for socket, token in asked:
+                socket.forget_ack(token)
 
     async def call_all(
         self,
@@ -198,9 +213,9 @@ class AsyncServer(Handlers):
         target = self._namespace(namespace)
         if target is None:
             return []
-        answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        answers = self._future()
         target.emit_with_ack(event, data, answers, timeout, to or room, skip_sid, except_rooms)
-        return await answers
+        return await asyncio.wrap_future(answers)
 
     # Rooms.
 
@@ -240,8 +255,8 @@ class AsyncServer(Handlers):
     ) -> None:
         """Puts the clients of a namespace, or of a room, out of it; `close` ends their whole connections."""
         target = self._namespace(namespace)
-        for socket in target.sockets(room) if target is not None else ():
-            await self._put_out(socket, close)
+        sockets = target.sockets(room) if target is not None else []
+        await self._farewell([departure for socket in sockets for departure in socket.disconnect(close)])
 
     # Clients.
 
@@ -275,7 +290,7 @@ class AsyncServer(Handlers):
         """
         socket = self._socket(sid, namespace)
         if socket is not None:
-            await self._put_out(socket, close)
+            await self._farewell(socket.disconnect(close))
 
     def transport(self, sid: str, namespace: str | None = None) -> str:
         """`polling` or `websocket`."""
@@ -322,6 +337,7 @@ class AsyncServer(Handlers):
         if self._bridge is None:
             return
         bridge = self._bridge
+        bridge.attach()
         listeners, self._listeners = self._listeners, []
         await bridge.close()
         for listener in listeners:
@@ -356,16 +372,24 @@ class AsyncServer(Handlers):
                 self._options, self.handlers, self._json, self.async_handlers, self.always_connect
             )
             self._bridge = Bridge(native, self, self._context)
+            if self.namespaces == "*":
+                native.open_any()
             names: Iterable[str] = () if self.namespaces == "*" else self.namespaces
             for name in {*names, *self.handlers, *self.namespace_handlers, *self._middleware}:
                 self._open(name)
         self._bridge.attach()
         return self._bridge.native
 
+    def _begin_anew(self) -> None:
+        """Forgets what belongs to the process that this one was forked from; the handlers stay."""
+        self._bridge, self._opened, self._listeners, self._farewells = None, {}, [], set()
+
     def _open(self, namespace: str) -> None:
         """Opens a namespace for clients; before the core is needed there is nothing to do."""
         if self._bridge is not None and namespace != "*":
-            self._opened[namespace] = self._bridge.native.open(namespace)
+            # No client can name one that is no Unicode text.
+            with contextlib.suppress(UnicodeEncodeError):
+                self._opened[namespace] = self._bridge.native.open(namespace)
 
     def _namespace(self, name: str | None) -> _native.Namespace | None:
         """A namespace that exists."""
@@ -384,6 +408,12 @@ class AsyncServer(Handlers):
             raise KeyError("Session not found")
         return socket
 
+    def _future(self) -> asyncio.Future[Any] | concurrent.futures.Future[Any]:
+        """What takes an answer on the server's loop and is waited for on the running one, which may be another."""
+        loop = asyncio.get_running_loop()
+        is_own = self._bridge is None or self._bridge.runs_on(loop)
+        return loop.create_future() if is_own else concurrent.futures.Future()
+
     def _receivers(
         self, target: _native.Namespace, rooms: Rooms, skip_sid: Rooms = None, except_rooms: Rooms = None
     ) -> Iterable[_native.Socket]:
@@ -394,12 +424,25 @@ class AsyncServer(Handlers):
                 return [socket]
         return target.sockets(rooms, skip_sid, except_rooms)
 
-    async def _put_out(self, socket: _native.Socket, close: bool) -> None:
-        """Disconnects a client and runs the handlers of all that leave by it."""
-        for departure in socket.disconnect(close):
-            farewell = self._disconnected(departure)
-            if farewell is not None:
-                await farewell
+    async def _farewell(self, departures: list[_native.Departure]) -> None:
+        """Runs the disconnect handlers of clients that were put out: of each, whatever another raises."""
+        failure: Exception | None = None
+        try:
+            while departures:
+                try:
+                    farewell = self._disconnected(departures.pop(0))
+                    if farewell is not None:
+                        await farewell
+                except Exception as error:
+                    failure = failure or error
+        finally:
+            if departures:
+                # The caller was cancelled. What it has begun ends without it.
+                rest = asyncio.ensure_future(self._farewell(departures))
+                self._farewells.add(rest)
+                rest.add_done_callback(self._farewells.discard)
+        if failure is not None:
+            raise failure
 
     def _refuse_foreign(self, sid: str | None, room: Room, namespace: str | None) -> None:
         """A client's own room is nobody else's."""
@@ -436,3 +479,13 @@ def _logger(logger: bool | logging.Logger) -> logging.Logger:
     if logger and own.level == logging.NOTSET:
         own.setLevel(logging.INFO)
     return own
+
+
+def _in_child() -> None:
+    """Lets every server of a forked child serve clients of its own; those of the parent stay with the parent."""
+    _native.forked()
+    for server in list(_servers.values()):
+        server._begin_anew()
+
+
+os.register_at_fork(after_in_child=_in_child)

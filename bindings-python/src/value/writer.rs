@@ -56,11 +56,17 @@ struct Writer<'a> {
 struct Failure {
     error: PyErr,
     path: String,
+    /// Whether it is the application's own, which it gets as it is.
+    is_foreign: bool,
 }
 
 impl Failure {
     fn new(error: PyErr) -> Self {
-        Self { error, path: String::new() }
+        Self { error, path: String::new(), is_foreign: false }
+    }
+
+    fn foreign(error: PyErr) -> Self {
+        Self { is_foreign: true, ..Self::new(error) }
     }
 
     fn inside(mut self, step: &str) -> Self {
@@ -69,6 +75,9 @@ impl Failure {
     }
 
     fn at(self, root: &str) -> PyErr {
+        if self.is_foreign {
+            return self.error;
+        }
         Python::attach(|py| {
             let kind = self.error.get_type(py);
             PyErr::from_type(kind, format!("{root}{}: {}", self.path, self.error.value(py)))
@@ -109,14 +118,13 @@ impl<'a> Writer<'a> {
     fn argument(&mut self, value: &Bound<'_, PyAny>) -> Written {
         let Some(module) = &self.json.module else { return self.value(value, 0) };
         let py = value.py();
-        let value = extract(value, &mut self.attachments).map_err(Failure::new)?;
-        let text = module.bind(py).call_method1(intern!(py, "dumps"), (value,)).map_err(Failure::new)?;
+        let value = extract(value, &mut self.attachments, 0)?;
+        let text = module.bind(py).call_method1(intern!(py, "dumps"), (value,)).map_err(Failure::foreign)?;
         if let Ok(bytes) = text.cast::<PyBytes>() {
-            let text =
-                String::from_utf8(bytes.as_bytes().to_vec()).map_err(|error| Failure::new(error.into()))?;
-            self.out.push_str(&text);
+            let text = String::from_utf8(bytes.as_bytes().to_vec());
+            self.out.push_str(&text.map_err(|error| Failure::foreign(error.into()))?);
         } else {
-            self.out.push_str(text.extract::<&str>().map_err(Failure::new)?);
+            self.out.push_str(text.extract::<&str>().map_err(Failure::foreign)?);
         }
         Ok(())
     }
@@ -232,9 +240,21 @@ impl<'a> Writer<'a> {
             write_string(&mut self.out, text);
             return Ok(());
         }
-        // Lone surrogates have no UTF-8; JSON's escapes can name them, as `json.dumps` does.
-        let dumps = text.py().import(intern!(text.py(), "json"))?.getattr(intern!(text.py(), "dumps"))?;
-        self.out.push_str(dumps.call1((text,))?.extract()?);
+        // Lone surrogates have no UTF-8, but JSON's escapes can name them. No Python code runs for it: what is being
+        // written must not change meanwhile.
+        let py = text.py();
+        let encode = py.get_type::<PyString>().getattr(intern!(py, "encode"))?;
+        let encoded = encode.call1((text, intern!(py, "utf-16-le"), intern!(py, "surrogatepass")))?;
+        let units = encoded.cast::<PyBytes>()?.as_bytes().chunks_exact(2);
+        let units = units.map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+        self.out.push('"');
+        for character in char::decode_utf16(units) {
+            match character {
+                Ok(character) => write_escaped(&mut self.out, character.encode_utf8(&mut [0; 4])),
+                Err(lone) => write_unit(&mut self.out, lone.unpaired_surrogate()),
+            }
+        }
+        self.out.push('"');
         Ok(())
     }
 
@@ -253,29 +273,47 @@ fn check_depth(depth: usize) -> Written {
 }
 
 /// A copy of a value in which placeholders stand for bytes, for JSON modules that know no bytes.
-fn extract<'py>(value: &Bound<'py, PyAny>, attachments: &mut Vec<Bytes>) -> PyResult<Bound<'py, PyAny>> {
+fn extract<'py>(
+    value: &Bound<'py, PyAny>,
+    attachments: &mut Vec<Bytes>,
+    depth: usize,
+) -> Result<Bound<'py, PyAny>, Failure> {
     let py = value.py();
     if let Ok(dict) = value.cast_exact::<PyDict>() {
+        check_depth(depth)?;
         let copy = PyDict::new(py);
-        for (key, item) in dict {
-            copy.set_item(key, extract(&item, attachments)?)?;
+        // Of a snapshot: the keys' own comparisons may change the dictionary.
+        for pair in dict.items() {
+            let (key, item): (Bound<'_, PyAny>, Bound<'_, PyAny>) =
+                pair.extract().map_err(Failure::foreign)?;
+            copy.set_item(key, extract(&item, attachments, depth + 1)?).map_err(Failure::foreign)?;
         }
         Ok(copy.into_any())
     } else if value.is_instance_of::<PyList>() || value.is_exact_instance_of::<PyTuple>() {
+        check_depth(depth)?;
         let copy = PyList::empty(py);
-        for item in value.try_iter()? {
-            copy.append(extract(&item?, attachments)?)?;
+        for item in value.try_iter().map_err(Failure::foreign)? {
+            let item = extract(&item.map_err(Failure::foreign)?, attachments, depth + 1)?;
+            copy.append(item).map_err(Failure::foreign)?;
         }
         Ok(copy.into_any())
-    } else if let Some(bytes) = bytes(value)? {
-        let placeholder = PyDict::new(py);
-        placeholder.set_item(intern!(py, "_placeholder"), true)?;
-        placeholder.set_item(intern!(py, "num"), attachments.len())?;
-        attachments.push(bytes);
-        Ok(placeholder.into_any())
+    } else if let Some(bytes) = bytes(value).map_err(Failure::foreign)? {
+        placeholder(py, attachments, bytes).map_err(Failure::foreign)
     } else {
         Ok(value.clone())
     }
+}
+
+fn placeholder<'py>(
+    py: Python<'py>,
+    attachments: &mut Vec<Bytes>,
+    bytes: Bytes,
+) -> PyResult<Bound<'py, PyAny>> {
+    let placeholder = PyDict::new(py);
+    placeholder.set_item(intern!(py, "_placeholder"), true)?;
+    placeholder.set_item(intern!(py, "num"), attachments.len())?;
+    attachments.push(bytes);
+    Ok(placeholder.into_any())
 }
 
 /// The content of `bytes`, `bytearray` and `memoryview`.
@@ -294,6 +332,11 @@ fn bytes(value: &Bound<'_, PyAny>) -> PyResult<Option<Bytes>> {
 
 fn write_string(out: &mut String, text: &str) {
     out.push('"');
+    write_escaped(out, text);
+    out.push('"');
+}
+
+fn write_escaped(out: &mut String, text: &str) {
     let mut start = 0;
     for (idx, byte) in text.bytes().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {
@@ -307,12 +350,13 @@ fn write_string(out: &mut String, text: &str) {
             b'\n' => out.push_str("\\n"),
             b'\r' => out.push_str("\\r"),
             b'\t' => out.push_str("\\t"),
-            control => {
-                // Writing to a String never fails.
-                let _ = write!(out, "\\u{control:04x}");
-            }
+            control => write_unit(out, u16::from(control)),
         }
     }
     out.push_str(&text[start..]);
-    out.push('"');
+}
+
+fn write_unit(out: &mut String, unit: u16) {
+    // Writing to a String never fails.
+    let _ = write!(out, "\\u{unit:04x}");
 }

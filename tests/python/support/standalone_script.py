@@ -10,6 +10,7 @@ import signal
 import sys
 
 from .doors import open_door
+from .loops import BlindLoop
 from .target import new_server
 
 
@@ -35,5 +36,7 @@ if __name__ == "__main__":
         import uvloop
 
         uvloop.run(main(sys.argv[1]))
+    elif sys.argv[2] == "blind":
+        BlindLoop().run_until_complete(main(sys.argv[1]))
     else:
         asyncio.run(main(sys.argv[1]))
