@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -34,7 +34,12 @@ pub struct MessageSocket {
     connection: Arc<Connection>,
     wire_id: u32,
     has_ended: AtomicBool,
+    /// Whether it may still become the transport of a polling session.
+    is_probe: AtomicBool,
 }
+
+/// How many turns a host gets to pass on what it has read of a WebSocket, when a poll waits for that.
+const TURNS: usize = 4;
 
 /// A message for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +73,8 @@ impl Server {
                 (connection, wire_id)
             }
         };
-        Ok(MessageSocket { connection, wire_id, has_ended: AtomicBool::new(false) })
+        let is_probe = AtomicBool::new(connection.transport() == TransportKind::Polling);
+        Ok(MessageSocket { connection, wire_id, has_ended: AtomicBool::new(false), is_probe })
     }
 }
 
@@ -92,6 +98,7 @@ impl MessageSocket {
     /// Waits for messages to send, and returns all that may leave together; `None` when there will be no more. The last is
     /// [`Outgoing::Close`] unless the client closed first. Cancelling it loses nothing.
     pub async fn next(&self) -> Option<Vec<Outgoing>> {
+        let mut n_turns = 0;
         poll_fn(|context| {
             // Asked first: nothing is queued behind a close frame.
             let close_code = self.connection.wire_close_code(self.wire_id);
@@ -113,10 +120,27 @@ impl MessageSocket {
             match (messages.is_empty(), self.has_ended.load(Ordering::Relaxed)) {
                 (false, _) => Poll::Ready(Some(messages)),
                 (true, true) => Poll::Ready(None),
-                (true, false) => Poll::Pending,
+                (true, false) => {
+                    self.let_poll_go(&mut n_turns, context);
+                    Poll::Pending
+                }
             }
         })
         .await
+    }
+
+    /// Answers a poll that waits in the middle of an upgrade, once the host has passed on what it has read.
+    fn let_poll_go(&self, n_turns: &mut usize, context: &Context<'_>) {
+        if !self.is_probe.load(Ordering::Relaxed) {
+            return;
+        }
+        if *n_turns < TURNS && self.connection.awaits_probe() {
+            *n_turns += 1;
+            context.waker().wake_by_ref();
+            return;
+        }
+        *n_turns = 0;
+        self.is_probe.store(self.connection.probe_is_read(self.wire_id), Ordering::Relaxed);
     }
 
     /// Takes note that the client has closed.
