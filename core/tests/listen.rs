@@ -427,7 +427,7 @@ async fn connections_that_have_not_asked_end_with_the_port() {
         let fixture = start_plain().await;
         let mut silent = fixture.connect().await;
         let mut halfway = fixture.connect().await;
-        halfway.write_all(HANDSHAKE[..30].as_bytes()).await.unwrap();
+        halfway.write_all(&HANDSHAKE.as_bytes()[..30]).await.unwrap();
         let (encrypted, _) = start_encrypted(Config::default()).await;
         let mut unencrypted = encrypted.connect().await;
         unencrypted.write_all(b"\x16\x03\x01").await.unwrap();
