@@ -26,6 +26,8 @@ pub(crate) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// The futures that want to be polled.
 pub(crate) struct Ready {
     jobs: Mutex<Vec<Arc<Job>>>,
+    /// Those that gave way to others while they were polled: they are for the loop's next turn.
+    yielded: Mutex<Vec<Arc<Job>>>,
     /// Whether the loop will look at them without being woken.
     is_awake: AtomicBool,
     /// How many are under way.
@@ -37,6 +39,7 @@ impl Ready {
     pub(crate) fn new(waker: Arc<Waker>) -> Self {
         Self {
             jobs: Mutex::default(),
+            yielded: Mutex::default(),
             is_awake: AtomicBool::new(false),
             n_pending: AtomicUsize::new(0),
             waker,
@@ -48,15 +51,21 @@ impl Ready {
         self.is_awake.store(true, Ordering::Release);
     }
 
-    /// Polls until none wants it.
+    /// Polls until none wants it but those that gave way.
     pub(crate) fn poll(&self, py: Python<'_>) {
         loop {
             self.is_awake.store(true, Ordering::Release);
             let jobs = std::mem::take(&mut *self.jobs.lock());
             if jobs.is_empty() {
+                let yielded = std::mem::take(&mut *self.yielded.lock());
+                if !yielded.is_empty() {
+                    self.jobs.lock().extend(yielded);
+                    self.waker.wake();
+                    return;
+                }
                 self.is_awake.store(false, Ordering::Release);
                 // One may have come between the look and the flag.
-                if self.jobs.lock().is_empty() {
+                if self.jobs.lock().is_empty() && self.yielded.lock().is_empty() {
                     return;
                 }
             }
@@ -71,7 +80,9 @@ impl Ready {
     }
 
     fn push(&self, job: Arc<Job>) {
-        self.jobs.lock().push(job);
+        // One that is woken while it is polled gives way to others.
+        let list = if job.is_polled.load(Ordering::Acquire) { &self.yielded } else { &self.jobs };
+        list.lock().push(job);
         if !self.is_awake.swap(true, Ordering::AcqRel) {
             self.waker.wake();
         }
@@ -84,6 +95,7 @@ pub(crate) struct Job {
     /// Made when the first poll did not end it.
     future: OnceLock<Py<PyAny>>,
     is_queued: AtomicBool,
+    is_polled: AtomicBool,
     ready: Arc<Ready>,
 }
 
@@ -137,7 +149,10 @@ impl Job {
         self.is_queued.store(false, Ordering::Release);
         let waker = TaskWaker::from(self.clone());
         let Some(mut work) = self.take() else { return };
-        let Poll::Ready(outcome) = poll(py, &mut work, &waker) else { return self.put_back(work) };
+        self.is_polled.store(true, Ordering::Release);
+        let polled = poll(py, &mut work, &waker);
+        self.is_polled.store(false, Ordering::Release);
+        let Poll::Ready(outcome) = polled else { return self.put_back(work) };
         drop(work);
         if !self.end() {
             return;
@@ -191,6 +206,7 @@ pub(crate) fn start_with_body(
         state: Mutex::new(State::Over),
         future: OnceLock::new(),
         is_queued: AtomicBool::new(false),
+        is_polled: AtomicBool::new(false),
         ready: bridge.ready.clone(),
     });
     let waker = TaskWaker::from(job.clone());

@@ -10,7 +10,8 @@ use crate::{recovery::Restored, runtime::runtime, socket::Socket, writes::Writes
 /// waiting.
 pub struct Admission {
     socket: Arc<Socket>,
-    restored: Option<Restored>,
+    /// In a box, because few clients have any, and every event in the queue has the size of the largest.
+    restored: Option<Box<Restored>>,
     is_decided: bool,
 }
 
@@ -28,7 +29,7 @@ impl std::error::Error for Gone {}
 
 impl Admission {
     pub(crate) fn new(socket: Arc<Socket>, restored: Option<Restored>) -> Self {
-        Self { socket, restored, is_decided: false }
+        Self { socket, restored: restored.map(Box::new), is_decided: false }
     }
 
     /// The socket that the client will be.
@@ -42,7 +43,11 @@ impl Admission {
     /// When the client has gone. It then never was in the namespace, and no disconnect follows.
     pub fn accept(mut self, writes: &mut Writes) -> Result<(), Gone> {
         self.is_decided = true;
-        if self.socket.admit(self.restored.take(), writes) { Ok(()) } else { Err(Gone) }
+        if self.socket.admit(self.restored.take().map(|restored| *restored), writes) {
+            Ok(())
+        } else {
+            Err(Gone)
+        }
     }
 
     /// Keeps the client out, with a message and, if given, more data as JSON text.
@@ -54,7 +59,7 @@ impl Admission {
 
 fn decline(
     socket: &Socket,
-    restored: Option<Restored>,
+    restored: Option<Box<Restored>>,
     message: &str,
     data: Option<&str>,
     writes: &mut Writes,

@@ -6,7 +6,8 @@
 //! - The [`Budget`] of the host's queue: what waits there, whoever sent it. When it is used up, connections with a
 //!   message wait in line, and each has its turn for one message; then it goes to the end of the line.
 //! - The [`Share`] of a connection: its events that wait, or whose [`Credit`] the host still holds. So one client
-//!   that sends more than its handlers can take waits for itself, long before the others have to.
+//!   that sends more than its handlers can take waits for itself, long before the others have to. Acks have no part in
+//!   it: a handler that is at work may be waiting for one.
 //!
 //! Both are counted in units: an event is one, a long event as many as it has bytes for. A message that is taken is
 //! always queued; so the bounds may be exceeded by a message for each thread, and by what does not come from a message.
@@ -197,11 +198,20 @@ impl fmt::Debug for Credit {
     }
 }
 
+/// The room that a message needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// On the queue.
+    Queue,
+    /// On the queue, and in its connection's share.
+    Share,
+}
+
 impl Connection {
     /// Whether a message may be taken at once.
     #[inline]
-    pub(crate) fn has_room(&self) -> bool {
-        self.has_room_of_its_own() && self.server().queue.budget.has_room()
+    pub(crate) fn has_room(&self, wants: Wants) -> bool {
+        (wants == Wants::Queue || self.has_room_of_its_own()) && self.server().queue.budget.has_room()
     }
 
     fn has_room_of_its_own(&self) -> bool {
@@ -210,7 +220,7 @@ impl Connection {
 
     /// Waits until a message may be taken, or the session is over. Nothing is read from the peer meanwhile, so that its
     /// silence is not held against it.
-    pub(crate) async fn room(self: &Arc<Self>) -> Pass<'_> {
+    pub(crate) async fn room(self: &Arc<Self>, wants: Wants) -> Pass<'_> {
         self.server().counters.host_queue_pauses.add(1);
         let _unread = Unread::new(self);
         loop {
@@ -218,7 +228,7 @@ impl Connection {
             if !self.is_open() {
                 return Pass(None);
             }
-            if self.has_room_of_its_own() {
+            if wants == Wants::Queue || self.has_room_of_its_own() {
                 break;
             }
             changed.await;

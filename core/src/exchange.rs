@@ -7,18 +7,19 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::Poll,
+    task::{Context, Poll},
     time::Instant,
 };
 
 use bytes::Bytes;
+use ferrio_protocol::engine::TransportKind;
 use http::Response;
 
 use crate::{
     connection::Connection,
     frame::FrameKind,
     handshake::RequestHead,
-    receive::{self, Received},
+    receive::{self, NoRoom, Received},
     request::{self, Place},
     server::Server,
     wire::Writer,
@@ -33,7 +34,12 @@ pub struct MessageSocket {
     connection: Arc<Connection>,
     wire_id: u32,
     has_ended: AtomicBool,
+    /// Whether it may still become the transport of a polling session.
+    is_probe: AtomicBool,
 }
+
+/// How many turns a host gets to pass on what it has read of a WebSocket, when a poll waits for that.
+const TURNS: usize = 4;
 
 /// A message for the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +73,8 @@ impl Server {
                 (connection, wire_id)
             }
         };
-        Ok(MessageSocket { connection, wire_id, has_ended: AtomicBool::new(false) })
+        let is_probe = AtomicBool::new(connection.transport() == TransportKind::Polling);
+        Ok(MessageSocket { connection, wire_id, has_ended: AtomicBool::new(false), is_probe })
     }
 }
 
@@ -87,8 +94,8 @@ impl MessageSocket {
     }
 
     async fn receive(&self, received: Received<'_>) {
-        if receive::websocket(&self.connection, received, None, Instant::now()).is_err() {
-            let turn = self.connection.room().await;
+        if let Err(NoRoom(wants)) = receive::websocket(&self.connection, received, None, Instant::now()) {
+            let turn = self.connection.room(wants).await;
             let _ = receive::websocket(&self.connection, received, Some(&turn), Instant::now());
         }
     }
@@ -96,6 +103,7 @@ impl MessageSocket {
     /// Waits for messages to send, and returns all that may leave together; `None` when there will be no more. The last is
     /// [`Outgoing::Close`] unless the client closed first. Cancelling it loses nothing.
     pub async fn next(&self) -> Option<Vec<Outgoing>> {
+        let mut n_turns = 0;
         poll_fn(|context| {
             // Asked first: nothing is queued behind a close frame.
             let close_code = self.connection.wire_close_code(self.wire_id);
@@ -117,10 +125,27 @@ impl MessageSocket {
             match (messages.is_empty(), self.has_ended.load(Ordering::Relaxed)) {
                 (false, _) => Poll::Ready(Some(messages)),
                 (true, true) => Poll::Ready(None),
-                (true, false) => Poll::Pending,
+                (true, false) => {
+                    self.let_poll_go(&mut n_turns, context);
+                    Poll::Pending
+                }
             }
         })
         .await
+    }
+
+    /// Answers a poll that waits in the middle of an upgrade, once the host has passed on what it has read.
+    fn let_poll_go(&self, n_turns: &mut usize, context: &Context<'_>) {
+        if !self.is_probe.load(Ordering::Relaxed) {
+            return;
+        }
+        if *n_turns < TURNS && self.connection.awaits_probe() {
+            *n_turns += 1;
+            context.waker().wake_by_ref();
+            return;
+        }
+        *n_turns = 0;
+        self.is_probe.store(self.connection.probe_is_read(self.wire_id), Ordering::Relaxed);
     }
 
     /// Takes note that the client has closed.

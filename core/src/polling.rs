@@ -267,8 +267,10 @@ async fn take_packets(connection: &Arc<Connection>, body: &Bytes, is_binary: boo
         if packet.kind == PacketType::Close {
             let_poll_go_first(connection).await;
         }
-        let _turn =
-            if receive::must_wait(connection, &packet) { Some(connection.room().await) } else { None };
+        let _turn = match receive::wants(connection, &packet).filter(|wants| !connection.has_room(*wants)) {
+            Some(wants) => Some(connection.room(wants).await),
+            None => None,
+        };
         receive::engine_packet(connection, TransportKind::Polling, packet, Instant::now());
     }
     true

@@ -320,3 +320,14 @@ impl Drop for Events {
         drop(items);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_small() {
+        // It is moved a few times on its way to the host, and a hundred thousand may wait.
+        assert!(size_of::<HostEvent>() <= 96, "{}", size_of::<HostEvent>());
+    }
+}

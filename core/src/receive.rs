@@ -13,7 +13,7 @@ use ferrio_protocol::{
 
 use crate::{
     ack::Reply,
-    backpressure::{Credit, Pass},
+    backpressure::{Credit, Pass, Wants},
     connection::{Connection, Entry, Inbound},
     join,
     payload::Payload,
@@ -40,10 +40,10 @@ pub(crate) enum Received<'a> {
     Binary(&'a [u8]),
 }
 
-/// There is no room on the way to the host. The message is to be kept, and given once more when it is the
-/// connection's turn ([`Connection::room`]).
+/// There is no room on the way to the host for what a message wants. The message is to be kept, and given once more when
+/// it is the connection's turn ([`Connection::room`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct NoRoom;
+pub(crate) struct NoRoom(pub(crate) Wants);
 
 /// Takes a message of a WebSocket, unless it has to wait for its `turn`.
 pub(crate) fn websocket(
@@ -53,8 +53,14 @@ pub(crate) fn websocket(
     now: Instant,
 ) -> Result<(), NoRoom> {
     let decoded = decode(connection, received);
-    if turn.is_none() && decoded.as_ref().is_ok_and(|packet| must_wait(connection, packet)) {
-        return Err(NoRoom);
+    if turn.is_none()
+        && let Ok(packet) = &decoded
+        && let Some(wants) = wants(connection, packet)
+        && !connection.has_room(wants)
+        // One that only probes has no messages to bring: the session says what becomes of it.
+        && connection.transport() == TransportKind::WebSocket
+    {
+        return Err(NoRoom(wants));
     }
     let len = match received {
         Received::Text(text) => text.len(),
@@ -78,9 +84,20 @@ fn decode<'a>(
     }
 }
 
-/// Whether there is no room for a packet. There always is for what keeps a session alive or ends it.
-pub(crate) fn must_wait(connection: &Connection, packet: &engine::Packet<'_>) -> bool {
-    packet.kind == engine::PacketType::Message && !connection.has_room()
+/// The room that a packet wants on its way to the host. What keeps a session alive, or ends it, wants none, and neither
+/// do attachments: the packet that they belong to had room, and their time is running.
+pub(crate) fn wants(connection: &Connection, packet: &engine::Packet<'_>) -> Option<Wants> {
+    if packet.kind != engine::PacketType::Message {
+        return None;
+    }
+    match &packet.data {
+        Data::Text(text) => match codec::packet_type(text) {
+            Some(PacketType::Ack | PacketType::BinaryAck) => Some(Wants::Queue),
+            Some(PacketType::Disconnect) => None,
+            _ => Some(Wants::Share),
+        },
+        Data::Binary(_) => connection.server().is_msgpack().then_some(Wants::Share),
+    }
 }
 
 /// Takes what is not an engine packet.

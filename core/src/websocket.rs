@@ -27,7 +27,7 @@ use tokio::{
 use tracing::Instrument as _;
 
 use crate::{
-    backpressure::Pass,
+    backpressure::{Pass, Wants},
     connection::{Connection, WireEnd},
     frame::Frame,
     outbox::Outbox,
@@ -147,7 +147,7 @@ enum Step {
     /// The read buffer was full, so that more waits: other tasks of the thread have their turn first.
     Yield,
     /// A message has no room on the way to the host: no more is read until it has.
-    NoRoom,
+    NoRoom(Wants),
     /// The client has closed, and is answered with this frame.
     Left(Frame),
     /// The connection ended; `is_error` when not in good order.
@@ -168,7 +168,7 @@ impl Driver {
                     tokio::task::yield_now().await;
                     Step::Continue
                 }
-                Step::NoRoom => self.wait_for_room().await,
+                Step::NoRoom(wants) => self.wait_for_room(wants).await,
                 Step::Left(answer) => {
                     if let Some(mut writer) = self.connection.detach(self.wire_id, false) {
                         say_goodbye(&mut writer, answer).await;
@@ -251,7 +251,7 @@ impl Driver {
     fn took(&mut self, flow: Result<Flow, FrameError>) -> Step {
         match flow {
             Ok(Flow::Continue) => Step::Continue,
-            Ok(Flow::Hold) => Step::NoRoom,
+            Ok(Flow::Hold(wants)) => Step::NoRoom(wants),
             Ok(Flow::Stop) => match self.goodbye.take() {
                 Some(answer) => Step::Left(answer),
                 None => Step::Lost { is_error: false },
@@ -265,10 +265,10 @@ impl Driver {
 
     /// Stops reading until there is room for the message that came last, which the client's TCP notices; writing goes
     /// on.
-    async fn wait_for_room(&mut self) -> Step {
+    async fn wait_for_room(&mut self, wants: Wants) -> Step {
         let connection = self.connection.clone();
         tokio::select! {
-            turn = connection.room() => self.take_held(turn),
+            turn = connection.room(wants) => self.take_held(turn),
             step = poll_fn(|context| self.poll_wire(context)) => step,
         }
     }
@@ -314,7 +314,7 @@ fn receive(
     };
     match receive::websocket(connection, received, turn, now) {
         Ok(()) => Flow::Continue,
-        Err(NoRoom) => Flow::Hold,
+        Err(NoRoom(wants)) => Flow::Hold(wants),
     }
 }
 

@@ -75,7 +75,7 @@ pub mod socket {
     }
 
     pub use assembler::{Assembler, AssemblyError, BinaryPacket};
-    pub use decode::decode;
+    pub use decode::{decode, packet_type};
     pub use encode::{encode_ack, encode_connect, encode_connect_error, encode_disconnect, encode_event};
     pub use packet::{DecodeError, Limits, Packet, PacketType, RESERVED_EVENTS, Revision};
 }

@@ -36,7 +36,8 @@ impl Connection {
                         io.session.close(CloseReason::SlowReader);
                     }
                 }
-                Action::ReleasePoll => self.release_poll_later(&mut io),
+                // Done by whoever drives the probed WebSocket, once all is read that has come there.
+                Action::ReleasePoll => self.waker.wake(),
                 Action::Upgraded => self.upgraded(&mut io),
                 Action::UpgradeFailed => {
                     self.server.counters.upgrades_failed.add(1);

@@ -11,7 +11,7 @@ use crate::{
     outbox::{Class, Outbox},
     polling::{PendingPoll, PollAnswer},
     selection::Flags,
-    wire::{Flushed, Wire, Writer},
+    wire::Flushed,
     writes::Writes,
 };
 
@@ -131,26 +131,6 @@ impl Connection {
         }
         if io.session.transport() == TransportKind::Polling
             && !io.outbox.is_empty()
-            && let Some(poll) = io.poll.take()
-        {
-            self.answer(io, poll);
-        }
-    }
-
-    /// Sees to it that a poll which waits does not hold up an upgrade.
-    ///
-    /// It is answered once all is read that has come on the WebSocket: a client may have sent the end of the upgrade
-    /// there first.
-    pub(super) fn release_poll_later(&self, io: &mut Io) {
-        match &io.wire {
-            // Of these the host has passed on all it has.
-            Some((Wire { writer: Writer::Messages, .. }, _)) => self.release_poll(io),
-            _ => self.waker.wake(),
-        }
-    }
-
-    pub(super) fn release_poll(&self, io: &mut Io) {
-        if io.session.releases_polls()
             && let Some(poll) = io.poll.take()
         {
             self.answer(io, poll);

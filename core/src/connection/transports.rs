@@ -53,7 +53,9 @@ impl Connection {
         io.is_poll_late = io.session.is_upgrading();
         self.write(&mut io);
         if io.session.releases_polls() {
-            self.release_poll_later(&mut io);
+            // Whoever drives the WebSocket answers it, once all is read that has come there: the client may have sent
+            // the end of the upgrade first.
+            self.waker.wake();
         }
         Ok(())
     }
@@ -115,8 +117,18 @@ impl Connection {
         if io.wire_of(wire_id).is_none() || !io.session.is_upgrading() {
             return false;
         }
-        self.release_poll(&mut io);
+        if io.session.releases_polls()
+            && let Some(poll) = io.poll.take()
+        {
+            self.answer(&mut io, poll);
+        }
         true
+    }
+
+    /// Whether a poll waits until all is read that has come on a WebSocket.
+    pub(crate) fn awaits_probe(&self) -> bool {
+        let io = self.io.lock();
+        io.session.releases_polls() && io.poll.is_some()
     }
 
     /// Answers a WebSocket ping.

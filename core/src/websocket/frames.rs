@@ -11,6 +11,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     coding::{Control, Data, OpCode},
 };
 
+use crate::backpressure::Wants;
+
 /// What a client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Incoming<'a> {
@@ -30,7 +32,7 @@ pub(crate) enum Flow {
     /// The next may come.
     Continue,
     /// This message could not be taken. It is kept with all that came behind it, until [`FrameReader::resume`].
-    Hold,
+    Hold(Wants),
     /// It was the last; what came behind it is thrown away.
     Stop,
 }
@@ -147,7 +149,7 @@ impl FrameReader {
         let Some(held) = self.held.take() else { return Ok(Flow::Continue) };
         let flow = receive(message(held.is_text, &held.data)?);
         if flow != Flow::Continue {
-            self.held = Some(held).filter(|_| flow == Flow::Hold);
+            self.held = Some(held).filter(|_| matches!(flow, Flow::Hold(_)));
             return Ok(flow);
         }
         let mut buffer = std::mem::take(&mut self.partial);
@@ -232,7 +234,7 @@ impl FrameReader {
                 let is_text = data == Data::Text;
                 if head.is_final {
                     let flow = receive(message(is_text, body)?);
-                    if flow == Flow::Hold {
+                    if matches!(flow, Flow::Hold(_)) {
                         self.held = Some(Box::new(Held { is_text, data: body.to_vec() }));
                     }
                     return Ok(flow);
@@ -251,7 +253,7 @@ impl FrameReader {
                 {
                     let Fragments { is_text, data, .. } = *fragments;
                     let flow = receive(message(is_text, &data)?);
-                    if flow == Flow::Hold {
+                    if matches!(flow, Flow::Hold(_)) {
                         self.held = Some(Box::new(Held { is_text, data }));
                     }
                     return Ok(flow);
@@ -354,7 +356,7 @@ mod tests {
             let is_message = matches!(incoming, Incoming::Text(_) | Incoming::Binary(_));
             if is_message && n_held < n_holds {
                 n_held += 1;
-                return Flow::Hold;
+                return Flow::Hold(Wants::Share);
             }
             n_held = 0;
             seen.push(told(incoming));
@@ -362,7 +364,7 @@ mod tests {
         };
         for chunk in bytes.to_vec().chunks_mut(piece) {
             let mut flow = reader.feed(chunk, &mut receive).expect("valid frames");
-            while flow == Flow::Hold {
+            while matches!(flow, Flow::Hold(_)) {
                 flow = reader.resume(&mut receive).expect("valid frames");
             }
         }

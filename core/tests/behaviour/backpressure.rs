@@ -1,6 +1,6 @@
 //! More messages than the host can take: who waits, who does not, and how much the server keeps meanwhile.
 
-use ferrio::{Config, HostEvent, Limits, Writes};
+use ferrio::{AckRequest, Config, Flags, HostEvent, Limits, Payload, Writes};
 use futures_util::FutureExt as _;
 use http::Method;
 use http_body_util::StreamBody;
@@ -166,6 +166,51 @@ async fn what_the_host_is_at_work_on_counts_for_its_own_client_only() {
         under_way.push(credit);
     }
     flooding.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_at_work_gets_the_ack_that_it_waits_for() {
+    for door in [Door::Handle, Door::Listen, Door::Messages] {
+        let mut test = start(limited(narrow())).await;
+        let (mut client, socket) = test.join(door).await;
+        let mut under_way = Vec::new();
+        for number in 0..4 {
+            client.send(&format!(r#"42["n",{number}]"#)).await;
+            let HostEvent::Event { credit, .. } = test.host.next().await else { panic!("an event is due") };
+            under_way.push(credit);
+        }
+        let ack = AckRequest { token: 7, timeout: None };
+        socket.emit_with_ack(&Payload::event("sure", []), Flags::default(), ack, &mut Writes::new());
+        let asked = client.text().await;
+        let id: String = asked[2..].chars().take_while(char::is_ascii_digit).collect();
+        client.send(&format!(r#"43{id}["yes"]"#)).await;
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.answers[0].text()), (7, r#"["yes"]"#), "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn attachments_do_not_wait_for_room_while_their_time_runs() {
+    let limits = Limits { attachments_timeout: SOON, ..narrow() };
+    let config = Config { ping_interval: 3 * SOON, ping_timeout: 10 * SOON, ..limited(limits) };
+    let mut test = start(config).await;
+    let (mut client, _) = test.join(Door::Listen).await;
+    let mut flooding = Vec::new();
+    for _ in 0..4 {
+        flooding.push(test.join(Door::Listen).await.0);
+    }
+    // The text of the packet has room; before its attachments come the queue is full.
+    client.send(r#"451-["one",{"_placeholder":true,"num":0}]"#).await;
+    let _flooding: Vec<_> = flooding.into_iter().map(|client| flood(client, 10)).collect();
+    eventually(|| depth(&test) == 16).await;
+    client.send_binary(b"1").await;
+    // The next ping comes when the time for attachments has been up for long.
+    assert_eq!(client.receive().await, Message::Text("2".to_owned()));
+    for _ in 0..41 {
+        test.host.event().await;
+    }
+    client.send(r#"42["still here"]"#).await;
+    assert_eq!(test.host.event().await.1.text(), r#"["still here"]"#);
 }
 
 #[tokio::test]

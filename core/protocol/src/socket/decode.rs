@@ -29,8 +29,7 @@ use crate::{
 /// # Errors
 /// See [`DecodeError`].
 pub fn decode<'a>(revision: Revision, text: &'a str, limits: &Limits) -> Result<Packet<'a>, DecodeError> {
-    let number = text.as_bytes().first().map_or(u8::MAX, |digit| digit.wrapping_sub(b'0'));
-    let kind = PacketType::from_number(number).ok_or(DecodeError::UnknownType)?;
+    let kind = packet_type(text).ok_or(DecodeError::UnknownType)?;
     let rest = &text[1..];
     let (attachments, rest) = if kind.is_binary() { take_attachments(rest, limits)? } else { (0, rest) };
     let (namespace, query, rest) = take_namespace(revision, rest, limits)?;
@@ -38,6 +37,11 @@ pub fn decode<'a>(revision: Revision, text: &'a str, limits: &Limits) -> Result<
     let data = (!rest.is_empty()).then_some(rest);
     let name = check_data(revision, kind, data, attachments, limits)?;
     Ok(Packet { kind, namespace, query, id, attachments, data, name })
+}
+
+/// Returns the type of the packet whose text this is, if it is one, and looks no further.
+pub fn packet_type(text: &str) -> Option<PacketType> {
+    PacketType::from_number(text.as_bytes().first()?.wrapping_sub(b'0'))
 }
 
 /// Checks that `data` is JSON and of the kind that a packet type demands, and finds an event's name.
