@@ -78,6 +78,11 @@ impl Waker {
         }
     }
 
+    /// Whether something has come since the home thread is [`inside`](Self::inside), or since this was last asked.
+    fn take_due(&self) -> bool {
+        self.is_due.swap(false, Ordering::Relaxed)
+    }
+
     /// Lets go of JavaScript: it is not woken any more.
     pub(crate) fn release(&self) {
         let function = self.function.lock().take();
@@ -98,7 +103,7 @@ impl Waker {
         let leave = Leave(&self.is_inside);
         let result = act();
         drop(leave);
-        (result, self.is_due.swap(false, Ordering::Relaxed))
+        (result, self.take_due())
     }
 }
 
@@ -199,8 +204,8 @@ impl NativeServer {
         while !records.is_full() {
             if let Some(event) = crossing.events.pop_front() {
                 records.push_event(&mut state, event);
-            } else if more_waits {
-                // Neither way copies, as it is empty here.
+            } else if more_waits || self.waker.take_due() {
+                // Carrying records may bring about more, of which no wake tells. Neither way copies, as it is empty here.
                 let mut batch = Vec::from(std::mem::take(&mut crossing.events));
                 more_waits = self.events.drain(BATCH, &mut batch);
                 crossing.events = batch.into();
@@ -208,7 +213,7 @@ impl NativeServer {
                 break;
             }
         }
-        more_waits |= !crossing.events.is_empty() || !crossing.outgoing.is_empty();
+        more_waits |= !crossing.events.is_empty() || !crossing.outgoing.is_empty() || self.waker.take_due();
         state.crossing = crossing;
         // Requests that went on may have brought about more.
         records.finish(more_waits || self.doors.has_more())

@@ -234,16 +234,17 @@ impl Driver {
     }
 
     /// Gives the message that had to wait to the session, and what was read behind it.
-    fn take_held(&mut self, turn: &Pass<'_>) -> Step {
+    fn take_held(&mut self, turn: Pass<'_>) -> Step {
         let Self { connection, frames, wire_id, goodbye, .. } = self;
         if !connection.is_current(*wire_id) {
             return Step::Continue;
         }
         let now = Instant::now();
-        // It is a turn for one message.
+        // It is a turn for one message, and over with it: what follows need not wait if there is room.
         let mut turn = Some(turn);
-        let flow =
-            frames.resume(&mut |incoming| receive(connection, *wire_id, incoming, turn.take(), now, goodbye));
+        let flow = frames.resume(&mut |incoming| {
+            receive(connection, *wire_id, incoming, turn.take().as_ref(), now, goodbye)
+        });
         self.took(flow)
     }
 
@@ -267,7 +268,7 @@ impl Driver {
     async fn wait_for_room(&mut self, wants: Wants) -> Step {
         let connection = self.connection.clone();
         tokio::select! {
-            turn = connection.room(wants) => self.take_held(&turn),
+            turn = connection.room(wants) => self.take_held(turn),
             step = poll_fn(|context| self.poll_wire(context)) => step,
         }
     }
