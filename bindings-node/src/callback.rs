@@ -278,7 +278,7 @@ impl Records {
                 self.begin(Kind::Connect, socket.key().0, 0);
                 self.push_connect(&socket, auth);
             }
-            HostEvent::Withdrawn { namespace, socket } => {
+            HostEvent::Withdrawn { namespace, socket, .. } => {
                 self.begin(Kind::Withdrawn, socket.as_ref().map_or(0, |socket| socket.key().0), 0);
                 value::push_json(&mut self.text, &namespace);
                 if let Some(socket) = socket {

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferrio::{AckRequest, Events, HostEvent, Server, Socket, SocketKey, Writes};
+use ferrio::{AckRequest, Admission, Awaited, Events, HostEvent, Server, Socket, SocketKey, Writes};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyException, PyRuntimeError},
@@ -76,6 +76,30 @@ pub(crate) enum AckTarget {
     Many(Py<PyAny>),
 }
 
+/// An ack that is to come.
+struct Expected {
+    target: AckTarget,
+    /// Tells the core, since handlers of those who are asked may be at work until they answer.
+    _awaited: Vec<Awaited>,
+}
+
+/// A client that is in no room, but that its handlers may use.
+pub(crate) enum Outside {
+    /// Its connect handler has not decided yet.
+    Asked(Admission),
+    /// It has gone before its connect handler let it in, and its disconnect handler is at work.
+    Leaving(Arc<Socket>),
+}
+
+impl Outside {
+    pub(crate) fn socket(&self) -> &Arc<Socket> {
+        match self {
+            Self::Asked(admission) => admission.socket(),
+            Self::Leaving(socket) => socket,
+        }
+    }
+}
+
 /// How a server treats its clients' events.
 #[derive(Clone, Copy)]
 pub(crate) struct Manners {
@@ -85,6 +109,9 @@ pub(crate) struct Manners {
     pub(crate) always_connect: bool,
     /// Whether clients may come back to what they left.
     pub(crate) recovers: bool,
+    /// How long a client that has gone waits for the one handler that holds up its disconnect handler: as long as
+    /// its silence would have been noticed at the latest.
+    pub(crate) patience: Duration,
 }
 
 /// What connects a server of the core with the application.
@@ -103,11 +130,11 @@ pub(crate) struct Bridge {
     pub(crate) ready: Arc<Ready>,
     writes: Mutex<Writes>,
     will_flush: AtomicBool,
-    /// Clients whose connect handler has not decided yet: they are in no room, but their handler may use them.
-    pub(crate) pending: Mutex<HashMap<Arc<str>, Arc<Socket>>>,
+    /// Clients that are not in, or not any more, by their ids.
+    pub(crate) pending: Mutex<HashMap<Arc<str>, Outside>>,
     /// Clients whose events wait for a handler that was given up.
     freed: Mutex<Vec<Arc<Socket>>>,
-    acks: Mutex<HashMap<u64, AckTarget>>,
+    acks: Mutex<HashMap<u64, Expected>>,
     next_token: AtomicU64,
     /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
     sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
@@ -252,8 +279,9 @@ impl Bridge {
         for task in self.kept.try_lock().iter().flat_map(|kept| kept.values()) {
             visit.call(task)?;
         }
-        for target in self.acks.try_lock().iter().flat_map(|acks| acks.values()) {
-            let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) = target;
+        for expected in self.acks.try_lock().iter().flat_map(|acks| acks.values()) {
+            let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) =
+                &expected.target;
             visit.call(object)?;
         }
         let Some(turn) = self.turn.try_lock() else { return Ok(()) };
@@ -451,21 +479,64 @@ impl Bridge {
         ]
     }
 
-    /// Whether a client's connect handler has not decided yet.
+    /// Whether a client is not in, but known to its handlers.
     pub(crate) fn is_pending(&self, socket: &Socket) -> bool {
         self.pending.lock().contains_key(socket.id())
     }
 
-    /// Notes who waits for an ack.
-    pub(crate) fn expect_ack(&self, target: AckTarget, timeout: Option<Duration>) -> AckRequest {
+    /// Keeps a client that is asked about.
+    pub(crate) fn keep_asked(&self, admission: Admission) {
+        let id = admission.socket().id().clone();
+        let former = self.pending.lock().insert(id, Outside::Asked(admission));
+        drop(former);
+    }
+
+    /// Keeps a client that leaves, unless it has come back meanwhile under the same id.
+    pub(crate) fn keep_leaving(&self, socket: &Arc<Socket>) {
+        let mut pending = self.pending.lock();
+        pending.entry(socket.id().clone()).or_insert_with(|| Outside::Leaving(socket.clone()));
+    }
+
+    /// Forgets a client that is not in, if `is_meant` still holds.
+    pub(crate) fn take_outside(
+        &self,
+        socket: &Arc<Socket>,
+        is_meant: impl FnOnce(&Outside) -> bool,
+    ) -> Option<Outside> {
+        let mut pending = self.pending.lock();
+        let client = pending.get(socket.id())?;
+        if Arc::ptr_eq(client.socket(), socket) && is_meant(client) {
+            pending.remove(socket.id())
+        } else {
+            None
+        }
+    }
+
+    /// What takes the decision about a client whose connect handler is at work.
+    pub(crate) fn take_admission(&self, socket: &Arc<Socket>) -> Option<Admission> {
+        match self.take_outside(socket, |client| matches!(client, Outside::Asked(_))) {
+            Some(Outside::Asked(admission)) => Some(admission),
+            _ => None,
+        }
+    }
+
+    /// Notes who waits for an ack of these.
+    pub(crate) fn expect_ack<'a>(
+        &self,
+        target: AckTarget,
+        timeout: Option<Duration>,
+        sockets: impl IntoIterator<Item = &'a Arc<Socket>>,
+    ) -> AckRequest {
         let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        let former = self.acks.lock().insert(token, target);
+        let awaited = sockets.into_iter().map(|socket| socket.await_ack()).collect();
+        let former = self.acks.lock().insert(token, Expected { target, _awaited: awaited });
         drop(former);
         AckRequest { token, timeout }
     }
 
     /// Who waits for an ack, once.
     pub(crate) fn take_ack(&self, token: u64) -> Option<AckTarget> {
-        self.acks.lock().remove(&token)
+        let expected = self.acks.lock().remove(&token);
+        expected.map(|expected| expected.target)
     }
 }

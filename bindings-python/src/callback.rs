@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc};
 
-use ferrio::{AckOutcome, AckStatus, Admission, HostEvent, Payload, Socket};
+use ferrio::{AckOutcome, AckStatus, Admission, DisconnectReason, HostEvent, Payload, Socket};
 use pyo3::{
     intern,
     prelude::*,
@@ -12,7 +12,7 @@ use pyo3::{
 use crate::{
     bridge::{AckTarget, Bridge, Turn},
     error,
-    handling::{self, Asked, Handling, Lane, Purpose, Work},
+    handling::{self, Asked, Handling, Lane, LaneWatch, Purpose, Work},
     pending::settle,
     request,
     socket::{Deferred, Departure, SocketState},
@@ -31,6 +31,7 @@ impl Bridge {
             HostEvent::Connect { socket, auth, admission } => {
                 self.connect(py, turn, &socket, &auth, admission)
             }
+            HostEvent::Withdrawn { socket: Some(socket), reason, .. } => self.withdrawn(py, &socket, reason),
             HostEvent::Disconnect(departure) => {
                 let socket = departure.socket().clone();
                 if self.manners.recovers && departure.reason().is_recoverable() {
@@ -77,20 +78,19 @@ impl Bridge {
             return Ok(());
         }
         let auth = if auth.is_empty() { py.None().into_bound(py) } else { self.json.value(py, auth)? };
-        let admission = if self.manners.always_connect {
+        let asked = if self.manners.always_connect {
             if self.write(py, |writes| admission.accept(writes)).is_err() {
                 return Ok(());
             }
-            None
+            Asked::In(Arc::downgrade(socket))
         } else {
-            Some(admission)
+            Asked::waiting(self, admission)
         };
-        let asked = Asked::new(self, socket, admission);
         let environ = state.environ(py, socket)?;
         let arguments = (state.sid.bind(py), namespace, environ, auth, socket.recovered().is_some());
         let coroutine = turn.host.bind(py).call_method1(intern!(py, "_connect"), arguments)?;
         // The events of a client that is in already wait until its connect handler is done.
-        let lane = asked.is_in().then(|| socket.clone());
+        let lane = matches!(asked, Asked::In(_)).then_some(socket);
         self.start(py, turn, coroutine, Purpose::Admit(asked), lane)?;
         Ok(())
     }
@@ -108,9 +108,37 @@ impl Bridge {
             // The handler at work may be the one that waits for the end.
             return self.handle(py, turn, socket, what).map(drop);
         }
+        let leaves = matches!(what, Deferred::Departure(_));
         match state.queue_in_lane(what) {
             Some(what) => self.handle(py, turn, socket, what).map(drop),
+            None if leaves => self.watch_lane(py, turn, socket),
             None => Ok(()),
+        }
+    }
+
+    /// Sees to it that a client that has gone does not wait for ever for the handler at work.
+    fn watch_lane(self: &Arc<Self>, py: Python<'_>, turn: &Turn, socket: &Arc<Socket>) -> PyResult<()> {
+        let watch = LaneWatch::new(self, socket);
+        let patience = self.manners.patience.as_secs_f64();
+        turn.event_loop.call_method1(py, intern!(py, "call_later"), (patience, watch)).map(drop)
+    }
+
+    /// Has a client's disconnect be handled, if the handler at work is still the one that was at work before.
+    pub(crate) fn leave_lane(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        socket: &Arc<Socket>,
+        n_before: u64,
+    ) -> PyResult<()> {
+        let (Some(state), Ok(turn)) = (SocketState::of(socket), self.turn()) else { return Ok(()) };
+        match state.leave_lane(n_before) {
+            None => Ok(()),
+            Some(left) if left.is_empty() => self.watch_lane(py, &turn, socket),
+            Some(mut left) => {
+                let departure = left.pop_back().expect("the departure is the last");
+                drop(left);
+                self.handle(py, &turn, socket, departure).map(drop)
+            }
         }
     }
 
@@ -139,7 +167,7 @@ impl Bridge {
         match what {
             Deferred::Event(..) if !self.listens_to(socket) => Ok(false),
             Deferred::Event(payload, reply, credit) => {
-                let purpose = Purpose::Answer { socket: socket.clone(), reply, _credit: credit };
+                let purpose = Purpose::Answer { socket: Arc::downgrade(socket), reply, _credit: credit };
                 self.event(py, turn, socket, &payload, purpose)
             }
             Deferred::Departure(_) if SocketState::attach(py, socket).is_refused() => Ok(false),
@@ -189,7 +217,7 @@ impl Bridge {
             self.use_result(py, purpose, Ok(result))?;
             return Ok(false);
         }
-        let lane = self.manners.is_serial.then(|| socket.clone());
+        let lane = self.manners.is_serial.then_some(socket);
         Ok(self.start(py, turn, result, purpose, lane)? && self.manners.is_serial)
     }
 
@@ -224,7 +252,7 @@ impl Bridge {
         turn: &Turn,
         coroutine: Bound<'_, PyAny>,
         purpose: Purpose,
-        lane: Option<Arc<Socket>>,
+        lane: Option<&Arc<Socket>>,
     ) -> PyResult<bool> {
         let is_coroutine = coroutine.get_type().hasattr(intern!(py, "send"))?;
         let coroutine =
@@ -278,8 +306,8 @@ impl Bridge {
                 Ok(())
             }
             Purpose::Admit(asked) => match result.and_then(|decision| decision.extract()) {
-                Ok(None) => self.admit(py, asked),
-                Ok(Some((message, data))) => self.refuse(py, asked, &message, data),
+                Ok(None) => self.admit(py, &asked),
+                Ok(Some((message, data))) => self.refuse(py, &asked, &message, data),
                 Err(error) => {
                     self.refuse_silently(py, &asked);
                     Err(error)
@@ -288,34 +316,86 @@ impl Bridge {
         }
     }
 
-    fn admit(self: &Arc<Self>, py: Python<'_>, mut asked: Asked) -> PyResult<()> {
-        if let Some(admission) = asked.decide()
-            && self.write(py, |writes| admission.accept(writes)).is_err()
-        {
-            // A client that has gone meanwhile never was a socket.
-            return Ok(());
-        }
-        let socket = asked.socket();
-        if SocketState::attach(py, socket).is_out() {
+    fn admit(self: &Arc<Self>, py: Python<'_>, asked: &Asked) -> PyResult<()> {
+        let socket = match asked {
+            Asked::Waiting(_, socket) => {
+                let admission = self.take_admission(socket);
+                let is_in = admission.is_some_and(|one| self.write(py, |writes| one.accept(writes)).is_ok());
+                if !is_in {
+                    return self.let_in_too_late(py, socket);
+                }
+                socket.clone()
+            }
+            Asked::In(socket) => {
+                let Some(socket) = socket.upgrade() else { return Ok(()) };
+                socket
+            }
+        };
+        if SocketState::attach(py, &socket).is_out() {
             // Its own connect handler has put it out.
             for departure in self.write(py, |writes| socket.disconnect(false, writes)) {
-                self.handle(py, &*self.turn()?, socket, Deferred::Departure(departure))?;
+                self.handle(py, &*self.turn()?, &socket, Deferred::Departure(departure))?;
             }
         }
         Ok(())
     }
 
+    /// Takes note that a client has gone before it was let in. Its connect handler goes on.
+    fn withdrawn(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        socket: &Arc<Socket>,
+        reason: DisconnectReason,
+    ) -> PyResult<()> {
+        let state = SocketState::attach(py, socket);
+        if let Some(admission) = self.take_admission(socket) {
+            // Too late, which is not the same as a refusal: it may come back once more to what it had left.
+            let _ = self.write(py, |writes| admission.accept(writes));
+            if let Some(former) = socket.recovered() {
+                self.keep_session(former, state.session(py).unbind());
+            }
+        }
+        if state.withdraw(reason) { self.disconnected_outside(py, socket, reason) } else { Ok(()) }
+    }
+
+    /// Takes note that a connect handler has let in a client that has gone: as the handler was called, so is that of its
+    /// disconnect.
+    fn let_in_too_late(self: &Arc<Self>, py: Python<'_>, socket: &Arc<Socket>) -> PyResult<()> {
+        match SocketState::attach(py, socket).let_in_too_late() {
+            Some(reason) => self.disconnected_outside(py, socket, reason),
+            None => Ok(()),
+        }
+    }
+
+    fn disconnected_outside(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        socket: &Arc<Socket>,
+        reason: DisconnectReason,
+    ) -> PyResult<()> {
+        let is_out = SocketState::attach(py, socket).is_out();
+        let reason = if is_out { DisconnectReason::ServerNamespaceDisconnect } else { reason };
+        let turn = self.turn()?;
+        let departure = Bound::new(py, Departure::outside(self, socket, reason))?;
+        let coroutine = turn.host.bind(py).call_method1(intern!(py, "_withdrawn"), (departure,))?;
+        if coroutine.is_none() {
+            return Ok(());
+        }
+        self.start(py, &turn, coroutine, Purpose::None, None).map(drop)
+    }
+
     fn refuse(
         self: &Arc<Self>,
         py: Python<'_>,
-        mut asked: Asked,
+        asked: &Asked,
         message: &Bound<'_, PyString>,
         data: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let Some(admission) = asked.decide() else {
-            self.refuse_silently(py, &asked);
+        let Asked::Waiting(_, socket) = asked else {
+            self.refuse_silently(py, asked);
             return Ok(());
         };
+        let Some(admission) = self.take_admission(socket) else { return Ok(()) };
         // An error drops the admission, which refuses the client.
         let data = data.map(|data| self.json.text(&data, "data")).transpose()?;
         let message = message.to_string_lossy();
@@ -326,8 +406,10 @@ impl Bridge {
     /// Keeps a client out, or puts it out if it was let in before it was asked about. It never was a socket for the
     /// application, which is not told of its end.
     fn refuse_silently(self: &Arc<Self>, py: Python<'_>, asked: &Asked) {
-        let socket = asked.socket();
-        SocketState::attach(py, socket).refuse();
+        // One that waits is refused because nobody has decided.
+        let Asked::In(socket) = asked else { return };
+        let Some(socket) = socket.upgrade() else { return };
+        SocketState::attach(py, &socket).refuse();
         let departures = self.write(py, |writes| socket.disconnect(false, writes));
         drop(departures);
     }
@@ -340,13 +422,11 @@ impl Bridge {
         outcome: &AckOutcome,
     ) -> PyResult<()> {
         let Some(target) = self.take_ack(token) else { return Ok(()) };
-        let status = outcome.status;
-        let answers = outcome.answers.iter().map(|answer| self.json.values(py, answer));
-        let answers = answers.collect::<PyResult<Vec<_>>>()?;
-        match target {
-            AckTarget::Callback(_, socket) if !self.listens_to(&socket) => Ok(()),
+        let future = match target {
+            AckTarget::Callback(_, socket) if !self.listens_to(&socket) => return Ok(()),
             AckTarget::Callback(callback, _) => {
-                let Some(answer) = answers.first() else { return Ok(()) };
+                let Some(answer) = outcome.answers.first() else { return Ok(()) };
+                let answer = self.json.values(py, answer)?;
                 let arguments =
                     std::iter::once(callback.into_bound(py)).chain(answer.iter()).collect::<Vec<_>>();
                 let context = turn.context.call_method0(py, intern!(py, "copy"))?;
@@ -355,24 +435,26 @@ impl Bridge {
                 if is_awaitable(&result)? {
                     self.start(py, turn, result, Purpose::None, None)?;
                 }
-                Ok(())
+                return Ok(());
             }
-            AckTarget::One(future) => match answers.first() {
-                Some(answer) => {
-                    settle(future.bind(py), intern!(py, "set_result"), value::answer_value(answer)?)
-                }
-                None => fail(py, &future, status, PyList::empty(py)),
-            },
-            AckTarget::Many(future) => {
-                let answers = answers.iter().map(value::answer_value).collect::<PyResult<Vec<_>>>()?;
-                let answers = PyList::new(py, answers)?;
-                if status == AckStatus::Complete {
-                    settle(future.bind(py), intern!(py, "set_result"), answers.into_any())
-                } else {
-                    fail(py, &future, status, answers)
-                }
+            AckTarget::One(ref future) | AckTarget::Many(ref future) => future,
+        };
+        // Whoever waits is told in any case, also where an answer cannot be read.
+        let mut unread = Ok(());
+        let answers = PyList::empty(py);
+        for answer in &outcome.answers {
+            match self.json.values(py, answer).and_then(|answer| value::answer_value(&answer)) {
+                Ok(answer) => answers.append(answer)?,
+                Err(error) => unread = unread.and(self.report(py, error)),
             }
         }
+        let is_complete = answers.len() == outcome.answers.len() && outcome.status == AckStatus::Complete;
+        let told = match target {
+            _ if !is_complete => fail(py, future, outcome.status, answers),
+            AckTarget::One(_) => settle(future.bind(py), intern!(py, "set_result"), answers.get_item(0)?),
+            _ => settle(future.bind(py), intern!(py, "set_result"), answers.into_any()),
+        };
+        unread.and(told)
     }
 }
 

@@ -5,7 +5,7 @@
 //! they should. If the handler is done with it, the task goes on idling, for the next handler. If it waits, the task
 //! becomes the handler's own and waits in its place, and another is made when one is needed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ferrio::{Admission, Credit, Reply, Socket};
 use parking_lot::Mutex;
@@ -22,13 +22,13 @@ use crate::{
     socket::SocketState,
 };
 
-/// What a handler's result is for.
+/// What a handler's result is for. One that never ends keeps nothing of a client that has gone.
 pub(crate) enum Purpose {
     /// Nobody looks at it.
     None,
     /// It is the ack for an event of this client, if it wants one.
     Answer {
-        socket: Arc<Socket>,
+        socket: Weak<Socket>,
         reply: Option<Reply>,
         /// The event's place among those of its client that are under way.
         _credit: Credit,
@@ -38,50 +38,26 @@ pub(crate) enum Purpose {
 }
 
 /// A client whose connect handler is at work. Whatever becomes of that, nothing is left behind of the client.
-pub(crate) struct Asked {
-    bridge: Arc<Bridge>,
-    socket: Arc<Socket>,
-    /// Dropped, it refuses. `None` for a client that was let in before.
-    admission: Option<Admission>,
+pub(crate) enum Asked {
+    /// One that waits to be let in. When nobody decides, it is refused.
+    Waiting(Arc<Bridge>, Arc<Socket>),
+    /// One that was let in before its handler was asked.
+    In(Weak<Socket>),
 }
 
 impl Asked {
-    pub(crate) fn new(bridge: &Arc<Bridge>, socket: &Arc<Socket>, admission: Option<Admission>) -> Self {
-        if admission.is_some() {
-            let former = bridge.pending.lock().insert(socket.id().clone(), socket.clone());
-            drop(former);
-        }
-        Self { bridge: bridge.clone(), socket: socket.clone(), admission }
-    }
-
-    pub(crate) fn socket(&self) -> &Arc<Socket> {
-        &self.socket
-    }
-
-    /// Whether the client was let in before its handler was asked.
-    pub(crate) fn is_in(&self) -> bool {
-        self.admission.is_none()
-    }
-
-    /// What takes the decision.
-    pub(crate) fn decide(&mut self) -> Option<Admission> {
-        self.forget();
-        self.admission.take()
-    }
-
-    fn forget(&self) {
-        let mut pending = self.bridge.pending.lock();
-        let is_own = pending.get(self.socket.id()).is_some_and(|socket| Arc::ptr_eq(socket, &self.socket));
-        let former = if is_own { pending.remove(self.socket.id()) } else { None };
-        drop(pending);
-        drop(former);
+    pub(crate) fn waiting(bridge: &Arc<Bridge>, admission: Admission) -> Self {
+        let socket = admission.socket().clone();
+        bridge.keep_asked(admission);
+        Self::Waiting(bridge.clone(), socket)
     }
 }
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if self.admission.is_some() {
-            self.forget();
+        if let Self::Waiting(bridge, socket) = self {
+            let admission = bridge.take_admission(socket);
+            drop(admission);
         }
     }
 }
@@ -90,27 +66,57 @@ impl Drop for Asked {
 /// go on.
 pub(crate) struct Lane {
     bridge: Arc<Bridge>,
-    socket: Option<Arc<Socket>>,
+    socket: Weak<Socket>,
 }
 
 impl Lane {
-    pub(crate) fn occupy(bridge: &Arc<Bridge>, socket: Arc<Socket>) -> Self {
-        if let Some(state) = SocketState::of(&socket) {
+    pub(crate) fn occupy(bridge: &Arc<Bridge>, socket: &Arc<Socket>) -> Self {
+        if let Some(state) = SocketState::of(socket) {
             state.occupy_lane();
         }
-        Self { bridge: bridge.clone(), socket: Some(socket) }
+        Self { bridge: bridge.clone(), socket: Arc::downgrade(socket) }
     }
 
     /// Goes on at once.
     fn free(mut self, py: Python<'_>) -> PyResult<()> {
-        self.socket.take().map_or(Ok(()), |socket| self.bridge.next_in_lane(py, &socket))
+        let socket = std::mem::take(&mut self.socket).upgrade();
+        socket.map_or(Ok(()), |socket| self.bridge.next_in_lane(py, &socket))
     }
 }
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        if let Some(socket) = self.socket.take() {
+        if let Some(socket) = self.socket.upgrade() {
             self.bridge.free_lane(socket);
+        }
+    }
+}
+
+/// Looks, after a while, whether a client that has gone still waits for the same handler.
+#[pyclass(frozen, module = "ferrio._native")]
+pub(crate) struct LaneWatch(Own<Watched>);
+
+struct Watched {
+    bridge: Weak<Bridge>,
+    socket: Weak<Socket>,
+    n_before: u64,
+}
+
+impl LaneWatch {
+    pub(crate) fn new(bridge: &Arc<Bridge>, socket: &Arc<Socket>) -> Self {
+        let n_before = SocketState::of(socket).map_or(0, SocketState::n_before);
+        let (bridge, socket) = (Arc::downgrade(bridge), Arc::downgrade(socket));
+        Self(Own::new(Watched { bridge, socket, n_before }))
+    }
+}
+
+#[pymethods]
+impl LaneWatch {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let Watched { bridge, socket, n_before } = self.0.here()?;
+        match (bridge.upgrade(), socket.upgrade()) {
+            (Some(bridge), Some(socket)) => bridge.leave_lane(py, &socket, *n_before),
+            _ => Ok(()),
         }
     }
 }
@@ -133,7 +139,8 @@ impl Work {
 
     /// Whether it need not begin, because its client was put out.
     fn is_void(&self, bridge: &Bridge) -> bool {
-        matches!(&self.purpose, Purpose::Answer { socket, .. } if !bridge.listens_to(socket))
+        let Purpose::Answer { socket, .. } = &self.purpose else { return false };
+        !socket.upgrade().is_some_and(|socket| bridge.listens_to(&socket))
     }
 }
 

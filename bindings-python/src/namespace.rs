@@ -6,7 +6,7 @@ use ferrio::{Flags, Namespace as CoreNamespace, Selection};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{
-    bridge::{AckTarget, Bridge},
+    bridge::{AckTarget, Bridge, Outside},
     process::Own,
     socket::{self, Socket},
 };
@@ -30,17 +30,19 @@ impl Local {
         Socket::new(socket, self.bridge.clone())
     }
 
-    /// A client of this namespace whose connect handler has not decided yet.
+    /// A client of this namespace that is not in.
     fn pending(&self, sid: &str) -> Option<Arc<ferrio::Socket>> {
         let pending = self.bridge.pending.lock();
-        pending.get(sid).filter(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace)).cloned()
+        let socket = pending.get(sid)?.socket();
+        Arc::ptr_eq(socket.namespace(), &self.namespace).then(|| socket.clone())
     }
 
     /// Those of them that are meant. In python-socketio they are in the namespace and their rooms already, so that
     /// a connect handler's broadcast reaches its own client; the core keeps it until the client is let in.
     fn pending_in(&self, selection: &Selection) -> Vec<Arc<ferrio::Socket>> {
         let pending = self.bridge.pending.lock();
-        let here = pending.values().filter(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace));
+        let pending = pending.values().map(Outside::socket);
+        let here = pending.filter(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace));
         here.filter(|socket| socket.is_meant(selection)).cloned().collect()
     }
 
@@ -133,7 +135,9 @@ impl Namespace {
         let this = self.0.here()?;
         let payload = this.bridge.json.event(event, data)?;
         let selection = this.selection(rooms, skip, skip_rooms)?;
-        let ack = this.bridge.expect_ack(AckTarget::Many(future), socket::duration(timeout)?);
+        let timeout = socket::duration(timeout)?;
+        let asked = this.namespace.select(&selection);
+        let ack = this.bridge.expect_ack(AckTarget::Many(future), timeout, &asked);
         this.bridge.write(event.py(), |writes| {
             this.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes);
         });

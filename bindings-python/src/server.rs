@@ -41,11 +41,12 @@ impl Server {
     ) -> PyResult<Self> {
         let config = options::config(options)?;
         let recovers = config.recovery.is_some();
+        let patience = config.ping_interval + config.ping_timeout;
         let waker = Arc::new(Waker::default());
         let wake = waker.clone();
         let (server, events) =
             CoreServer::new(config, move || wake.wake()).map_err(|error| error::config(&error))?;
-        let manners = Manners { is_serial: !async_handlers, always_connect, recovers };
+        let manners = Manners { is_serial: !async_handlers, always_connect, recovers, patience };
         let bridge =
             Bridge::new(server, events, waker, Json::new(json), Rooms::new(options.py()), handlers, manners);
         Ok(Self(Own::new(Arc::new(bridge))))

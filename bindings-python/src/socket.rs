@@ -19,7 +19,7 @@ use pyo3::{
 };
 
 use crate::{
-    bridge::{AckTarget, Bridge},
+    bridge::{AckTarget, Bridge, Outside},
     process::Own,
     request::Handshake,
 };
@@ -34,11 +34,32 @@ pub(crate) struct SocketState {
     environ: Mutex<Option<Py<PyAny>>>,
     /// What waits for the handler at work; `None` when there is none. Bounded by the client's share of what may be under
     /// way: beyond, nothing is read from it.
-    lane: Mutex<Option<VecDeque<Deferred>>>,
+    lane: Mutex<Option<Waiting>>,
+    /// What becomes of a client that has gone before it was let in.
+    withdrawal: Mutex<Withdrawal>,
     /// Whether the application has put the client out: of what came before that and waits, nothing is handled any more.
     is_out: AtomicBool,
     /// Whether it was refused after it had been let in: the application does not hear of its end.
     is_refused: AtomicBool,
+}
+
+/// What waits for a handler.
+#[derive(Default)]
+struct Waiting {
+    deferred: VecDeque<Deferred>,
+    /// How many have gone on before.
+    n_before: u64,
+}
+
+/// Its disconnect is handled when two things have happened, whichever comes first.
+#[derive(Default, Clone, Copy)]
+enum Withdrawal {
+    #[default]
+    None,
+    /// The client has gone.
+    Gone(DisconnectReason),
+    /// Its connect handler has let it in.
+    LetIn,
 }
 
 /// Something of a client that may have to wait for the handler before.
@@ -57,6 +78,7 @@ impl SocketState {
                 session: Mutex::default(),
                 environ: Mutex::default(),
                 lane: Mutex::default(),
+                withdrawal: Mutex::default(),
                 is_out: AtomicBool::new(false),
                 is_refused: AtomicBool::new(false),
             })
@@ -102,7 +124,7 @@ impl SocketState {
     pub(crate) fn queue_in_lane(&self, what: Deferred) -> Option<Deferred> {
         match &mut *self.lane.lock() {
             Some(waiting) => {
-                waiting.push_back(what);
+                waiting.deferred.push_back(what);
                 None
             }
             None => Some(what),
@@ -131,11 +153,43 @@ impl SocketState {
     /// The next that waits. When there is none, nothing has to wait any more.
     pub(crate) fn next_in_lane(&self) -> Option<Deferred> {
         let mut lane = self.lane.lock();
-        let next = lane.as_mut().and_then(VecDeque::pop_front);
-        if next.is_none() {
-            *lane = None;
+        let next = lane.as_mut().and_then(|waiting| waiting.deferred.pop_front());
+        match &mut *lane {
+            Some(waiting) if next.is_some() => waiting.n_before += 1,
+            _ => *lane = None,
         }
         next
+    }
+
+    /// How many handlers have had their turn since something had to wait.
+    pub(crate) fn n_before(&self) -> u64 {
+        self.lane.lock().as_ref().map_or(0, |waiting| waiting.n_before)
+    }
+
+    /// Everything that waits, the departure last, if the handler at work is the same as when `n_before` was asked.
+    /// Nothing of it if that is another, and `None` if no departure waits.
+    pub(crate) fn leave_lane(&self, n_before: u64) -> Option<VecDeque<Deferred>> {
+        let mut lane = self.lane.lock();
+        let waiting = lane.as_mut()?;
+        if !matches!(waiting.deferred.back(), Some(Deferred::Departure(_))) {
+            return None;
+        }
+        let is_same = waiting.n_before == n_before;
+        Some(if is_same { std::mem::take(&mut waiting.deferred) } else { VecDeque::new() })
+    }
+
+    /// Takes note that the client has gone. Returns whether its connect handler has let it in.
+    pub(crate) fn withdraw(&self, reason: DisconnectReason) -> bool {
+        let former = std::mem::replace(&mut *self.withdrawal.lock(), Withdrawal::Gone(reason));
+        matches!(former, Withdrawal::LetIn)
+    }
+
+    /// Takes note that the connect handler has let it in, which has gone. Returns why, if that is known.
+    pub(crate) fn let_in_too_late(&self) -> Option<DisconnectReason> {
+        match std::mem::replace(&mut *self.withdrawal.lock(), Withdrawal::LetIn) {
+            Withdrawal::Gone(reason) => Some(reason),
+            Withdrawal::None | Withdrawal::LetIn => None,
+        }
     }
 }
 
@@ -263,9 +317,10 @@ impl Socket {
     ) -> PyResult<u64> {
         let Local { socket, bridge } = self.0.here()?;
         let payload = bridge.json.event(event, data)?;
+        let timeout = duration(timeout)?;
         let target =
             if is_future { AckTarget::One(target) } else { AckTarget::Callback(target, socket.clone()) };
-        let ack = bridge.expect_ack(target, duration(timeout)?);
+        let ack = bridge.expect_ack(target, timeout, [socket]);
         bridge.write(event.py(), |writes| {
             socket.emit_with_ack(&payload, Flags::default(), ack, writes);
         });
@@ -312,6 +367,13 @@ struct Leaving {
     bridge: Arc<Bridge>,
 }
 
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let outside = self.bridge.take_outside(&self.socket, |client| matches!(client, Outside::Leaving(_)));
+        drop(outside);
+    }
+}
+
 impl Departure {
     pub(crate) fn new(bridge: &Arc<Bridge>, departure: ferrio::Departure) -> Self {
         Self(Own::new(Leaving {
@@ -320,6 +382,13 @@ impl Departure {
             departure: Mutex::new(Some(departure)),
             bridge: bridge.clone(),
         }))
+    }
+
+    /// That of a client that was not in.
+    pub(crate) fn outside(bridge: &Arc<Bridge>, socket: &Arc<CoreSocket>, reason: DisconnectReason) -> Self {
+        bridge.keep_leaving(socket);
+        let departure = Mutex::default();
+        Self(Own::new(Leaving { departure, socket: socket.clone(), reason, bridge: bridge.clone() }))
     }
 
     fn state(&self, py: Python<'_>) -> PyResult<&SocketState> {
@@ -350,6 +419,8 @@ impl Departure {
         let this = self.0.here()?;
         let departure = this.departure.lock().take();
         drop(departure);
+        let outside = this.bridge.take_outside(&this.socket, |client| matches!(client, Outside::Leaving(_)));
+        drop(outside);
         let session = SocketState::attach(py, &this.socket).session.lock().take();
         if let Some(session) = session {
             this.bridge.update_session(this.socket.key(), session);

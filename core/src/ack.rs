@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -46,16 +46,12 @@ pub enum AckStatus {
 /// The ack that a client waits for. It is given at most once; dropped, the client never gets one.
 #[derive(Debug)]
 pub struct Reply {
-    pub(crate) socket: Arc<Socket>,
+    /// One that is never given must not keep a client that has gone.
+    pub(crate) socket: Weak<Socket>,
     pub(crate) id: u64,
 }
 
 impl Reply {
-    /// The socket that waits.
-    pub fn socket(&self) -> &Arc<Socket> {
-        &self.socket
-    }
-
     /// The client's number for it, with which [`Socket::answer`] gives the same ack.
     pub fn id(&self) -> u64 {
         self.id
@@ -63,7 +59,9 @@ impl Reply {
 
     /// Answers with an array of arguments. Nothing happens when the client has gone meanwhile.
     pub fn send(self, payload: &Payload, writes: &mut Writes) {
-        self.socket.answer(self.id, payload, writes);
+        if let Some(socket) = self.socket.upgrade() {
+            socket.answer(self.id, payload, writes);
+        }
     }
 }
 

@@ -7,7 +7,8 @@
 //!   message wait in line, and each has its turn for one message; then it goes to the end of the line.
 //! - The [`Share`] of a connection: its events that wait, or whose [`Credit`] the host still holds. So one client
 //!   that sends more than its handlers can take waits for itself, long before the others have to. Acks have no part in
-//!   it: a handler that is at work may be waiting for one.
+//!   it: a handler that is at work may be waiting for one. It may also come behind more events than there is room for; so
+//!   a connection whose ack the host awaits ([`Awaited`]) has a larger share, up to half of the queue.
 //!
 //! Both are counted in units: an event is one, a long event as many as it has bytes for. A message that is taken is
 //! always queued; so the bounds may be exceeded by a message for each thread, and by what does not come from a message.
@@ -146,15 +147,34 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// What one connection may have under way.
-#[derive(Default)]
+/// What one connection may have under way. It outlives the connection where a handler never ends.
 pub(crate) struct Share {
     n_used: AtomicUsize,
+    max: usize,
+    /// How often the host awaits an ack of this client.
+    n_awaited: AtomicUsize,
+    max_awaited: usize,
     /// Rung when there is room again, and when the session is over.
     changed: Notify,
 }
 
 impl Share {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let max = limits.host_queue_share;
+        Self {
+            n_used: AtomicUsize::new(0),
+            max,
+            n_awaited: AtomicUsize::new(0),
+            max_awaited: max.max(limits.host_queue / 2),
+            changed: Notify::new(),
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let n_used = self.n_used.load(Ordering::Acquire);
+        n_used < self.max || (n_used < self.max_awaited && self.n_awaited.load(Ordering::Acquire) > 0)
+    }
+
     /// Wakes those who wait: the session is over.
     pub(crate) fn end(&self) {
         self.changed.notify_waiters();
@@ -168,7 +188,8 @@ impl Share {
 /// ended. Dropping it frees the place.
 #[must_use = "dropped, it says that the event is dealt with"]
 pub struct Credit {
-    connection: Arc<Connection>,
+    /// Not the connection: a handler that never ends must not keep that.
+    share: Arc<Share>,
     n_units: usize,
 }
 
@@ -177,17 +198,16 @@ impl Credit {
     pub(crate) fn new(connection: &Arc<Connection>, bytes: usize) -> Self {
         let n_units = connection.server().queue.budget.units(EVENT_OVERHEAD + bytes);
         connection.share.n_used.fetch_add(n_units, Ordering::AcqRel);
-        Self { connection: connection.clone(), n_units }
+        Self { share: connection.share.clone(), n_units }
     }
 }
 
 impl Drop for Credit {
     fn drop(&mut self) {
-        let Share { n_used, changed } = &self.connection.share;
-        let max = self.connection.server().config.limits.host_queue_share;
-        let n_before = n_used.fetch_sub(self.n_units, Ordering::AcqRel);
-        if n_before >= max && n_before - self.n_units < max {
-            changed.notify_waiters();
+        let n_before = self.share.n_used.fetch_sub(self.n_units, Ordering::AcqRel);
+        // Nobody waits below that.
+        if n_before >= self.share.max {
+            self.share.changed.notify_waiters();
         }
     }
 }
@@ -195,6 +215,35 @@ impl Drop for Credit {
 impl fmt::Debug for Credit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credit").field("n_units", &self.n_units).finish_non_exhaustive()
+    }
+}
+
+/// Says that the host awaits an ack of a client, perhaps in handlers of the very events that come before it: until this
+/// is dropped, the client's share of what may be under way is larger. See [`Socket::await_ack`](crate::Socket::await_ack).
+#[must_use = "dropped, it says that no ack is awaited"]
+pub struct Awaited(Arc<Share>);
+
+impl Awaited {
+    pub(crate) fn new(connection: &Connection) -> Self {
+        let share = connection.share.clone();
+        if share.n_awaited.fetch_add(1, Ordering::AcqRel) == 0
+            && share.n_used.load(Ordering::Acquire) >= share.max
+        {
+            share.changed.notify_waiters();
+        }
+        Self(share)
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.0.n_awaited.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl fmt::Debug for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Awaited")
     }
 }
 
@@ -211,11 +260,7 @@ impl Connection {
     /// Whether a message may be taken at once.
     #[inline]
     pub(crate) fn has_room(&self, wants: Wants) -> bool {
-        (wants == Wants::Queue || self.has_room_of_its_own()) && self.server().queue.budget.has_room()
-    }
-
-    fn has_room_of_its_own(&self) -> bool {
-        self.share.n_used.load(Ordering::Acquire) < self.server().config.limits.host_queue_share
+        (wants == Wants::Queue || self.share.has_room()) && self.server().queue.budget.has_room()
     }
 
     /// Waits until a message may be taken, or the session is over. Nothing is read from the peer meanwhile, so that its
@@ -228,7 +273,7 @@ impl Connection {
             if !self.is_open() {
                 return Pass(None);
             }
-            if wants == Wants::Queue || self.has_room_of_its_own() {
+            if wants == Wants::Queue || self.share.has_room() {
                 break;
             }
             changed.await;

@@ -202,7 +202,8 @@ pub struct Limits {
     /// Events of one connection that wait for the host or that it is at work on
     /// ([`Credit`](crate::Credit)). Beyond it no message is taken from this client. An event that is longer than
     /// `host_queue_bytes / host_queue` (4 KiB by default) counts as several, so the default allows 1 MiB, or one event
-    /// of any size. Default 256. From 1 to 2³⁰.
+    /// of any size. While the host awaits an ack of the client ([`Awaited`](crate::Awaited)), up to half of `host_queue`
+    /// may be under way. Default 256. From 1 to 2³⁰.
     pub host_queue_share: usize,
     /// Requests without a session that wait for the host: for room in its queue, or for its word. A request beyond is
     /// answered with 503. Default 1 024. At least 1.

@@ -34,7 +34,7 @@ pub struct Connection {
     protocol: Protocol,
     io: Mutex<Io>,
     pub(crate) inbound: Mutex<Inbound>,
-    pub(crate) share: Share,
+    pub(crate) share: Arc<Share>,
     /// Wakes the task that drives the WebSocket, if there is one.
     pub(crate) waker: AtomicWaker,
     /// Wakes the request whose body is on its way.
@@ -62,7 +62,7 @@ impl Connection {
                 is_open: true,
                 is_watched: false,
             }),
-            share: Share::default(),
+            share: Arc::new(Share::new(&server.config.limits)),
             waker: AtomicWaker::new(),
             poster: AtomicWaker::new(),
             server,

@@ -87,7 +87,7 @@ mod writes;
 pub use ack::{AckOutcome, AckStatus, Reply};
 pub use adapter::{Adapter, BoxFuture, Gathered, InMemory, RemoteAcks, RemoteSocket};
 pub use admission::{Admission, Gone};
-pub use backpressure::Credit;
+pub use backpressure::{Awaited, Credit};
 pub use config::{
     Config, ConfigError, Cookie, Limits, OutboxLimits, Parser, Recovery, SlowReader, Transports,
 };

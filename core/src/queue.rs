@@ -68,6 +68,8 @@ pub enum HostEvent {
         namespace: Arc<str>,
         /// The socket it would have been; `None` while the host is asked whether the namespace shall exist.
         socket: Option<Arc<Socket>>,
+        /// Why it has gone.
+        reason: DisconnectReason,
     },
     /// An event from a client.
     Event {

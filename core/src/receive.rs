@@ -218,7 +218,7 @@ fn dispatch(connection: &Arc<Connection>, packet: &Incoming<'_>) -> Result<(), V
     let socket = inbound.joined_socket(packet.namespace)?;
     match packet.kind {
         PacketType::Event => {
-            let reply = packet.id.map(|id| Reply { socket: socket.clone(), id });
+            let reply = packet.id.map(|id| Reply { socket: Arc::downgrade(&socket), id });
             let payload = packet.payload();
             let credit = Credit::new(connection, payload.len());
             connection.server().queue.push(HostEvent::Event { socket, payload, reply, credit });

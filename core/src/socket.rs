@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     ack::{AckOutcome, AckStatus, Collector},
+    backpressure::Awaited,
     connection::Connection,
     deadlines::Due,
     departure::Departure,
@@ -442,6 +443,15 @@ impl Socket {
         if let Some(Waiter::One { deadline: Some(deadline), .. }) = waiter {
             self.namespace.server.deadlines.cancel(deadline);
         }
+    }
+
+    /// Says that the host awaits an ack of this client, until the result is dropped. For hosts that keep [`Credit`]s while
+    /// handlers are at work: those may be the ones that wait, for an ack that the client has sent behind more events
+    /// than may be under way.
+    ///
+    /// [`Credit`]: crate::Credit
+    pub fn await_ack(&self) -> Awaited {
+        Awaited::new(&self.connection)
     }
 
     fn take_waiter(&self, id: u64) -> Option<Waiter> {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,62 @@ async def test_long_events(serve, wire, async_handlers):
     held.go_on.set()
     assert await held.log.wait_for(100) == list(range(100))
     await soon(flooding, "the end of the flood")
+
+
+@pytest.mark.parametrize("way", ["call", "call without limit", "call_all", "callback"])
+async def test_handlers_that_ask(serve, wire, way):
+    """handlers that wait for answers of their own client get them, however many events the client has sent before"""
+    sio = new_server()
+    done: Mailbox[int] = Mailbox("handlers")
+
+    @sio.event
+    async def work(sid, number):
+        if way == "call_all":
+            [answer] = await sio.call_all("question", number)
+        elif way == "callback":
+            answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            await sio.emit("question", number, to=sid, callback=answered.set_result)
+            answer = await answered
+        else:
+            answer = await sio.call("question", number, to=sid, timeout=None if way != "call" else 60)
+        done.put(answer)
+
+    server = await serve(sio)
+    websocket = await wire(server).joined_websocket()
+    for number in range(8 * SHARE):
+        await websocket.send(f'42["work",{number}]')
+    for _ in range(8 * SHARE):
+        question = str(await websocket.receive())
+        start = question.index("[")
+        await websocket.send(f"43{question[2:start]}[{json.loads(question[start:])[1]}]")
+    assert sorted(await done.wait_for(8 * SHARE)) == list(range(8 * SHARE))
+
+
+async def test_flooder_that_never_answers(serve, wire):
+    """a client that is asked and never answers has a bounded number of handlers at work"""
+    sio = new_server(limits={"host_queue": 2000})
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    n_begun = 0
+
+    @sio.event
+    async def work(sid):
+        nonlocal n_begun
+        n_begun += 1
+        await sio.call("question", to=sid)
+
+    server = await serve(sio)
+    websocket = await wire(server).joined_websocket()
+
+    async def flood() -> None:
+        for _ in range(5000):
+            await websocket.send('42["work"]')
+
+    flooding = asyncio.ensure_future(flood())
+    await until(lambda: n_begun >= 1000, "the handlers that may be at work")
+    other = await wire(server).joined_websocket()
+    await other.close()
+    assert n_begun <= 1001
+    flooding.cancel()
 
 
 async def test_handlers_that_end_badly(serve, wire):

@@ -125,6 +125,40 @@ async def test_module_that_raises(serve, connect_js):
     assert await client.receive("inner") == (1,)
 
 
+@pytest.mark.parametrize("module", ["native", "own"])
+@pytest.mark.parametrize("way", ["call", "call_all"])
+async def test_answers_that_cannot_be_read(serve, wire, module, way):
+    """an answer that cannot be read is told to whoever waits for it, and costs nobody else's"""
+
+    def loads(text: str) -> Any:
+        if "boom" in text:
+            raise StopIteration("boom")
+        return json.loads(text)
+
+    errors: Mailbox[Any] = Mailbox("errors")
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.put(context["exception"]))
+    sio = new_server(json=None if module == "native" else types.SimpleNamespace(dumps=json.dumps, loads=loads))
+    server = await serve(sio)
+    websockets = [await wire(server).joined_websocket() for _ in range(2)]
+    sids = [client.sid for client in await sio.fetch_sockets()]
+    bad = "1" * 5000 if module == "native" else '"boom"'
+    if way == "call_all":
+        asked = asyncio.ensure_future(sio.call_all("question", timeout=None))
+        for websocket, answer in zip(websockets, (bad, "7"), strict=True):
+            question = str(await websocket.receive())
+            await websocket.send(f"43{question[2 : question.index('[')]}[{answer}]")
+    else:
+        asked = asyncio.ensure_future(sio.call("question", to=sids, timeout=None))
+        for websocket in websockets:
+            question = str(await websocket.receive())
+            await websocket.send(f"43{question[2 : question.index('[')]}[{bad}]")
+    with pytest.raises(TimeoutError, match="cannot be read") as raised:
+        await soon(asked, "the end of the call")
+    assert raised.value.answers == ([7] if way == "call_all" else [])
+    assert isinstance(await errors.next(), (ValueError, StopIteration))
+    await until(lambda: set(sio._bridge.native.held().values()) == {0}, "the end of all waits")
+
+
 async def test_containers_of_other_makes(serve, connect_js):
     """subclasses of the containers are written by their content"""
     sio = new_server()

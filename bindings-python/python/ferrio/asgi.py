@@ -200,28 +200,43 @@ async def _serve_websocket(native: _native.Server, scope: Scope, receive: Receiv
     await send({"type": "websocket.accept"})
     sending = asyncio.ensure_future(_send_all(websocket, send))
     try:
-        while True:
-            message = await receive()
-            if message["type"] != "websocket.receive":
-                break
+        message = await receive()
+        while message["type"] == "websocket.receive":
             text = message.get("text")
             accepted = websocket.receive(text if text is not None else message["bytes"])
-            if accepted is not None:
-                await finished(accepted)
+            message = await (receive() if accepted is None else _receive_after(accepted, receive))
     finally:
         websocket.closed()
         sending.cancel()
 
 
+async def _receive_after(accepted: Any, receive: Receive) -> Message:
+    """The next message, when there is room for the one before. A client that goes meanwhile is not waited for."""
+    accepting = asyncio.ensure_future(finished(accepted))
+    receiving = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait({accepting, receiving}, return_when=asyncio.FIRST_COMPLETED)
+        if not receiving.done() or receiving.result()["type"] == "websocket.receive":
+            await accepting
+        return await receiving
+    finally:
+        accepting.cancel()
+        receiving.cancel()
+
+
 async def _send_all(websocket: _native.WebSocket, send: Send) -> None:
-    while (messages := await finished(websocket.next())) is not None:
-        for message in messages:
-            if isinstance(message, str):
-                await send({"type": "websocket.send", "text": message})
-            elif isinstance(message, bytes):
-                await send({"type": "websocket.send", "bytes": message})
-            else:
-                await send({"type": "websocket.close", "code": message})
+    try:
+        while (messages := await finished(websocket.next())) is not None:
+            for message in messages:
+                if isinstance(message, str):
+                    await send({"type": "websocket.send", "text": message})
+                elif isinstance(message, bytes):
+                    await send({"type": "websocket.send", "bytes": message})
+                else:
+                    await send({"type": "websocket.close", "code": message})
+    except Exception:
+        # The client has gone, which cannot be read while its messages wait for room.
+        websocket.closed()
 
 
 async def _refuse(scope: Scope, send: Send, response: Response) -> None:

@@ -173,6 +173,13 @@ class Handlers:
 
         return farewell()
 
+    def _withdrawn(self, departure: _native.Departure) -> Coroutine[Any, Any, None] | None:
+        """The same for a client that had gone when its connect handler let it in; middleware alone lets nobody in."""
+        if self._find_handler("connect", departure.namespace) is None:
+            departure.finish()
+            return None
+        return self._disconnected(departure)
+
     def _allow_origin(self, origin: str, environ: dict[str, Any]) -> bool:
         """Asks the application's rule about an origin."""
         rule = cast(Callable[..., bool], self._origin_rule)

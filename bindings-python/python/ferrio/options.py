@@ -59,7 +59,8 @@ class Limits(TypedDict, total=False):
     """The same in bytes. Default 64 MiB."""
     host_queue_share: int
     """Events of one client that wait for the application or whose handlers are at work; beyond, no more are taken from
-    this client. A long one counts as several: one for each 4 KiB by default. Default 256, from 1 to 2³⁰."""
+    this client. A long one counts as several: one for each 4 KiB by default. While the client is asked for an answer,
+    half of `host_queue` may be under way. Default 256, from 1 to 2³⁰."""
     max_waiting_requests: int
     """Handshakes, and requests whose origin the application is asked about, that wait for the application. Those beyond
     are answered with 503. Default 1 024."""

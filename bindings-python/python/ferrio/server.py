@@ -77,7 +77,9 @@ class AsyncServer(Handlers):
         `json` is a module with `dumps` and `loads`, `async_handlers` says whether events of one client are handled side
         by side. Either way a client has so many events under way, waiting or with a handler at work, as
         `limits["host_queue_share"]` says (256, fewer if they are long); nothing more is read from it until some handlers
-        have ended. `namespaces` says which namespaces exist beside those that have handlers: `'/'` by default, `'*'` for all.
+        have ended. With `async_handlers=False` a client that has gone waits for its handler at work, at most as long as its
+        silence would have taken to be noticed; then its disconnect handler is called, and what waited is dropped.
+        `namespaces` says which namespaces exist beside those that have handlers: `'/'` by default, `'*'` for all.
         """
         if client_manager is not None:
             raise ValueError(

@@ -181,7 +181,7 @@ impl Connection {
                 }
                 Entry::Asking(_) => None,
             };
-            self.server.queue.push(HostEvent::Withdrawn { namespace, socket });
+            self.server.queue.push(HostEvent::Withdrawn { namespace, socket, reason });
         }
         departures
     }

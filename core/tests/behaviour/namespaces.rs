@@ -345,7 +345,7 @@ async fn a_namespace_is_not_asked_for_twice() {
     client.send("40/dyn,").await;
     let HostEvent::Namespace { answer, .. } = test.host.next().await else { panic!("asked") };
     client.send("40/dyn,").await;
-    let HostEvent::Withdrawn { namespace, socket } = test.host.next().await else { panic!("withdrawn") };
+    let HostEvent::Withdrawn { namespace, socket, .. } = test.host.next().await else { panic!("withdrawn") };
     assert_eq!((&*namespace, socket.is_none()), ("/dyn", true));
     assert_eq!(test.host.reason().await, "forced server close");
     // Nothing of the client waits for the host's word.
