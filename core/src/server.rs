@@ -367,11 +367,11 @@ impl Shared {
         self.n_connections.load(Ordering::Relaxed)
     }
 
-    /// Takes note of a session that has ended.
-    pub(crate) fn connection_closed(&self, connection: &Arc<Connection>) {
+    /// Takes note of a session that has ended, and was counted as one on this transport.
+    pub(crate) fn connection_closed(&self, connection: &Connection, counted_as: TransportKind) {
         let counters = &self.counters;
         counters.connections_closed.add(1);
-        match connection.transport() {
+        match counted_as {
             TransportKind::Polling => counters.connections_polling.sub(1),
             TransportKind::WebSocket => counters.connections_websocket.sub(1),
         }

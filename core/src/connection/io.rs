@@ -23,6 +23,8 @@ pub(super) struct Io {
     /// The WebSocket, with what is sent before it is the session's transport.
     pub(super) wire: Option<(Wire, Outbox)>,
     pub(super) next_wire_id: u32,
+    /// As what the metrics count the session while it is open.
+    pub(super) counted_as: TransportKind,
     /// The one entry among the server's deadlines.
     pub(super) deadline: Option<DeadlineKey>,
     /// Until when a namespace has to be joined.
@@ -46,6 +48,7 @@ pub(super) struct Io {
 impl Io {
     pub(super) fn new(session: Session, join_by: Instant) -> Self {
         Self {
+            counted_as: session.transport(),
             session,
             outbox: Outbox::default(),
             poll: None,
