@@ -145,7 +145,8 @@ impl Server {
         &self.0.config
     }
 
-    /// A namespace, made if it does not exist. A name without a leading `/` gets one.
+    /// A namespace, made if it does not exist. A name without a leading `/` gets one. After the server's close it is one
+    /// that nobody else knows.
     pub fn namespace(&self, name: &str) -> Arc<Namespace> {
         if name.starts_with('/') {
             self.0.namespace(name, false)
@@ -442,8 +443,9 @@ impl Shared {
         loop {
             self.namespace(name, true);
             // Its last client may have left it meanwhile.
-            if let Some(namespace) = self.find_for_client(name) {
-                return Some(namespace);
+            let found = self.find_for_client(name);
+            if found.is_some() || self.is_closed.load(Ordering::Acquire) {
+                return found;
             }
         }
     }
@@ -459,6 +461,12 @@ impl Shared {
         let made = Arc::new(Namespace::new(Arc::from(name), self.clone(), is_dynamic));
         made.adapter.start(&made);
         let mut namespaces = self.namespaces.write();
+        if self.is_closed.load(Ordering::Acquire) {
+            drop(namespaces);
+            // Nobody will join it, and it would keep the server: the namespaces have been let go of.
+            made.adapter.close();
+            return made;
+        }
         let found = namespaces.entry(made.name().clone()).or_insert_with(|| made.clone()).clone();
         drop(namespaces);
         if !Arc::ptr_eq(&found, &made) {
