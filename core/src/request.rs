@@ -29,7 +29,7 @@ use crate::{
 pub(crate) struct RequestError {
     status: StatusCode,
     code: u8,
-    message: std::borrow::Cow<'static, str>,
+    message: Cow<'static, str>,
 }
 
 impl RequestError {
@@ -45,7 +45,7 @@ impl RequestError {
     const BUSY: Self = Self::unavailable("Server is busy");
 
     const fn new(code: u8, message: &'static str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: std::borrow::Cow::Borrowed(message) }
+        Self { status: StatusCode::BAD_REQUEST, code, message: Cow::Borrowed(message) }
     }
 
     fn forbidden(message: String) -> Self {
@@ -54,11 +54,7 @@ impl RequestError {
     }
 
     const fn unavailable(message: &'static str) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: 3,
-            message: std::borrow::Cow::Borrowed(message),
-        }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: 3, message: Cow::Borrowed(message) }
     }
 }
 

@@ -222,8 +222,9 @@ impl Server {
         self.0.queue.close();
     }
 
-    /// Closes in good order: lets no new session in (a handshake is answered with 503), sends `notice` to every socket, waits until all have left or
-    /// `deadline` has passed, then closes as [`close`](Self::close) does. Returns how many were still there.
+    /// Closes in good order: lets no new session in (a handshake is answered with 503), sends `notice` to every socket,
+    /// waits until all have left or `deadline` has passed, then closes as [`close`](Self::close) does. Returns how many
+    /// were still there.
     pub async fn drain(&self, notice: Option<&Payload>, deadline: Duration) -> usize {
         self.0.is_draining.store(true, Ordering::Release);
         if let Some(notice) = notice {

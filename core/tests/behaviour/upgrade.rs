@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrio::{Config, Flags, HostEvent, Outgoing, OutboxLimits, Payload, Socket, Writes};
+use ferrio::{Config, Flags, HostEvent, OutboxLimits, Outgoing, Payload, Socket, Writes};
 use http::Method;
 
 use crate::support::{
