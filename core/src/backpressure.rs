@@ -226,9 +226,7 @@ pub struct Awaited(Arc<Share>);
 impl Awaited {
     pub(crate) fn new(connection: &Connection) -> Self {
         let share = connection.share.clone();
-        if share.n_awaited.fetch_add(1, Ordering::AcqRel) == 0
-            && share.n_used.load(Ordering::Acquire) >= share.max
-        {
+        if share.n_awaited.fetch_add(1, Ordering::AcqRel) == 0 {
             share.changed.notify_waiters();
         }
         Self(share)
