@@ -82,8 +82,9 @@ impl Budget {
     }
 
     pub(crate) fn give_back(&self, n_units: usize) {
-        self.free.fetch_add(n_units.cast_signed(), Ordering::AcqRel);
-        if self.n_in_line.load(Ordering::Acquire) > 0 {
+        // In one order with getting in line: one of the two sees the other, or somebody would wait for nothing.
+        self.free.fetch_add(n_units.cast_signed(), Ordering::SeqCst);
+        if self.n_in_line.load(Ordering::SeqCst) > 0 {
             self.give_turns();
         }
     }
@@ -91,7 +92,7 @@ impl Budget {
     /// Lets as many of those in line have their turn as there are units.
     fn give_turns(&self) {
         let mut n_turns = self.n_turns.lock();
-        let n_free = usize::try_from(self.free.load(Ordering::Acquire)).unwrap_or(0);
+        let n_free = usize::try_from(self.free.load(Ordering::SeqCst)).unwrap_or(0);
         let n_may = n_free.min(self.n_in_line.load(Ordering::Acquire));
         if n_may > *n_turns {
             self.turns.add_permits(n_may - *n_turns);
@@ -110,7 +111,7 @@ struct InLine<'a>(&'a Budget);
 
 impl<'a> InLine<'a> {
     fn new(budget: &'a Budget) -> Self {
-        budget.n_in_line.fetch_add(1, Ordering::AcqRel);
+        budget.n_in_line.fetch_add(1, Ordering::SeqCst);
         Self(budget)
     }
 }
