@@ -318,8 +318,10 @@ async fn admit(shared: &Arc<Shared>, head: &RequestHead) -> Result<(), RequestEr
         let _waiting = Waiting::begin(shared)?;
         let turn = turn(shared).await?;
         // While the host is behind, no more clients come in than it gets through.
-        shared.queue.push_placeholder();
+        shared.queue.push_placeholder(head.n_bytes());
         drop(turn);
+    } else if shared.queue.is_unseen() {
+        shared.queue.push_placeholder(head.n_bytes());
     }
     Ok(())
 }
