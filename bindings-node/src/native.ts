@@ -72,6 +72,8 @@ export interface NativeServer {
    * four values each.
    */
   drain(): string;
+  /** The same of what is for Node's HTTP server alone. */
+  drainCarried(): string;
   /** What crosses beside the last batch. In the place of what JavaScript cannot hold there is nothing. */
   beside(): (string | Buffer | null)[];
   /**
