@@ -96,6 +96,8 @@ export interface NativeServer {
   fetch(namespace: number, rooms: string, except: string): number[];
   /** A JSON array of pairs: a room and its members. */
   rooms(namespace: number): string;
+  /** How many rooms there are. */
+  roomCount(namespace: number): number;
   /** The ids of a room's members. */
   members(namespace: number, room: string): string[];
   /** How many members a room has. */
