@@ -106,7 +106,7 @@ export class Reception implements Host {
     socket._keepRecord();
     try {
       const data = error.data === undefined ? undefined : JSON.stringify(error.data);
-      bridge.flushed.refuse(socket._key, String(error.message), data);
+      bridge.flushed.refuse(socket._key, String(error.message ?? ""), data);
       bridge.carry();
     } finally {
       bridge.sockets.delete(socket._key);
