@@ -52,8 +52,10 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-    /// TLS, or bytes that the host carries.
+    /// TLS, which costs time.
     Other(Box<dyn Duplex>),
+    /// Bytes that the host carries.
+    Carried(Box<dyn Duplex>),
 }
 
 /// Bytes both ways.
@@ -82,6 +84,10 @@ impl Stream {
             Self::Other(stream) => {
                 let (reader, writer) = tokio::io::split(stream);
                 (Reader::Other(reader), Writer::Stream(Box::pin(writer)))
+            }
+            Self::Carried(stream) => {
+                let (reader, writer) = tokio::io::split(stream);
+                (Reader::Other(reader), Writer::Carried(Box::pin(writer)))
             }
         }
     }

@@ -90,6 +90,12 @@ impl Io {
             }
     }
 
+    /// Whether writing is no call of the system.
+    pub(super) fn is_light(&self) -> bool {
+        self.session.transport() == TransportKind::Polling
+            || matches!(&self.wire, Some((Wire { writer: Writer::Carried(_), .. }, _)))
+    }
+
     /// Whether nothing was sent yet in this turn of the host. Without a number it has none.
     pub(super) fn is_new_turn(&self, turn: u32) -> bool {
         turn == 0 || turn != self.last_turn
