@@ -26,7 +26,7 @@ pub(crate) struct Rooms {
     /// Without the sockets' own rooms.
     by_name: HashMap<Room, IndexSet<SocketKey, RandomState>>,
     /// Rooms that have members, the sockets' own among them.
-    n_rooms: usize,
+    n_distinct: usize,
     pub(crate) log: Option<Log>,
 }
 
@@ -127,7 +127,7 @@ impl Rooms {
             member.rooms.insert(shared);
         }
         if is_new {
-            self.n_rooms += 1;
+            self.n_distinct += 1;
             changes(RoomChange::Create, room, None);
         }
         changes(RoomChange::Join, room, Some(&id));
@@ -154,7 +154,7 @@ impl Rooms {
         }
         changes(RoomChange::Leave, room, Some(&id));
         if !self.is_room(room) {
-            self.n_rooms -= 1;
+            self.n_distinct -= 1;
             changes(RoomChange::Delete, room, None);
         }
     }
@@ -205,7 +205,7 @@ impl Rooms {
 
     /// How many rooms there are.
     pub(crate) fn n_rooms(&self) -> usize {
-        self.n_rooms
+        self.n_distinct
     }
 
     /// How many members a room has.
@@ -287,7 +287,7 @@ impl fmt::Debug for Rooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rooms")
             .field("n_members", &self.members.len())
-            .field("n_rooms", &self.by_name.len())
+            .field("n_distinct", &self.by_name.len())
             .finish_non_exhaustive()
     }
 }
