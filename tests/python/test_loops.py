@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.doors import open_door
-from support.loops import BlindLoop
+from support.loops import BareLoop, BlindLoop
 from support.target import new_server
 from support.waiting import Mailbox, soon, until
 from support.wire import Wire
@@ -84,7 +84,7 @@ def run_on(make_loop: Callable[[], asyncio.AbstractEventLoop], coroutine: Any) -
 
 
 @ferrio_only
-@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, BlindLoop])
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, BlindLoop, BareLoop])
 async def test_one_loop_after_the_other(make_loop):
     """a server that is never shut down serves on one loop after the other"""
     sio = with_echo()

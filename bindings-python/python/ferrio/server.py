@@ -216,8 +216,13 @@ class AsyncServer(Handlers):
         if target is None:
             return []
         answers = self._future()
-        target.emit_with_ack(event, data, answers, timeout, to or room, skip_sid, except_rooms)
-        return await asyncio.wrap_future(answers)
+        question = target.emit_with_ack(
+            event, data, answers, timeout, to or room, skip_sid, except_rooms
+        )
+        try:
+            return await asyncio.wrap_future(answers)
+        finally:
+            question.forget()
 
     # Rooms.
 
