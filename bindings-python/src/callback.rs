@@ -373,9 +373,10 @@ impl Bridge {
         socket: &Arc<Socket>,
         reason: DisconnectReason,
     ) -> PyResult<()> {
+        // Its own server may have been shut down in the connect handler.
+        let Ok(turn) = self.turn() else { return Ok(()) };
         let is_out = SocketState::attach(py, socket).is_out();
         let reason = if is_out { DisconnectReason::ServerNamespaceDisconnect } else { reason };
-        let turn = self.turn()?;
         let departure = Bound::new(py, Departure::outside(self, socket, reason))?;
         let coroutine = turn.host.bind(py).call_method1(intern!(py, "_withdrawn"), (departure,))?;
         if coroutine.is_none() {

@@ -349,12 +349,13 @@ impl Handling {
 
     /// Names, frames and code of the handler, for debuggers and error reports.
     fn __getattr__<'py>(&self, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
-        let coroutine = match &*self.0.here()?.state.lock() {
+        // In a forked process it is nobody's, and debuggers ask nevertheless.
+        let coroutine = self.0.get().and_then(|this| match &*this.state.lock() {
             State::Begun(work, _) | State::New(work) | State::Running(work) => {
                 Some(work.coroutine.clone_ref(name.py()))
             }
             State::Idle(_) | State::Taken => None,
-        };
+        });
         let coroutine = coroutine.ok_or_else(|| PyAttributeError::new_err(name.to_string()))?;
         coroutine.into_bound(name.py()).getattr(name)
     }

@@ -35,7 +35,7 @@ mod _native {
     #[pymodule_export]
     use super::{
         doors::{Listener, WebSocket},
-        namespace::Namespace,
+        namespace::{Namespace, Question},
         pending::Pending,
         process::forked,
         request::Handshake,

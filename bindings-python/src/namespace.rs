@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrio::{Flags, Namespace as CoreNamespace, Selection};
+use ferrio::{Flags, Gathering, Namespace as CoreNamespace, Selection};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{
@@ -119,7 +119,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Emits, and gives all answers to a future.
+    /// Emits, and gives all answers to a future. Returns what gives up the wait.
     #[pyo3(signature = (event, data, future, timeout, rooms = None, skip = None, skip_rooms = None))]
     #[expect(clippy::too_many_arguments, reason = "they are the keywords of one Python call")]
     fn emit_with_ack(
@@ -131,17 +131,17 @@ impl Namespace {
         rooms: Option<&Bound<'_, PyAny>>,
         skip: Option<&Bound<'_, PyAny>>,
         skip_rooms: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
+    ) -> PyResult<Question> {
         let this = self.0.here()?;
         let payload = this.bridge.json.event(event, data)?;
         let selection = this.selection(rooms, skip, skip_rooms)?;
         let timeout = socket::duration(timeout)?;
         let asked = this.namespace.select(&selection);
         let ack = this.bridge.expect_ack(AckTarget::Many(future), timeout, &asked);
-        this.bridge.write(event.py(), |writes| {
-            this.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes);
+        let gathering = this.bridge.write(event.py(), |writes| {
+            this.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes)
         });
-        Ok(())
+        Ok(Question(Own::new((ack.token, gathering, this.bridge.clone()))))
     }
 
     /// Every room, with the ids of its members.
@@ -164,5 +164,22 @@ impl Namespace {
         let room = this.bridge.rooms.room(room)?;
         this.namespace.leave(&Selection::all().to(room.clone()), &[room], false);
         Ok(())
+    }
+}
+
+/// An event whose receivers were asked for answers.
+#[pyclass(frozen, module = "ferrio._native")]
+pub(crate) struct Question(Own<(u64, Gathering, Arc<Bridge>)>);
+
+#[pymethods]
+impl Question {
+    /// Gives up the wait for the answers; nothing happens when it has ended.
+    fn forget(&self) {
+        // One of the parent's goes on with the parent.
+        if let Some((token, gathering, bridge)) = self.0.get() {
+            let target = bridge.take_ack(*token);
+            drop(target);
+            gathering.forget();
+        }
     }
 }

@@ -9,7 +9,7 @@ use pyo3::{
     intern,
     prelude::*,
     sync::PyOnceLock,
-    types::{PyDict, PyFloat, PyInt, PyString, PyType},
+    types::{PyBytes, PyDict, PyFloat, PyInt, PyString, PyType},
 };
 
 /// So many values are numbered before those that no room stands for any more are looked for.
@@ -64,14 +64,15 @@ impl Rooms {
         }
     }
 
-    /// Calls `visit` for a room, or for each room of a collection. Nothing, and what is empty, names none.
+    /// Calls `visit` for a room, or for each room of a collection. Nothing, and what is empty, names none. Bytes are one
+    /// room, as a text is: taken for a collection, they would name the rooms of their numbers.
     pub(crate) fn each(&self, value: Option<&Bound<'_, PyAny>>, mut visit: impl FnMut(Room)) -> PyResult<()> {
         let Some(value) = value else { return Ok(()) };
         if let Ok(text) = value.cast::<PyString>() {
             if !text.is_empty()? {
                 visit(self.room(value)?);
             }
-        } else if value.hasattr(intern!(value.py(), "__len__"))? {
+        } else if value.hasattr(intern!(value.py(), "__len__"))? && !value.is_instance_of::<PyBytes>() {
             for one in value.try_iter()? {
                 visit(self.room(&one?)?);
             }

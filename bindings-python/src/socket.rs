@@ -12,6 +12,7 @@ use std::{
 use ferrio::{Credit, DisconnectReason, Flags, Payload, Reply, Socket as CoreSocket};
 use parking_lot::Mutex;
 use pyo3::{
+    exceptions::PyValueError,
     intern,
     prelude::*,
     sync::PyOnceLock,
@@ -350,10 +351,15 @@ impl Socket {
     }
 }
 
-/// A limit of time in seconds; `None` for none.
+/// A limit of time in seconds; `None` for none. As with asyncio's own limits, one in the past is up at once.
 pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
-    let invalid = |error| pyo3::exceptions::PyValueError::new_err(format!("timeout: {error}"));
-    seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(invalid)).transpose()
+    /// In seconds, thirty years. What is longer is none.
+    const LONGEST: f64 = 1e9;
+    match seconds {
+        Some(seconds) if seconds.is_nan() => Err(PyValueError::new_err("timeout: not a number")),
+        Some(seconds) if seconds <= LONGEST => Ok(Some(Duration::from_secs_f64(seconds.max(0.0)))),
+        _ => Ok(None),
+    }
 }
 
 /// A socket that has left, while its rooms and session are still known.

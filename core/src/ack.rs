@@ -192,19 +192,45 @@ impl Collector {
         }
     }
 
-    fn finish(&self, mut state: parking_lot::MutexGuard<'_, Gathered>, status: AckStatus) {
+    fn finish(&self, state: parking_lot::MutexGuard<'_, Gathered>, status: AckStatus) {
+        // From here on the host's queue counts them.
+        if let Some(answers) = self.end(state) {
+            let outcome = AckOutcome { answers, status };
+            self.server.queue.push(HostEvent::Ack { token: self.token, outcome });
+        }
+    }
+
+    /// Ends the wait, and returns the answers; `None` when it had ended before.
+    fn end(&self, mut state: parking_lot::MutexGuard<'_, Gathered>) -> Option<Vec<Payload>> {
         if self.is_over.swap(true, Ordering::Relaxed) {
-            return;
+            return None;
         }
         let answers = std::mem::take(&mut state.answers);
-        // From here on the host's queue counts them.
         self.release(std::mem::take(&mut state.bytes));
         let deadline = state.deadline.take();
         drop(state);
         if let Some(deadline) = deadline {
             self.server.deadlines.cancel(deadline);
         }
-        self.server.queue.push(HostEvent::Ack { token: self.token, outcome: AckOutcome { answers, status } });
+        Some(answers)
+    }
+}
+
+/// The acks of an emit to many sockets, on their way.
+#[derive(Debug)]
+pub struct Gathering(Weak<Collector>);
+
+impl Gathering {
+    pub(crate) fn new(collector: &Arc<Collector>) -> Self {
+        Self(Arc::downgrade(collector))
+    }
+
+    /// Ends the wait for them; nothing is reported.
+    pub fn forget(&self) {
+        if let Some(collector) = self.0.upgrade() {
+            let answers = collector.end(collector.state.lock());
+            drop(answers);
+        }
     }
 }
 

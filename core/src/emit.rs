@@ -11,7 +11,7 @@ use std::{
 use ferrio_protocol::engine::Protocol;
 
 use crate::{
-    ack::{self, Collector},
+    ack::{self, Collector, Gathering},
     adapter::RemoteAcks,
     encode::Encoder,
     frame::Encoded,
@@ -50,7 +50,7 @@ pub(crate) fn to_selection_with_ack(
     flags: Flags,
     ack: AckRequest,
     writes: &mut Writes,
-) {
+) -> Gathering {
     let server = &namespace.server;
     server.start();
     let id = ack::next_id(namespace);
@@ -65,12 +65,14 @@ pub(crate) fn to_selection_with_ack(
         event.queue_for(socket, flags, writes);
     });
     drop(rooms);
+    let gathering = Gathering::new(&collector);
     let acks = RemoteAcks { collector, n_local };
     if flags.local {
         acks.expect(0);
     } else {
         namespace.adapter.broadcast_with_ack(selection, payload, flags, deadline, acks);
     }
+    gathering
 }
 
 /// Sends an event to one socket.

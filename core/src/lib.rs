@@ -84,7 +84,7 @@ mod websocket;
 mod wire;
 mod writes;
 
-pub use ack::{AckOutcome, AckStatus, Reply};
+pub use ack::{AckOutcome, AckStatus, Gathering, Reply};
 pub use adapter::{Adapter, BoxFuture, Gathered, InMemory, RemoteAcks, RemoteSocket};
 pub use admission::{Admission, Gone};
 pub use backpressure::{Awaited, Credit};

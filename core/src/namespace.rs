@@ -13,6 +13,7 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
+    ack::Gathering,
     adapter::Adapter,
     deadlines::Due,
     departure::Departure,
@@ -173,7 +174,8 @@ impl Namespace {
         emit::to_selection(self, selection, payload, flags, writes);
     }
 
-    /// Sends an event to every socket that is meant, and reports their acks together as [`HostEvent::Ack`].
+    /// Sends an event to every socket that is meant, and reports their acks together as [`HostEvent::Ack`]. Who gives up
+    /// the wait for them says so to the result.
     pub fn emit_with_ack(
         self: &Arc<Self>,
         selection: &Selection,
@@ -181,8 +183,8 @@ impl Namespace {
         flags: Flags,
         ack: AckRequest,
         writes: &mut Writes,
-    ) {
-        emit::to_selection_with_ack(self, selection, payload, flags, ack, writes);
+    ) -> Gathering {
+        emit::to_selection_with_ack(self, selection, payload, flags, ack, writes)
     }
 
     /// Makes every socket that is meant join rooms, here and on other nodes.

@@ -161,6 +161,43 @@ async def test_answers_that_cannot_be_read(serve, wire, module, way):
     await until(lambda: set(sio._bridge.native.held().values()) == {0}, "the end of all waits")
 
 
+@pytest.mark.parametrize("timeout", [60, None, math.inf, 1e300])
+async def test_waits_that_are_given_up(serve, wire, timeout):
+    """waits for answers that are given up leave nothing behind, however long they might have lasted"""
+    sio = new_server()
+    websocket = await wire(await serve(sio)).joined_websocket()
+    [client] = await sio.fetch_sockets()
+    ways = [
+        lambda: sio.call("question", to=client.sid, timeout=timeout),
+        lambda: sio.call_all("question", timeout=timeout),
+    ]
+    for ask in ways:
+        asked = [asyncio.ensure_future(ask()) for _ in range(100)]
+        await websocket.receive()
+        assert sio._bridge.native.held()["acks"] == 100
+        for one in asked:
+            one.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+        assert set(sio._bridge.native.held().values()) == {0}
+        for _ in range(99):
+            await websocket.receive()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -math.inf])
+async def test_waits_that_are_over(serve, wire, timeout):
+    """a limit of time that is up has nobody wait"""
+    sio = new_server()
+    websocket = await wire(await serve(sio)).joined_websocket()
+    [client] = await sio.fetch_sockets()
+    with pytest.raises(TimeoutError):
+        await soon(sio.call("question", to=client.sid, timeout=timeout))
+    with pytest.raises(TimeoutError):
+        await soon(sio.call_all("question", timeout=timeout))
+    with pytest.raises(ValueError, match="not a number"):
+        await sio.call("question", to=client.sid, timeout=math.nan)
+    await websocket.close()
+
+
 async def test_containers_of_other_makes(serve, connect_js):
     """subclasses of the containers are written by their content"""
     sio = new_server()

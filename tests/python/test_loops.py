@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support.doors import open_door
-from support.loops import BlindLoop
+from support.loops import BareLoop, BlindLoop
 from support.target import new_server
 from support.waiting import Mailbox, soon, until
 from support.wire import Wire
@@ -84,7 +84,7 @@ def run_on(make_loop: Callable[[], asyncio.AbstractEventLoop], coroutine: Any) -
 
 
 @ferrio_only
-@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, BlindLoop])
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, BlindLoop, BareLoop])
 async def test_one_loop_after_the_other(make_loop):
     """a server that is never shut down serves on one loop after the other"""
     sio = with_echo()
@@ -220,3 +220,54 @@ async def test_used_on_two_loops():
     with pytest.raises(RuntimeError, match="another event loop"):
         await in_thread(asyncio.run, echo_once(sio))
     await server.stop()
+
+
+@ferrio_only
+@pytest.mark.parametrize("way", ["await", "wait_for", "gather"])
+async def test_shutdown_in_every_disconnect(way):
+    """disconnect handlers that shut the server down do not wait for each other"""
+    sio = new_server()
+    over: Mailbox[str] = Mailbox("disconnect handlers")
+
+    @sio.event
+    async def disconnect(sid, reason):
+        if way == "await":
+            await sio.shutdown()
+        elif way == "wait_for":
+            await asyncio.wait_for(sio.shutdown(), 60)
+        else:
+            await asyncio.gather(sio.shutdown(), sio.shutdown())
+        over.put(sid)
+
+    server = await open_door(sio, "standalone")
+    wire = Wire(server)
+    websockets = [await wire.joined_websocket() for _ in range(3)]
+    await websockets[0].close()
+    await over.wait_for(3)
+    await soon(sio.shutdown(), "the end of the server")
+    await wire.close()
+
+
+@ferrio_only
+async def test_shutdown_in_the_connect_handler():
+    """a connect handler may shut the server down"""
+    sio = new_server()
+    errors: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+    over: Mailbox[str] = Mailbox("connect handlers")
+
+    @sio.event
+    async def connect(sid, environ, auth):
+        await sio.shutdown()
+        over.put(sid)
+
+    sio.on("disconnect", lambda sid, reason: None)
+    server = await open_door(sio, "standalone")
+    wire = Wire(server)
+    websocket = await wire.websocket()
+    await websocket.receive()
+    await websocket.send("40")
+    await over.next()
+    await websocket.until_closed()
+    await wire.close()
+    assert errors == []

@@ -260,6 +260,14 @@ async def test_values_of_every_kind(serve, connect_js):
         await sio.emit("twin", room=[twin])
         await sio.leave_room(client.sid, twin)
         assert value not in sio.rooms(client.sid)
+    # Bytes are one room also where several may be named.
+    await sio.enter_room(client.sid, b"*")
+    await sio.enter_room(client.sid, 42)
+    await sio.emit("bytes", room=b"*")
+    await client.receive("bytes")
+    await sio.leave_room(client.sid, b"*")
+    await sio.emit("stranger", room=b"*")
+    await sio.leave_room(client.sid, 42)
     for stranger in (2**60, "42", b"4", (1, 2), object(), "\udfff", float("nan"), -math.inf):
         await sio.emit("stranger", room=[stranger])
     assert await heard_by(sio, [client], "twin") == [0] * len(twins)

@@ -56,7 +56,7 @@ class Bridge:
         loop, self._loop = self._loop, None
         if loop is not None and not loop.is_closed():
             # Where a thread does the watching, it ends with the pipe.
-            with contextlib.suppress(NotImplementedError):
+            with contextlib.suppress(NotImplementedError, AttributeError):
                 loop.remove_reader(self._descriptor)
         at_work = self.native.unbind()
         if loop is not None and not loop.is_closed():
@@ -93,7 +93,7 @@ class Bridge:
     def _watch(self, loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
         try:
             loop.add_reader(descriptor, self.native.drain)
-        except NotImplementedError:
+        except (NotImplementedError, AttributeError):
             self.native.leave_to_reader()
             # A descriptor of its own: the number of the server's may mean another file as soon as that is closed.
             arguments = (weakref.ref(self), weakref.ref(loop), os.dup(descriptor))

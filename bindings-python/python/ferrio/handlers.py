@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from ferrio import calling
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from ferrio.server import AsyncServer
 
 H = TypeVar("H", bound=Handler)
+
+_own_farewells: ContextVar[tuple[asyncio.Future[None], ...]] = ContextVar("farewells", default=())
+"""The farewells inside of which something runs."""
 
 OWN_EVENTS = frozenset({"connect", "disconnect"})
 """Events of the server itself, which catch-all handlers do not get."""
@@ -43,7 +48,7 @@ class Handlers:
         self._middleware: dict[str, list[Handler]] = {}
         self._origin_rule = origin_rule
         self._skips_middleware = skips_middleware
-        self._farewells: set[asyncio.Task[Any]] = set()
+        self._farewells: set[asyncio.Future[None]] = set()
 
     @abstractmethod
     def _open(self, namespace: str) -> None:
@@ -163,15 +168,41 @@ class Handlers:
         reason = REASONS.get(departure.reason, departure.reason)
 
         async def farewell() -> None:
-            task = cast("asyncio.Task[Any]", asyncio.current_task())
-            self._farewells.add(task)
-            try:
-                await calling.call(handler, *first, departure.sid, reason, optional=1)
-            finally:
-                self._farewells.discard(task)
-                departure.finish()
+            with self._under_way(self._begin_farewell()):
+                try:
+                    await calling.call(handler, *first, departure.sid, reason, optional=1)
+                finally:
+                    departure.finish()
 
         return farewell()
+
+    def _begin_farewell(self) -> asyncio.Future[None]:
+        """What a shutdown waits for, until `_end_farewell`."""
+        over = asyncio.get_running_loop().create_future()
+        self._farewells.add(over)
+        return over
+
+    def _end_farewell(self, over: asyncio.Future[None]) -> None:
+        self._farewells.discard(over)
+        # Nobody is told on a loop that is closed.
+        if not over.done() and not over.get_loop().is_closed():
+            over.set_result(None)
+
+    @contextlib.contextmanager
+    def _under_way(self, over: asyncio.Future[None]) -> Iterator[None]:
+        """Marks what runs inside of a farewell, also in tasks that it starts, and ends the farewell."""
+        outer = _own_farewells.get()
+        _own_farewells.set((*outer, over))
+        try:
+            yield
+        finally:
+            _own_farewells.set(outer)
+            self._end_farewell(over)
+
+    def _leave_farewells(self) -> None:
+        """Has nobody wait any more for the farewells inside of which this is called: their handlers wait for others."""
+        for over in _own_farewells.get():
+            self._end_farewell(over)
 
     def _withdrawn(self, departure: _native.Departure) -> Coroutine[Any, Any, None] | None:
         """The same for a client that had gone when its connect handler let it in; middleware alone lets nobody in."""

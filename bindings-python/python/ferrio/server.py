@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ferrio import _native, asgi, options
-from ferrio.bridge import Bridge
+from ferrio.bridge import Bridge, _at_work
 from ferrio.calling import Handler
 from ferrio.exceptions import TimeoutError
 from ferrio.handlers import Handlers
@@ -216,8 +216,13 @@ class AsyncServer(Handlers):
         if target is None:
             return []
         answers = self._future()
-        target.emit_with_ack(event, data, answers, timeout, to or room, skip_sid, except_rooms)
-        return await asyncio.wrap_future(answers)
+        question = target.emit_with_ack(
+            event, data, answers, timeout, to or room, skip_sid, except_rooms
+        )
+        try:
+            return await asyncio.wrap_future(answers)
+        finally:
+            question.forget()
 
     # Rooms.
 
@@ -344,8 +349,9 @@ class AsyncServer(Handlers):
         await bridge.close()
         for listener in listeners:
             await listener.close()
-        while farewells := self._farewells - {asyncio.current_task()}:
-            await asyncio.wait(farewells)
+        self._leave_farewells()
+        while self._farewells:
+            await asyncio.wait(set(self._farewells))
         await bridge.settle()
         if self._bridge is bridge:
             self._bridge, self._opened = None, {}
@@ -440,11 +446,17 @@ class AsyncServer(Handlers):
         finally:
             if departures:
                 # The caller was cancelled. What it has begun ends without it.
-                rest = asyncio.ensure_future(self._farewell(departures))
-                self._farewells.add(rest)
-                rest.add_done_callback(self._farewells.discard)
+                rest = asyncio.ensure_future(self._farewell_rest(departures, self._begin_farewell()))
+                _at_work.add(rest)
+                rest.add_done_callback(_at_work.discard)
         if failure is not None:
             raise failure
+
+    async def _farewell_rest(
+        self, departures: list[_native.Departure], over: asyncio.Future[None]
+    ) -> None:
+        with self._under_way(over):
+            await self._farewell(departures)
 
     def _refuse_foreign(self, sid: str | None, room: Room, namespace: str | None) -> None:
         """A client's own room is nobody else's."""

@@ -14,3 +14,15 @@ class BlindLoop(asyncio.SelectorEventLoop):
 
     def remove_reader(self, *_: Any) -> bool:
         raise NotImplementedError
+
+
+class BareLoop(asyncio.SelectorEventLoop):
+    """A loop that does not even have the methods for it."""
+
+    @property
+    def add_reader(self) -> Any:
+        raise AttributeError("add_reader")
+
+    @property
+    def remove_reader(self) -> Any:
+        raise AttributeError("remove_reader")
