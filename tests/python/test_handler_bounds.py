@@ -175,3 +175,36 @@ async def test_handlers_that_end_badly(serve, wire):
         await websocket.send(f'421["work",{number}]')
     assert len(set(await done.wait_for(5 * SHARE))) == 5 * SHARE
     await until(lambda: set(sio._bridge.native.held().values()) == {0}, "the end of all handlers")
+
+
+@pytest.mark.parametrize("slow", ["connect", "disconnect"])
+async def test_coming_and_going(serve, wire, slow):
+    """a client that comes and goes faster than its handlers end has a bounded number of them at work"""
+    sio = new_server(always_connect=slow == "connect")
+    log: Mailbox[str] = Mailbox("handlers")
+    go_on = asyncio.Event()
+
+    async def handler(sid: str, *rest: Any) -> None:
+        log.put(sid)
+        await go_on.wait()
+
+    sio.on(slow, handler)
+    server = await serve(sio)
+    websocket = await wire(server).websocket()
+    await websocket.receive()
+
+    async def come_and_go() -> None:
+        for _ in range(2 * SHARE):
+            await websocket.join()
+            await websocket.send("41")
+
+    coming = asyncio.ensure_future(come_and_go())
+    await until(lambda: sio.metrics()["host_queue_pauses"], "the pause")
+    other = await wire(server).joined_websocket()
+    assert len(log.seen) <= SHARE + 1
+    go_on.set()
+    await soon(coming, "the last time")
+    assert len(set(await log.wait_for(2 * SHARE))) >= 2 * SHARE
+    await other.close()
+    await websocket.close()
+    await until(lambda: set(sio._bridge.native.held().values()) == {0}, "the end of all handlers")
