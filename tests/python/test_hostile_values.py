@@ -137,7 +137,9 @@ async def test_answers_that_cannot_be_read(serve, wire, module, way):
 
     errors: Mailbox[Any] = Mailbox("errors")
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.put(context["exception"]))
-    sio = new_server(json=None if module == "native" else types.SimpleNamespace(dumps=json.dumps, loads=loads))
+    sio = new_server(
+        json=None if module == "native" else types.SimpleNamespace(dumps=json.dumps, loads=loads)
+    )
     server = await serve(sio)
     websockets = [await wire(server).joined_websocket() for _ in range(2)]
     sids = [client.sid for client in await sio.fetch_sockets()]

@@ -216,9 +216,7 @@ class AsyncServer(Handlers):
         if target is None:
             return []
         answers = self._future()
-        question = target.emit_with_ack(
-            event, data, answers, timeout, to or room, skip_sid, except_rooms
-        )
+        question = target.emit_with_ack(event, data, answers, timeout, to or room, skip_sid, except_rooms)
         try:
             return await asyncio.wrap_future(answers)
         finally:
@@ -452,9 +450,7 @@ class AsyncServer(Handlers):
         if failure is not None:
             raise failure
 
-    async def _farewell_rest(
-        self, departures: list[_native.Departure], over: asyncio.Future[None]
-    ) -> None:
+    async def _farewell_rest(self, departures: list[_native.Departure], over: asyncio.Future[None]) -> None:
         with self._under_way(over):
             await self._farewell(departures)
 
