@@ -38,7 +38,8 @@ impl Bridge {
                     let session = SocketState::attach(py, &socket).session(py);
                     self.keep_session(socket.key(), session.unbind());
                 }
-                self.enter_lane(py, turn, &socket, Deferred::Departure(departure))
+                let credit = socket.credit();
+                self.enter_lane(py, turn, &socket, Deferred::Departure(departure, credit))
             }
             HostEvent::Ack { token, outcome } => self.acked(py, turn, token, &outcome),
             HostEvent::Origin { head, answer } => {
@@ -82,7 +83,7 @@ impl Bridge {
             if self.write(py, |writes| admission.accept(writes)).is_err() {
                 return Ok(());
             }
-            Asked::In(Arc::downgrade(socket))
+            Asked::In(Arc::downgrade(socket), socket.credit())
         } else {
             Asked::waiting(self, admission)
         };
@@ -90,7 +91,7 @@ impl Bridge {
         let arguments = (state.sid.bind(py), namespace, environ, auth, socket.recovered().is_some());
         let coroutine = turn.host.bind(py).call_method1(intern!(py, "_connect"), arguments)?;
         // The events of a client that is in already wait until its connect handler is done.
-        let lane = matches!(asked, Asked::In(_)).then_some(socket);
+        let lane = matches!(asked, Asked::In(..)).then_some(socket);
         self.start(py, turn, coroutine, Purpose::Admit(asked), lane)?;
         Ok(())
     }
@@ -108,7 +109,7 @@ impl Bridge {
             // The handler at work may be the one that waits for the end.
             return self.handle(py, turn, socket, what).map(drop);
         }
-        let leaves = matches!(what, Deferred::Departure(_));
+        let leaves = matches!(what, Deferred::Departure(..));
         match state.queue_in_lane(what) {
             Some(what) => self.handle(py, turn, socket, what).map(drop),
             None if leaves => self.watch_lane(py, turn, socket),
@@ -170,9 +171,9 @@ impl Bridge {
                 let purpose = Purpose::Answer { socket: Arc::downgrade(socket), reply, _credit: credit };
                 self.event(py, turn, socket, &payload, purpose)
             }
-            Deferred::Departure(_) if SocketState::attach(py, socket).is_refused() => Ok(false),
-            Deferred::Departure(departure) => {
-                let departure = Bound::new(py, Departure::new(self, departure))?;
+            Deferred::Departure(..) if SocketState::attach(py, socket).is_refused() => Ok(false),
+            Deferred::Departure(departure, credit) => {
+                let departure = Bound::new(py, Departure::new(self, departure, credit))?;
                 let coroutine =
                     turn.host.bind(py).call_method1(intern!(py, "_disconnected"), (departure,))?;
                 if coroutine.is_none() {
@@ -326,7 +327,7 @@ impl Bridge {
                 }
                 socket.clone()
             }
-            Asked::In(socket) => {
+            Asked::In(socket, _) => {
                 let Some(socket) = socket.upgrade() else { return Ok(()) };
                 socket
             }
@@ -334,7 +335,8 @@ impl Bridge {
         if SocketState::attach(py, &socket).is_out() {
             // Its own connect handler has put it out.
             for departure in self.write(py, |writes| socket.disconnect(false, writes)) {
-                self.handle(py, &*self.turn()?, &socket, Deferred::Departure(departure))?;
+                let what = Deferred::Departure(departure, socket.credit());
+                self.handle(py, &*self.turn()?, &socket, what)?;
             }
         }
         Ok(())
@@ -408,7 +410,7 @@ impl Bridge {
     /// application, which is not told of its end.
     fn refuse_silently(self: &Arc<Self>, py: Python<'_>, asked: &Asked) {
         // One that waits is refused because nobody has decided.
-        let Asked::In(socket) = asked else { return };
+        let Asked::In(socket, _) = asked else { return };
         let Some(socket) = socket.upgrade() else { return };
         SocketState::attach(py, &socket).refuse();
         let departures = self.write(py, |writes| socket.disconnect(false, writes));

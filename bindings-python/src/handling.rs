@@ -41,8 +41,8 @@ pub(crate) enum Purpose {
 pub(crate) enum Asked {
     /// One that waits to be let in. When nobody decides, it is refused.
     Waiting(Arc<Bridge>, Arc<Socket>),
-    /// One that was let in before its handler was asked.
-    In(Weak<Socket>),
+    /// One that was let in before its handler was asked. It may leave and come again, and be asked about as often.
+    In(Weak<Socket>, #[expect(dead_code, reason = "it is dropped")] Credit),
 }
 
 impl Asked {

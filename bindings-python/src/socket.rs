@@ -66,7 +66,7 @@ enum Withdrawal {
 /// Something of a client that may have to wait for the handler before.
 pub(crate) enum Deferred {
     Event(Payload, Option<Reply>, Credit),
-    Departure(ferrio::Departure),
+    Departure(ferrio::Departure, Credit),
 }
 
 impl SocketState {
@@ -172,7 +172,7 @@ impl SocketState {
     pub(crate) fn leave_lane(&self, n_before: u64) -> Option<VecDeque<Deferred>> {
         let mut lane = self.lane.lock();
         let waiting = lane.as_mut()?;
-        if !matches!(waiting.deferred.back(), Some(Deferred::Departure(_))) {
+        if !matches!(waiting.deferred.back(), Some(Deferred::Departure(..))) {
             return None;
         }
         let is_same = waiting.n_before == n_before;
@@ -347,7 +347,11 @@ impl Socket {
         for departure in &departures {
             SocketState::attach(py, departure.socket()).put_out();
         }
-        Ok(departures.into_iter().map(|departure| Departure::new(bridge, departure)).collect())
+        let departures = departures.into_iter().map(|departure| {
+            let credit = departure.socket().credit();
+            Departure::new(bridge, departure, credit)
+        });
+        Ok(departures.collect())
     }
 }
 
@@ -367,7 +371,7 @@ pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
 pub(crate) struct Departure(Own<Leaving>);
 
 struct Leaving {
-    departure: Mutex<Option<ferrio::Departure>>,
+    departure: Mutex<Option<(ferrio::Departure, Credit)>>,
     socket: Arc<CoreSocket>,
     reason: DisconnectReason,
     bridge: Arc<Bridge>,
@@ -381,11 +385,11 @@ impl Drop for Leaving {
 }
 
 impl Departure {
-    pub(crate) fn new(bridge: &Arc<Bridge>, departure: ferrio::Departure) -> Self {
+    pub(crate) fn new(bridge: &Arc<Bridge>, departure: ferrio::Departure, credit: Credit) -> Self {
         Self(Own::new(Leaving {
             socket: departure.socket().clone(),
             reason: departure.reason(),
-            departure: Mutex::new(Some(departure)),
+            departure: Mutex::new(Some((departure, credit))),
             bridge: bridge.clone(),
         }))
     }

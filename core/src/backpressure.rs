@@ -392,6 +392,19 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_is_asked_has_a_larger_share() {
+        let limits = Limits { host_queue: 64, host_queue_share: 4, ..Limits::default() };
+        let share = Share::new(&limits);
+        let has_room = |n_used, n_awaited| {
+            share.n_used.store(n_used, Ordering::Release);
+            share.n_awaited.store(n_awaited, Ordering::Release);
+            share.has_room()
+        };
+        assert_eq!([has_room(3, 0), has_room(4, 0)], [true, false]);
+        assert_eq!([has_room(4, 1), has_room(31, 2), has_room(32, 2)], [true, true, false]);
+    }
+
+    #[test]
     fn nobody_waits_for_a_queue_that_is_closed() {
         let budget = budget(16);
         budget.take(16);

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     ack::{AckOutcome, AckStatus, Collector},
-    backpressure::Awaited,
+    backpressure::{Awaited, Credit},
     connection::Connection,
     deadlines::Due,
     departure::Departure,
@@ -443,6 +443,12 @@ impl Socket {
         if let Some(Waiter::One { deadline: Some(deadline), .. }) = waiter {
             self.namespace.server.deadlines.cancel(deadline);
         }
+    }
+
+    /// Takes a place in the client's share of what may be under way, as each of its events has one: for a handler of the
+    /// host that is at work for its coming or going, which a client can have as often as it likes.
+    pub fn credit(&self) -> Credit {
+        Credit::new(&self.connection, 0)
     }
 
     /// Says that the host awaits an ack of this client, until the result is dropped. For hosts that keep [`Credit`]s while

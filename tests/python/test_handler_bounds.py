@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from support.frames import TEXT, FrameSocket, frame
-from support.target import new_server
+from support.target import TimeoutError, new_server
 from support.waiting import Mailbox, soon, until
 
 pytestmark = pytest.mark.ferrio_only("python-socketio has no bound")
@@ -122,14 +123,14 @@ async def test_handlers_that_ask(serve, wire, way):
 async def test_flooder_that_never_answers(serve, wire):
     """a client that is asked and never answers has a bounded number of handlers at work"""
     sio = new_server(limits={"host_queue": 2000})
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
     n_begun = 0
 
     @sio.event
     async def work(sid):
         nonlocal n_begun
         n_begun += 1
-        await sio.call("question", to=sid)
+        with contextlib.suppress(TimeoutError):
+            await sio.call("question", to=sid)
 
     server = await serve(sio)
     websocket = await wire(server).joined_websocket()
@@ -189,4 +190,37 @@ async def test_handlers_that_end_badly(serve, wire):
     for number in range(5 * SHARE):
         await websocket.send(f'421["work",{number}]')
     assert len(set(await done.wait_for(5 * SHARE))) == 5 * SHARE
+    await until(lambda: set(sio._bridge.native.held().values()) == {0}, "the end of all handlers")
+
+
+@pytest.mark.parametrize("slow", ["connect", "disconnect"])
+async def test_coming_and_going(serve, wire, slow):
+    """a client that comes and goes faster than its handlers end has a bounded number of them at work"""
+    sio = new_server(always_connect=slow == "connect")
+    log: Mailbox[str] = Mailbox("handlers")
+    go_on = asyncio.Event()
+
+    async def handler(sid: str, *rest: Any) -> None:
+        log.put(sid)
+        await go_on.wait()
+
+    sio.on(slow, handler)
+    server = await serve(sio)
+    websocket = await wire(server).websocket()
+    await websocket.receive()
+
+    async def come_and_go() -> None:
+        for _ in range(2 * SHARE):
+            await websocket.join()
+            await websocket.send("41")
+
+    coming = asyncio.ensure_future(come_and_go())
+    await until(lambda: sio.metrics()["host_queue_pauses"], "the pause")
+    other = await wire(server).joined_websocket()
+    assert len(log.seen) <= SHARE + 1
+    go_on.set()
+    await soon(coming, "the last time")
+    assert len(set(await log.wait_for(2 * SHARE))) >= 2 * SHARE
+    await other.close()
+    await websocket.close()
     await until(lambda: set(sio._bridge.native.held().values()) == {0}, "the end of all handlers")
