@@ -28,6 +28,8 @@ export class Adapter extends EventEmitter {
 
   /** The rooms of sockets that were asked for, which are kept up to date from then on; of this epoch only. */
   readonly #known = new WeakMap<Socket, { epoch: number; rooms: Set<Room> }>();
+  /** The members of rooms that were asked for, likewise: applications ask for how many there are at every turn. */
+  readonly #members = new Map<Room, Set<SocketId>>();
   /** Ends when sockets are moved of which nobody here knows the names. */
   #epoch = 0;
 
@@ -35,11 +37,13 @@ export class Adapter extends EventEmitter {
     super();
     this.rooms = new LiveMap(
       () => this.#everyRoom(),
-      (room) => this.#members(room),
+      (room) => this.#membersOf(room),
+      () => nsp._core?.roomCount(nsp._number) ?? 0,
     );
     this.sids = new LiveMap(
       () => [...nsp.sockets.keys()].map((id) => [id, this.socketRooms(id) ?? new Set()]),
       (id) => this.socketRooms(id),
+      () => nsp.sockets.size,
     );
   }
 
@@ -102,7 +106,7 @@ export class Adapter extends EventEmitter {
   addSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
-      this.#epoch += 1;
+      this.#forget();
       this.nsp.server._bridge?.joinMany(this.nsp._number, selection, rooms);
       return;
     }
@@ -113,7 +117,7 @@ export class Adapter extends EventEmitter {
   delSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
-      this.#epoch += 1;
+      this.#forget();
       this.nsp.server._bridge?.leaveMany(this.nsp._number, selection, rooms);
       return;
     }
@@ -126,6 +130,7 @@ export class Adapter extends EventEmitter {
   /** Tells of the rooms that a socket has entered by connecting. */
   _connected(socket: Socket): void {
     this.#known.delete(socket);
+    if (this.#members.size > 0) this.#enter(socket, this.socketRooms(socket.id) ?? []);
     if (!this.#hasListeners()) return;
     for (const room of [...(this.socketRooms(socket.id) ?? [])]) {
       if (this.#size(room) === 1) this.emit("create-room", room);
@@ -135,21 +140,46 @@ export class Adapter extends EventEmitter {
 
   /** Carries out `depart`, by which a socket loses its rooms, and tells of it. */
   _departing(socket: Socket, depart: () => void): void {
-    const rooms = this.#hasListeners() ? [...(this.socketRooms(socket.id) ?? [])] : undefined;
+    const isTold = this.#hasListeners();
+    const rooms = isTold || this.#members.size > 0 ? this.socketRooms(socket.id) : undefined;
     depart();
-    for (const room of rooms ?? []) this.#left(room, socket);
+    // Its client may have come back in its place.
+    if (this.#members.size > 0 && this.nsp._has(socket))
+      this.#exit(socket, rooms ?? [...this.#members.keys()]);
+    if (isTold) for (const room of [...(rooms ?? [])]) this.#left(room, socket);
+  }
+
+  /** What is known of rooms is not up to date any more. */
+  #forget(): void {
+    this.#epoch += 1;
+    this.#members.clear();
+  }
+
+  #enter(socket: Socket, rooms: Iterable<Room>): void {
+    for (const room of rooms) this.#members.get(room)?.add(socket.id);
+  }
+
+  #exit(socket: Socket, rooms: Iterable<Room>): void {
+    for (const room of rooms) {
+      const members = this.#members.get(room);
+      members?.delete(socket.id);
+      if (members?.size === 0) this.#members.delete(room);
+    }
   }
 
   #join(socket: Socket, rooms: Iterable<Room>): void {
     this.nsp.server._bridge?.join(socket._key, rooms);
     const known = this.#known.get(socket);
     if (known !== undefined) for (const room of rooms) known.rooms.add(room);
+    // What it joins before it is let in counts from then on.
+    if (this.#members.size > 0 && socket.connected) this.#enter(socket, rooms);
   }
 
   #leave(socket: Socket, rooms: Iterable<Room>): void {
     this.nsp.server._bridge?.leave(socket._key, rooms);
     const known = this.#known.get(socket);
     if (known !== undefined) for (const room of rooms) known.rooms.delete(room);
+    if (this.#members.size > 0 && socket.connected) this.#exit(socket, rooms);
   }
 
   #joinAloud(socket: Socket, rooms: Iterable<Room>): void {
@@ -184,11 +214,16 @@ export class Adapter extends EventEmitter {
     return rooms.map(([room, members]) => [names.fromCore(room), new Set(members)]);
   }
 
-  #members(room: Room): Set<SocketId> | undefined {
+  #membersOf(room: Room): Set<SocketId> | undefined {
     const core = this.nsp._core;
-    const name = this.nsp.server._bridge?.rooms.toCore(room) ?? "";
-    const members = core?.members(this.nsp._number, name) ?? [];
-    return members.length > 0 ? new Set(members) : undefined;
+    const names = this.nsp.server._bridge?.rooms;
+    if (core === undefined || names === undefined) return undefined;
+    const known = this.#members.get(room);
+    if (known !== undefined) return known;
+    const members = new Set(core.members(this.nsp._number, names.toCore(room)));
+    if (members.size === 0) return undefined;
+    this.#members.set(room, members);
+    return members;
   }
 
   #size(room: Room): number {

@@ -11,6 +11,9 @@ import { decideOrigin } from "./options";
 import { clientFile, serveClientFile } from "./serve-client";
 import type { Server } from "./server";
 
+/** How long a stream that was ended may take to write what it still has. */
+const STREAM_END_MS = 2000;
+
 /** Requests and streams that the core works on, by their numbers. */
 export class HttpDoor {
   readonly #server: Server;
@@ -246,7 +249,12 @@ export class HttpDoor {
   onStreamEnd(tag: number): void {
     const stream = this.#streams.get(tag);
     this.#streams.delete(tag);
-    stream?.socket.end(() => stream.socket.destroy());
+    if (stream === undefined) return;
+    const { socket } = stream;
+    // A client that does not read would be waited for without an end.
+    const patience = setTimeout(() => socket.destroy(), STREAM_END_MS);
+    socket.on("close", () => clearTimeout(patience));
+    socket.end(() => socket.destroy());
   }
 }
 

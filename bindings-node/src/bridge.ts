@@ -15,11 +15,15 @@ import { type Encoded, encode, restoreBinary } from "./value";
  */
 const TURN_MS = 4;
 
-/**
- * While little is going on, what the application asks for leaves at once: so many commands of one tick, or of one
- * drained batch of no more records than that.
- */
+/** While little is going on, what the application asks for leaves at once: in a batch of no more records than these. */
 const FEW = 4;
+
+/**
+ * So many receivers get their first event of a tick, or of such a batch, at once: each of them means a write of its own
+ * in any case. What they get after that could share that write, and costs as much as so many others.
+ */
+const AT_ONCE = 32;
+const AGAIN = AT_ONCE / FEW;
 
 /**
  * Under load commands are gathered, so that one batch makes one write for each connection. They are handed over at the
@@ -96,8 +100,10 @@ export class Bridge {
   readonly #commands = new Commands();
   /** When the last batch was handed over. */
   #flushedAt = 0;
-  /** How many commands may still leave at once in this tick, or during this batch. */
+  /** How much may still leave at once in this tick, or during this batch. */
   #nAtOnce = 0;
+  /** To whom something has left at once: numbers of sockets, or rooms. */
+  readonly #told = new Set<number | string>();
   #turn = 1;
   #isTickOpen = false;
   #isDelivering = false;
@@ -165,8 +171,9 @@ export class Bridge {
     }
     this.#moreWaits ||= this.#records[0] === 1;
     this.#position = 2;
-    if (this.#records[1] === 1) this.#beside = this.native.beside();
-    this.#nAtOnce = this.#records.length <= 2 + FEW * RECORD ? FEW : 0;
+    this.#beside = this.#records[1] === 1 ? this.native.beside() : NOTHING;
+    this.#nAtOnce = this.#records.length <= 2 + FEW * RECORD ? AT_ONCE : 0;
+    this.#told.clear();
   }
 
   #isTimeUp(time: number): boolean {
@@ -243,9 +250,6 @@ export class Bridge {
       case Kind.Forget:
         this.#host.onForget(subject);
         break;
-      case Kind.ForgetRequest:
-        this.#host.onForgetRequest(subject);
-        break;
       case Kind.AskRequest:
         this.#host.onAskRequest(this, detail, subject, data as RequestHead);
         break;
@@ -259,9 +263,20 @@ export class Bridge {
         else this.#host.onAskNamespace(this, detail, name, auth);
         break;
       }
+      case Kind.Problem:
+        warn(data as string);
+        break;
+      default:
+        this.#deliverCarried(kind, subject, detail, data, this.#beside);
+    }
+  }
+
+  /** What is for Node's HTTP server. */
+  #deliverCarried(kind: Kind, subject: number, detail: number, data: unknown, beside: unknown[]): void {
+    switch (kind) {
       case Kind.Response: {
         const [body, ...headers] = data as [string | number, ...string[]];
-        const whole = typeof body === "number" ? (this.#beside[body] as Buffer) : body;
+        const whole = typeof body === "number" ? (beside[body] as Buffer) : body;
         this.#host.onResponse(subject, detail, headers, whole);
         break;
       }
@@ -269,17 +284,42 @@ export class Bridge {
         this.#host.onResumeBody(subject);
         break;
       case Kind.StreamData:
-        this.#host.onStreamData(subject, this.#beside[data as number] as Buffer);
+        this.#host.onStreamData(subject, beside[data as number] as Buffer);
         break;
       case Kind.StreamEnd:
         this.#host.onStreamEnd(subject);
         break;
+      case Kind.ForgetRequest:
+        this.#host.onForgetRequest(subject);
+        break;
       case Kind.PortClosed:
-        this.#onPortClosed?.();
+        // It calls the application.
+        nextTick(() => this.#onPortClosed?.());
         break;
-      case Kind.Problem:
-        warn(data as string);
-        break;
+    }
+  }
+
+  /** Has leave at once what was asked for and goes by Node's HTTP server: answers of polls, and bytes of streams. */
+  carry(): void {
+    // What the batch in hand has of the kind comes first, in which it comes before all else.
+    if (CARRIED.has(this.#records[this.#position] as Kind)) return;
+    const records: unknown[] = JSON.parse(this.native.drainCarried());
+    const beside: unknown[] = records[1] === 1 ? this.native.beside() : NOTHING;
+    for (let at = 2; at < records.length; at += RECORD) {
+      try {
+        this.#deliverCarried(
+          records[at] as Kind,
+          records[at + 1] as number,
+          records[at + 2] as number,
+          records[at + 3],
+          beside,
+        );
+      } catch (error) {
+        // Of a listener for headers: whoever emits has nothing to do with it.
+        nextTick(() => {
+          throw error;
+        });
+      }
     }
   }
 
@@ -360,7 +400,7 @@ export class Bridge {
   /** Sends an event to one socket. */
   emit(socket: number, flags: number, args: unknown[]): void {
     this.#append(Command.Emit, socket, flags, EVERYBODY, encode(args));
-    this.#settle();
+    this.#settle(socket);
   }
 
   /** Sends an event to one socket; the listener gets what it answers. */
@@ -374,20 +414,21 @@ export class Bridge {
     const payload = encode(args);
     const wait = this.#expect(timeout, listener);
     this.#append(Command.EmitWithAck, socket, flags, EVERYBODY, payload, wait);
-    this.#settle();
+    this.#settle(socket);
   }
 
   /** Answers an event of a socket. */
   answer(socket: number, ack: number, args: unknown[]): void {
     this.#append(Command.Answer, socket, ack, EVERYBODY, encode(args));
-    this.#settle();
+    this.#settle(socket);
   }
 
   /** Sends an event to every socket of a selection. */
   broadcast(namespace: number, to: Selection, flags: number, args: unknown[]): void {
     const payload = encode(args);
-    this.#append(Command.Broadcast, namespace, flags, this.#selection(to), payload);
-    this.#settle();
+    const selection = this.#selection(to);
+    this.#append(Command.Broadcast, namespace, flags, selection, payload);
+    this.#settle(selection.rooms ?? -namespace);
   }
 
   /** The same; the listener gets all answers. */
@@ -403,7 +444,7 @@ export class Bridge {
     const selection = this.#selection(to);
     const wait = this.#expect(timeout, listener);
     this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, wait);
-    this.#settle();
+    this.#settle(selection.rooms ?? -namespace);
   }
 
   /** Puts a socket into rooms. */
@@ -446,7 +487,10 @@ export class Bridge {
 
   #handOver(): void {
     try {
-      if (this.#commands.handOver(this.native, this.#turn)) this.wake();
+      if (this.#commands.handOver(this.native, this.#turn)) {
+        this.wake();
+        this.carry();
+      }
     } catch (error) {
       // Whoever called now has nothing to do with it, and perhaps nobody did.
       warn(String(error));
@@ -489,7 +533,8 @@ export class Bridge {
 
   #openTick(): void {
     this.#isTickOpen = true;
-    this.#nAtOnce = FEW;
+    this.#nAtOnce = AT_ONCE;
+    this.#told.clear();
     nextTick(this.#endTick);
   }
 
@@ -499,11 +544,12 @@ export class Bridge {
     this.#turn = this.#turn === MAX_TURN ? 1 : this.#turn + 1;
   }
 
-  /** Hands over what waits if it should not wait any longer. */
-  #settle(): void {
+  /** Hands over what waits if it should not wait any longer. What came last is for the receivers of this name. */
+  #settle(receivers: number | string): void {
     if (this.#commands.isEmpty) return;
     if (this.#nAtOnce > 0) {
-      this.#nAtOnce -= 1;
+      this.#nAtOnce -= this.#told.has(receivers) ? AGAIN : 1;
+      this.#told.add(receivers);
       this.flush();
     } else if (now() - this.#flushedAt > GATHER_MS) {
       this.flush();
@@ -520,6 +566,16 @@ export interface Selection {
 const EVERYBODY: EncodedSelection = { rooms: undefined, except: undefined };
 
 const NOTHING: never[] = [];
+
+/** What `drainCarried` brings. */
+const CARRIED: ReadonlySet<Kind | undefined> = new Set([
+  Kind.Response,
+  Kind.ResumeBody,
+  Kind.StreamData,
+  Kind.StreamEnd,
+  Kind.ForgetRequest,
+  Kind.PortClosed,
+]);
 
 const MAX_TURN = 2 ** 32 - 1;
 

@@ -78,6 +78,11 @@ impl Waker {
         }
     }
 
+    /// Whether something has come since the home thread is [`inside`](Self::inside), or since this was last asked.
+    fn take_due(&self) -> bool {
+        self.is_due.swap(false, Ordering::Relaxed)
+    }
+
     /// Lets go of JavaScript: it is not woken any more.
     pub(crate) fn release(&self) {
         let function = self.function.lock().take();
@@ -98,7 +103,7 @@ impl Waker {
         let leave = Leave(&self.is_inside);
         let result = act();
         drop(leave);
-        (result, self.is_due.swap(false, Ordering::Relaxed))
+        (result, self.take_due())
     }
 }
 
@@ -166,6 +171,14 @@ impl NativeServer {
         value::string(env, &text)
     }
 
+    /// The same, of what is for Node's HTTP server alone, which may be told in the middle of anything.
+    #[napi(catch_unwind)]
+    pub fn drain_carried<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
+        let ((text, beside), _) = self.waker.inside(|| self.take_carried());
+        self.state.borrow_mut().crossing.beside = beside;
+        value::string(env, &text)
+    }
+
     /// The texts and binary values beside the last batch. In the place of what JavaScript cannot hold there is nothing.
     #[napi(catch_unwind)]
     pub fn beside<'env>(&self, env: &'env Env) -> Vec<Option<Either<JsString<'env>, BufferSlice<'env>>>> {
@@ -187,20 +200,16 @@ impl NativeServer {
         // Taken out for a while, because records need the rest of the state.
         let mut crossing = std::mem::take(&mut state.crossing);
         crossing.outgoing.extend(outgoing);
+        records.push_carried(&mut crossing.outgoing);
         for report in crossing.reports.drain(..) {
             records.push_report(report);
-        }
-        while !records.is_full()
-            && let Some(outgoing) = crossing.outgoing.pop_front()
-        {
-            records.push_outgoing(outgoing);
         }
         let mut more_waits = true;
         while !records.is_full() {
             if let Some(event) = crossing.events.pop_front() {
                 records.push_event(&mut state, event);
-            } else if more_waits {
-                // Neither way copies, as it is empty here.
+            } else if more_waits || self.waker.take_due() {
+                // Carrying records may bring about more, of which no wake tells. Neither way copies, as it is empty here.
                 let mut batch = Vec::from(std::mem::take(&mut crossing.events));
                 more_waits = self.events.drain(BATCH, &mut batch);
                 crossing.events = batch.into();
@@ -208,10 +217,20 @@ impl NativeServer {
                 break;
             }
         }
-        more_waits |= !crossing.events.is_empty() || !crossing.outgoing.is_empty();
+        more_waits |= !crossing.events.is_empty() || !crossing.outgoing.is_empty() || self.waker.take_due();
         state.crossing = crossing;
         // Requests that went on may have brought about more.
         records.finish(more_waits || self.doors.has_more())
+    }
+
+    fn take_carried(&self) -> (String, Vec<Beside>) {
+        let mut records = Records::new();
+        let outgoing = self.doors.take();
+        let waiting = &mut self.state.borrow_mut().crossing.outgoing;
+        waiting.extend(outgoing);
+        records.push_carried(waiting);
+        // Whoever asks has more to take in any case.
+        records.finish(true)
     }
 }
 
@@ -312,6 +331,14 @@ impl Records {
             }
             // Room events are switched off, and TypeScript knows no others.
             _ => {}
+        }
+    }
+
+    fn push_carried(&mut self, waiting: &mut VecDeque<Outgoing>) {
+        while !self.is_full()
+            && let Some(outgoing) = waiting.pop_front()
+        {
+            self.push_outgoing(outgoing);
         }
     }
 

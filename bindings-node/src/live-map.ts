@@ -1,18 +1,27 @@
 /** A map whose content is kept elsewhere and looked up when it is asked for. */
 
-/** Shows, at any moment, what `list` and `find` give. It cannot be changed. */
+import { inspect } from "node:util";
+
+/** Shows, at any moment, what `list`, `find` and `count` give. It cannot be changed. */
 export class LiveMap<Key, Value> extends Map<Key, Value> {
   readonly #list: () => [Key, Value][];
   readonly #find: (key: Key) => Value | undefined;
+  readonly #count: () => number;
 
-  constructor(list: () => [Key, Value][], find: (key: Key) => Value | undefined) {
+  constructor(list: () => [Key, Value][], find: (key: Key) => Value | undefined, count: () => number) {
     super();
     this.#list = list;
     this.#find = find;
+    this.#count = count;
   }
 
   override get size(): number {
-    return this.#list().length;
+    return this.#count();
+  }
+
+  /** What is printed. */
+  [inspect.custom](): Map<Key, Value> {
+    return new Map(this.#list());
   }
 
   override get(key: Key): Value | undefined {

@@ -61,6 +61,13 @@ impl NativeServer {
         value::string(env, &out)
     }
 
+    /// How many rooms there are.
+    #[napi(catch_unwind)]
+    pub fn room_count(&self, namespace: f64) -> u32 {
+        let n_rooms = self.find_namespace(namespace).map_or(0, |namespace| namespace.n_rooms());
+        u32::try_from(n_rooms).unwrap_or(u32::MAX)
+    }
+
     /// The ids of a room's members.
     #[napi(catch_unwind)]
     pub fn members(&self, namespace: f64, room: String) -> Result<Vec<String>> {

@@ -72,6 +72,8 @@ export interface NativeServer {
    * four values each.
    */
   drain(): string;
+  /** The same of what is for Node's HTTP server alone. */
+  drainCarried(): string;
   /** What crosses beside the last batch. In the place of what JavaScript cannot hold there is nothing. */
   beside(): (string | Buffer | null)[];
   /**
@@ -94,6 +96,8 @@ export interface NativeServer {
   fetch(namespace: number, rooms: string, except: string): number[];
   /** A JSON array of pairs: a room and its members. */
   rooms(namespace: number): string;
+  /** How many rooms there are. */
+  roomCount(namespace: number): number;
   /** The ids of a room's members. */
   members(namespace: number, room: string): string[];
   /** How many members a room has. */

@@ -94,8 +94,9 @@ export class OwnPort extends HttpServer {
     this.#bound = undefined;
     const finish = () => {
       clearInterval(this.#life);
-      this.emit("close");
-      callback?.();
+      if (callback !== undefined) this.once("close", () => callback());
+      // Of Node's server a timer is left, which would hold everything for ever.
+      super.close();
     };
     if (this.#isMoving) this.#whenMoved = finish;
     else this.#bridge.closePort(finish);

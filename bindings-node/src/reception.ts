@@ -95,6 +95,7 @@ export class Reception implements Host {
   #admit(bridge: Bridge, socket: Socket, previous: number): void {
     if (bridge.flushed.accept(socket._key)) {
       this.#retained.delete(previous);
+      bridge.carry();
       socket.nsp._connect(socket);
     } else {
       this.#withdraw(bridge, socket);
@@ -105,7 +106,8 @@ export class Reception implements Host {
     socket._keepRecord();
     try {
       const data = error.data === undefined ? undefined : JSON.stringify(error.data);
-      bridge.flushed.refuse(socket._key, String(error.message), data);
+      bridge.flushed.refuse(socket._key, String(error.message ?? ""), data);
+      bridge.carry();
     } finally {
       bridge.sockets.delete(socket._key);
       socket.nsp._remove(socket);
@@ -150,6 +152,7 @@ export class Reception implements Host {
 
   /** Tells the listeners of sockets that have left at the server's own word. */
   departed(bridge: Bridge, departures: Departure[]): void {
+    bridge.carry();
     const errors: unknown[] = [];
     for (const { socket: key, reason } of departures) {
       const socket = bridge.sockets.get(key);

@@ -62,9 +62,10 @@ impl Waker {
             return;
         }
         let slot = self.pipe.lock();
-        if let Some(pipe) = &*slot
-            && !self.is_set.swap(true, Ordering::AcqRel)
-        {
+        let pipe = slot.clone().filter(|_| !self.is_set.swap(true, Ordering::AcqRel));
+        // The write is a system call, which others that wake need not wait for.
+        drop(slot);
+        if let Some(pipe) = pipe {
             // A loop that is gone reads no more, and has nothing to be told.
             let _ = (&pipe.writer).write(&[1]);
         }

@@ -156,12 +156,9 @@ impl Collector {
 
     /// Takes a part of what all collectors together may hold. Returns whether there was enough left.
     fn reserve(&self, bytes: usize) -> bool {
-        let held = self.server.ack_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let is_enough = held.saturating_add(bytes) <= self.server.config.limits.max_total_ack_bytes;
-        if !is_enough {
-            self.release(bytes);
-        }
-        is_enough
+        let max = self.server.config.limits.max_total_ack_bytes;
+        let hold = |held: usize| held.checked_add(bytes).filter(|held| *held <= max);
+        self.server.ack_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, hold).is_ok()
     }
 
     fn release(&self, bytes: usize) {

@@ -46,7 +46,7 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.accept(Stream::Other(Box::new(stream)), head, read_already);
+        self.accept(Stream::Carried(Box::new(stream)), head, read_already);
     }
 
     fn accept(&self, mut stream: Stream, head: RequestHead, read_already: Bytes) {
@@ -84,7 +84,7 @@ impl Stream {
                 Ok(ready) => Ok(usize::from(!ready.is_read_closed())),
                 Err(error) => Err(error),
             },
-            Self::Other(_) => pending().await,
+            Self::Other(_) | Self::Carried(_) => pending().await,
         };
         if peeked.is_ok_and(|n_bytes| n_bytes > 0) {
             pending::<()>().await;
@@ -96,7 +96,7 @@ impl Stream {
             Self::Tcp(stream) => stream.write_all(bytes).await,
             #[cfg(unix)]
             Self::Unix(stream) => stream.write_all(bytes).await,
-            Self::Other(stream) => {
+            Self::Other(stream) | Self::Carried(stream) => {
                 stream.write_all(bytes).await?;
                 stream.flush().await
             }
@@ -108,7 +108,7 @@ impl Stream {
             Self::Tcp(stream) => stream.shutdown().await,
             #[cfg(unix)]
             Self::Unix(stream) => stream.shutdown().await,
-            Self::Other(stream) => stream.shutdown().await,
+            Self::Other(stream) | Self::Carried(stream) => stream.shutdown().await,
         }
     }
 }

@@ -84,8 +84,9 @@ impl Budget {
     }
 
     pub(crate) fn give_back(&self, n_units: usize) {
-        self.free.fetch_add(n_units.cast_signed(), Ordering::AcqRel);
-        if self.n_in_line.load(Ordering::Acquire) > 0 {
+        // In one order with those of `room`: either it sees the units, or they are given to it here.
+        self.free.fetch_add(n_units.cast_signed(), Ordering::SeqCst);
+        if self.n_in_line.load(Ordering::SeqCst) > 0 {
             self.give_turns();
         }
     }
@@ -93,12 +94,19 @@ impl Budget {
     /// Lets as many of those in line have their turn as there are units.
     fn give_turns(&self) {
         let mut n_turns = self.n_turns.lock();
-        let n_free = usize::try_from(self.free.load(Ordering::Acquire)).unwrap_or(0);
-        let n_may = n_free.min(self.n_in_line.load(Ordering::Acquire));
+        let n_free = usize::try_from(self.free.load(Ordering::SeqCst)).unwrap_or(0);
+        let n_may = n_free.min(self.n_in_line.load(Ordering::SeqCst));
         if n_may > *n_turns {
             self.turns.add_permits(n_may - *n_turns);
             *n_turns = n_may;
         }
+    }
+
+    /// Takes back turns that were given to somebody who has left the line.
+    fn take_turns_back(&self) {
+        let mut n_turns = self.n_turns.lock();
+        let n_too_many = n_turns.saturating_sub(self.n_in_line.load(Ordering::SeqCst));
+        *n_turns -= self.turns.forget_permits(n_too_many);
     }
 
     /// Lets everybody go on who waits.
@@ -112,14 +120,15 @@ struct InLine<'a>(&'a Budget);
 
 impl<'a> InLine<'a> {
     fn new(budget: &'a Budget) -> Self {
-        budget.n_in_line.fetch_add(1, Ordering::AcqRel);
+        budget.n_in_line.fetch_add(1, Ordering::SeqCst);
         Self(budget)
     }
 }
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        self.0.n_in_line.fetch_sub(1, Ordering::AcqRel);
+        self.0.n_in_line.fetch_sub(1, Ordering::SeqCst);
+        self.0.take_turns_back();
     }
 }
 
@@ -217,9 +226,7 @@ pub struct Awaited(Arc<Share>);
 impl Awaited {
     pub(crate) fn new(connection: &Connection) -> Self {
         let share = connection.share.clone();
-        if share.n_awaited.fetch_add(1, Ordering::AcqRel) == 0
-            && share.n_used.load(Ordering::Acquire) >= share.max
-        {
+        if share.n_awaited.fetch_add(1, Ordering::AcqRel) == 0 {
             share.changed.notify_waiters();
         }
         Self(share)
@@ -379,6 +386,22 @@ mod tests {
         };
         assert_eq!([has_room(3, 0), has_room(4, 0)], [true, false]);
         assert_eq!([has_room(4, 1), has_room(31, 2), has_room(32, 2)], [true, true, false]);
+    }
+
+    #[test]
+    fn a_turn_that_nobody_is_left_for_is_gone() {
+        let budget = budget(16);
+        budget.take(16);
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(budget.room())).collect();
+        assert!(waiting.iter_mut().all(|waiting| waiting.as_mut().now_or_never().is_none()));
+        budget.give_back(2);
+        drop(waiting);
+        assert!(budget.has_room());
+        budget.take(2);
+        let mut late = Box::pin(budget.room());
+        assert!(late.as_mut().now_or_never().is_none());
+        budget.give_back(1);
+        assert!(late.as_mut().now_or_never().is_some());
     }
 
     #[test]

@@ -244,7 +244,8 @@ impl Default for Limits {
 /// The bound of one connection's outbox, and what happens at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxLimits {
-    /// Bytes that may wait for one connection beyond what the kernel took, each frame counting 96 more than it has. Default 16 MiB. At least 1 KiB.
+    /// Bytes that may wait for one connection beyond what the kernel took, each frame counting 96 more than it has.
+    /// Default 16 MiB. At least 1 KiB.
     pub max_bytes: usize,
     /// What happens to a connection whose outbox is full. Default: it is closed.
     pub policy: SlowReader,

@@ -23,8 +23,8 @@ use crate::{
 /// Random bytes of a socket's id: 120 bits, 20 characters, as in socket.io.
 const ID_BYTES: usize = 15;
 
-/// Takes a CONNECT packet for a namespace the client is not in. The lock is given up, because it may take functions of the
-/// host to say whether the namespace exists.
+/// Takes a CONNECT packet for a namespace the client is not in. The lock is given up, because it may take functions of
+/// the host to say whether the namespace exists.
 pub(crate) fn requested(
     connection: &Arc<Connection>,
     mut inbound: MutexGuard<'_, Inbound>,

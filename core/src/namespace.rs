@@ -141,6 +141,11 @@ impl Namespace {
         self.rooms.lock().all()
     }
 
+    /// How many rooms there are on this node.
+    pub fn n_rooms(&self) -> usize {
+        self.rooms.lock().n_rooms()
+    }
+
     /// The members of a room on this node.
     pub fn members(&self, room: impl Into<Room>) -> Vec<Arc<Socket>> {
         self.rooms.lock().members_of(&room.into())

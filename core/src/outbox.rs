@@ -39,6 +39,9 @@ pub(crate) enum Class {
 /// tiny frames would be kept for nothing.
 const FRAME_OVERHEAD: usize = 96;
 
+/// Answers to WebSocket pings that wait in a row: as many as one vectored write takes.
+const PONGS_IN_A_ROW: usize = 32;
+
 /// A quiet connection keeps no more than this many places.
 const KEPT_CAPACITY: usize = 8;
 
@@ -120,6 +123,24 @@ impl Outbox {
         if !is_repeated || is_under_way {
             self.push_control(frame);
         }
+    }
+
+    /// Appends the answer to a WebSocket ping, in the place of the last when so many wait in a row: a peer that floods
+    /// with pings and does not read is owed the answer to its latest only.
+    /// See [RFC 6455, section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3).
+    ///
+    /// Returns whether it is time to write.
+    pub(crate) fn push_pong(&mut self, frame: Frame) -> bool {
+        let is_pong = |queued: &&Queued| queued.frame.kind() == FrameKind::Control;
+        let n_pongs = self.queue.iter().rev().take(PONGS_IN_A_ROW).take_while(is_pong).count();
+        // With so many before it, the last has not begun to leave.
+        if n_pongs == PONGS_IN_A_ROW
+            && let Some(last) = self.queue.pop_back()
+        {
+            self.bytes -= last.weight();
+        }
+        self.push_control(frame);
+        n_pongs + 1 >= PONGS_IN_A_ROW
     }
 
     /// Whether a frame has left in part.
@@ -284,6 +305,19 @@ mod tests {
         let mut outbox = Outbox::default();
         (0..1000).for_each(|_| outbox.push_once(pong()));
         assert_eq!(rest(&mut outbox), ["3"]);
+    }
+
+    #[test]
+    fn pings_that_come_faster_than_their_answers_leave_are_answered_first_and_last() {
+        let mut outbox = Outbox::default();
+        outbox.push(&event("42[1]"), Class::Event, true);
+        let is_time = [(); PONGS_IN_A_ROW].map(|()| outbox.push_pong(Frame::pong(b"early")));
+        assert_eq!(is_time.iter().position(|is_time| *is_time), Some(PONGS_IN_A_ROW - 1));
+        let bytes = outbox.bytes();
+        (0..1000).for_each(|_| _ = outbox.push_pong(Frame::pong(b"later")));
+        assert_eq!(outbox.bytes(), bytes);
+        let last = outbox.queue.back().map(|last| last.frame.wire().ends_with(b"later"));
+        assert_eq!(last, Some(true));
     }
 
     #[test]

@@ -251,13 +251,14 @@ where
 const PACKETS_IN_A_ROW: usize = 256;
 
 /// Takes the packets of a body, each message when there is room for it: the client's next POST waits for the answer to
-/// this one. What follows the end of the session is not looked at. Returns whether all of it was well-formed.
+/// this one. What follows the end of the session, or of its polling, is not looked at. Returns whether all of it was
+/// well-formed.
 async fn take_packets(connection: &Arc<Connection>, body: &Bytes, is_binary: bool) -> bool {
     for (idx, packet) in payload::decode(connection.protocol(), body, is_binary).enumerate() {
         if idx > 0 && idx % PACKETS_IN_A_ROW == 0 {
             tokio::task::yield_now().await;
         }
-        if !connection.is_open() {
+        if !connection.is_polling() {
             return true;
         }
         let Ok(packet) = packet else {

@@ -1,6 +1,16 @@
 //! The queue on which the core tells the host what happened.
 
-use std::{collections::VecDeque, fmt, future::poll_fn, mem, sync::Arc, task::Poll};
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::poll_fn,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+};
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
@@ -141,6 +151,11 @@ impl HostEvent {
 /// server. Measured with a host that was busy while 20 000 clients came: 19 KiB for each.
 const CONNECT_OVERHEAD: usize = 16 << 10;
 
+/// Of the places in the queue, one in so many may be as many sessions that were opened since the host last looked.
+/// Further ones take a place, though their clients have not asked for a namespace yet: a host that is busy must not find
+/// any number of them. One that is not looks often enough for clients that go on to ask.
+const UNSEEN_SESSIONS: usize = 16;
+
 /// Takes the host's decision, from any thread, at any later time.
 pub struct Answer<T>(oneshot::Sender<T>);
 
@@ -174,6 +189,9 @@ impl<T> fmt::Debug for Answer<T> {
 pub(crate) struct HostQueue {
     state: Mutex<State>,
     pub(crate) budget: Budget,
+    /// Sessions that were opened since the host last drained.
+    n_unseen: AtomicUsize,
+    max_unseen: usize,
     wake: Box<dyn Fn() + Send + Sync>,
     /// For consumers that await events in Rust.
     consumer: AtomicWaker,
@@ -191,7 +209,14 @@ struct State {
 
 impl HostQueue {
     pub(crate) fn new(limits: &Limits, wake: Box<dyn Fn() + Send + Sync>) -> Self {
-        Self { state: Mutex::default(), budget: Budget::new(limits), wake, consumer: AtomicWaker::new() }
+        Self {
+            state: Mutex::default(),
+            budget: Budget::new(limits),
+            n_unseen: AtomicUsize::new(0),
+            max_unseen: limits.host_queue / UNSEEN_SESSIONS,
+            wake,
+            consumer: AtomicWaker::new(),
+        }
     }
 
     /// Appends an event, and wakes the host if it sleeps.
@@ -200,9 +225,14 @@ impl HostQueue {
         self.append(Some(event), weight);
     }
 
-    /// Takes the place of a client that is about to come, until the host has got that far.
-    pub(crate) fn push_placeholder(&self) {
-        self.append(None, CONNECT_OVERHEAD);
+    /// Takes the place of a client that is about to come, whose request is so long, until the host has got that far.
+    pub(crate) fn push_placeholder(&self, bytes: usize) {
+        self.append(None, CONNECT_OVERHEAD + bytes);
+    }
+
+    /// Whether a client that is about to come is one of many whom the host has not seen.
+    pub(crate) fn is_unseen(&self) -> bool {
+        self.n_unseen.fetch_add(1, Ordering::Relaxed) >= self.max_unseen
     }
 
     fn append(&self, event: Option<HostEvent>, weight: usize) {
@@ -235,6 +265,7 @@ impl HostQueue {
         let (mut n_bytes, mut n_units) = (0, 0);
         // Dropped outside of the lock: that may push in turn.
         let mut void = Vec::new();
+        self.n_unseen.store(0, Ordering::Relaxed);
         let mut state = self.state.lock();
         let n_taken = max.min(state.items.len());
         into.reserve(n_taken);

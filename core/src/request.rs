@@ -29,7 +29,7 @@ use crate::{
 pub(crate) struct RequestError {
     status: StatusCode,
     code: u8,
-    message: std::borrow::Cow<'static, str>,
+    message: Cow<'static, str>,
 }
 
 impl RequestError {
@@ -45,7 +45,7 @@ impl RequestError {
     const BUSY: Self = Self::unavailable("Server is busy");
 
     const fn new(code: u8, message: &'static str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: std::borrow::Cow::Borrowed(message) }
+        Self { status: StatusCode::BAD_REQUEST, code, message: Cow::Borrowed(message) }
     }
 
     fn forbidden(message: String) -> Self {
@@ -54,11 +54,7 @@ impl RequestError {
     }
 
     const fn unavailable(message: &'static str) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: 3,
-            message: std::borrow::Cow::Borrowed(message),
-        }
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, code: 3, message: Cow::Borrowed(message) }
     }
 }
 
@@ -87,14 +83,14 @@ impl Server {
     ///
     /// The path is not looked at: the host has routed the request here. A poll is answered when something is there to
     /// send; dropping the future then means that its client has gone, and ends the session.
-    pub async fn handle<B>(&self, head: RequestHead, body: B) -> Response<Bytes>
+    pub async fn handle<B>(&self, mut head: RequestHead, body: B) -> Response<Bytes>
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let shared = self.shared();
         let Some(cors) = &shared.config.cors else { return route(shared, head, body).await };
-        let decision = match ask_origin(shared, cors, &head).await {
+        let decision = match ask_origin(shared, cors, &mut head).await {
             Ok(decision) => decision,
             Err(error) => return refuse(shared, &error),
         };
@@ -118,16 +114,36 @@ impl Server {
     }
 }
 
+/// Asks the host about a request's origin, where it wants to be asked: once for a session. So no heartbeat of
+/// long-polling waits for a host that is busy.
 async fn ask_origin(
     shared: &Shared,
     cors: &Cors,
-    head: &RequestHead,
+    head: &mut RequestHead,
 ) -> Result<Option<OriginDecision>, RequestError> {
     if !cors.needs_host() {
         return Ok(None);
     }
+    if let Some(decision) = decided_before(shared, head) {
+        return Ok(Some(decision));
+    }
     let question = |answer| HostEvent::Origin { head: Arc::new(head.clone()), answer };
-    Ok(Some(ask(shared, question).await?.unwrap_or(OriginDecision::Refused)))
+    let decision = ask(shared, question).await?.unwrap_or(OriginDecision::Refused);
+    // Kept with the session, if the request opens one.
+    head.extensions.insert(Decided(decision.clone()));
+    Ok(Some(decision))
+}
+
+/// What the host has decided about the origin of a session's first request.
+#[derive(Debug, Clone)]
+struct Decided(OriginDecision);
+
+/// What the host has decided about the session of this request, if that came from the same origin.
+fn decided_before(shared: &Shared, head: &RequestHead) -> Option<OriginDecision> {
+    let session = shared.find_connection(&Query::of(head).sid?)?;
+    let first = &session.handshake().head;
+    let is_same = first.headers.get(header::ORIGIN) == head.headers.get(header::ORIGIN);
+    first.extensions.get::<Decided>().filter(|_| is_same).map(|decided| decided.0.clone())
 }
 
 /// Asks the host about a request, and waits for its word as long as a client has to join a namespace. `None` when it
@@ -302,8 +318,10 @@ async fn admit(shared: &Arc<Shared>, head: &RequestHead) -> Result<(), RequestEr
         let _waiting = Waiting::begin(shared)?;
         let turn = turn(shared).await?;
         // While the host is behind, no more clients come in than it gets through.
-        shared.queue.push_placeholder();
+        shared.queue.push_placeholder(head.n_bytes());
         drop(turn);
+    } else if shared.queue.is_unseen() {
+        shared.queue.push_placeholder(head.n_bytes());
     }
     Ok(())
 }
@@ -374,11 +392,11 @@ pub(crate) async fn upgrade(server: &Server, head: RequestHead) -> Result<Ticket
     }
 }
 
-async fn ticket(shared: &Arc<Shared>, head: RequestHead) -> Result<Ticket, RequestError> {
+async fn ticket(shared: &Arc<Shared>, mut head: RequestHead) -> Result<Ticket, RequestError> {
     let accept = accept_key(&head)?;
     let subprotocol = first_subprotocol(&head);
     if let Some(cors) = shared.config.cors.as_ref().filter(|cors| cors.enforce) {
-        let decision = ask_origin(shared, cors, &head).await?;
+        let decision = ask_origin(shared, cors, &mut head).await?;
         if !cors.allows(&head, decision.as_ref()) {
             return Err(RequestError::ORIGIN_NOT_ALLOWED);
         }

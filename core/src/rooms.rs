@@ -25,6 +25,8 @@ pub(crate) struct Rooms {
     by_id: HashMap<Arc<str>, SocketKey>,
     /// Without the sockets' own rooms.
     by_name: HashMap<Room, IndexSet<SocketKey, RandomState>>,
+    /// Rooms that have members, the sockets' own among them.
+    n_distinct: usize,
     pub(crate) log: Option<Log>,
 }
 
@@ -125,6 +127,7 @@ impl Rooms {
             member.rooms.insert(shared);
         }
         if is_new {
+            self.n_distinct += 1;
             changes(RoomChange::Create, room, None);
         }
         changes(RoomChange::Join, room, Some(&id));
@@ -151,6 +154,7 @@ impl Rooms {
         }
         changes(RoomChange::Leave, room, Some(&id));
         if !self.is_room(room) {
+            self.n_distinct -= 1;
             changes(RoomChange::Delete, room, None);
         }
     }
@@ -197,6 +201,11 @@ impl Rooms {
         let mut members = Vec::new();
         self.each_in(room, &mut |member| members.push(member.socket.clone()));
         members
+    }
+
+    /// How many rooms there are.
+    pub(crate) fn n_rooms(&self) -> usize {
+        self.n_distinct
     }
 
     /// How many members a room has.
@@ -278,7 +287,7 @@ impl fmt::Debug for Rooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rooms")
             .field("n_members", &self.members.len())
-            .field("n_rooms", &self.by_name.len())
+            .field("n_distinct", &self.by_name.len())
             .finish_non_exhaustive()
     }
 }

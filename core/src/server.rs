@@ -145,7 +145,8 @@ impl Server {
         &self.0.config
     }
 
-    /// A namespace, made if it does not exist. A name without a leading `/` gets one.
+    /// A namespace, made if it does not exist. A name without a leading `/` gets one. After the server's close it is one
+    /// that nobody else knows.
     pub fn namespace(&self, name: &str) -> Arc<Namespace> {
         if name.starts_with('/') {
             self.0.namespace(name, false)
@@ -221,8 +222,9 @@ impl Server {
         self.0.queue.close();
     }
 
-    /// Closes in good order: lets no new session in (a handshake is answered with 503), sends `notice` to every socket, waits until all have left or
-    /// `deadline` has passed, then closes as [`close`](Self::close) does. Returns how many were still there.
+    /// Closes in good order: lets no new session in (a handshake is answered with 503), sends `notice` to every socket,
+    /// waits until all have left or `deadline` has passed, then closes as [`close`](Self::close) does. Returns how many
+    /// were still there.
     pub async fn drain(&self, notice: Option<&Payload>, deadline: Duration) -> usize {
         self.0.is_draining.store(true, Ordering::Release);
         if let Some(notice) = notice {
@@ -367,11 +369,11 @@ impl Shared {
         self.n_connections.load(Ordering::Relaxed)
     }
 
-    /// Takes note of a session that has ended.
-    pub(crate) fn connection_closed(&self, connection: &Arc<Connection>) {
+    /// Takes note of a session that has ended, and was counted as one on this transport.
+    pub(crate) fn connection_closed(&self, connection: &Connection, counted_as: TransportKind) {
         let counters = &self.counters;
         counters.connections_closed.add(1);
-        match connection.transport() {
+        match counted_as {
             TransportKind::Polling => counters.connections_polling.sub(1),
             TransportKind::WebSocket => counters.connections_websocket.sub(1),
         }
@@ -442,8 +444,9 @@ impl Shared {
         loop {
             self.namespace(name, true);
             // Its last client may have left it meanwhile.
-            if let Some(namespace) = self.find_for_client(name) {
-                return Some(namespace);
+            let found = self.find_for_client(name);
+            if found.is_some() || self.is_closed.load(Ordering::Acquire) {
+                return found;
             }
         }
     }
@@ -459,6 +462,12 @@ impl Shared {
         let made = Arc::new(Namespace::new(Arc::from(name), self.clone(), is_dynamic));
         made.adapter.start(&made);
         let mut namespaces = self.namespaces.write();
+        if self.is_closed.load(Ordering::Acquire) {
+            drop(namespaces);
+            // Nobody will join it, and it would keep the server: the namespaces have been let go of.
+            made.adapter.close();
+            return made;
+        }
         let found = namespaces.entry(made.name().clone()).or_insert_with(|| made.clone()).clone();
         drop(namespaces);
         if !Arc::ptr_eq(&found, &made) {

@@ -8,7 +8,7 @@ pub(crate) mod frames;
 use std::{
     cell::RefCell,
     future::poll_fn,
-    io,
+    io, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -52,8 +52,10 @@ pub(crate) enum Stream {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-    /// TLS, or bytes that the host carries.
+    /// TLS, which costs time.
     Other(Box<dyn Duplex>),
+    /// Bytes that the host carries.
+    Carried(Box<dyn Duplex>),
 }
 
 /// Bytes both ways.
@@ -83,6 +85,10 @@ impl Stream {
                 let (reader, writer) = tokio::io::split(stream);
                 (Reader::Other(reader), Writer::Stream(Box::pin(writer)))
             }
+            Self::Carried(stream) => {
+                let (reader, writer) = tokio::io::split(stream);
+                (Reader::Other(reader), Writer::Carried(Box::pin(writer)))
+            }
         }
     }
 }
@@ -108,7 +114,8 @@ pub(crate) fn start(connection: Arc<Connection>, stream: Stream, read_already: &
     let config = &connection.server().config;
     let frames = FrameReader::new(config.max_http_buffer_size, config.limits.max_fragments);
     let is_probe = connection.transport() == TransportKind::Polling;
-    let mut driver = Driver { connection, reader, wire_id, frames, is_probe, goodbye: None };
+    let mut driver =
+        Driver { connection, reader, wire_id, frames, is_probe, n_read: 0, asked: Asked::default() };
     let mut early = read_already.to_vec();
     let span = tracing::debug_span!("websocket", remote = ?driver.connection.handshake().head.remote);
     let drive = async move {
@@ -136,15 +143,25 @@ struct Driver {
     frames: FrameReader,
     /// Whether it may still become the transport of a polling session.
     is_probe: bool,
-    /// The answer to the client's close frame, once that has come.
+    /// Bytes read since there was last nothing to read.
+    n_read: usize,
+    asked: Asked,
+}
+
+/// What the client asks of WebSocket itself.
+#[derive(Default)]
+struct Asked {
+    /// The answer to its close frame, once that has come.
     goodbye: Option<Frame>,
+    /// Whether it has pinged.
+    pong: bool,
 }
 
 /// What comes after a read.
 #[derive(Debug)]
 enum Step {
     Continue,
-    /// The read buffer was full, so that more waits: other tasks of the thread have their turn first.
+    /// A whole buffer was read, and more may wait: other tasks of the thread have their turn first.
     Yield,
     /// A message has no room on the way to the host: no more is read until it has.
     NoRoom(Wants),
@@ -199,6 +216,7 @@ impl Driver {
                 // A reset is how most clients vanish; in socket.io that is a `transport close`, too.
                 Poll::Ready(Err(_)) => 0,
                 Poll::Pending => {
+                    self.n_read = 0;
                     self.is_probe = self.is_probe && self.connection.probe_is_read(self.wire_id);
                     return Poll::Pending;
                 }
@@ -207,8 +225,13 @@ impl Driver {
                 return Poll::Ready(Step::Lost { is_error: false });
             }
             let step = self.take(&mut buffer[..n_read]);
-            let has_more = n_read == READ_BUFFER && matches!(step, Step::Continue);
-            Poll::Ready(if has_more { Step::Yield } else { step })
+            // TLS brings less at a time, so that it takes several reads.
+            self.n_read += n_read;
+            if self.n_read < READ_BUFFER {
+                return Poll::Ready(step);
+            }
+            self.n_read = 0;
+            Poll::Ready(if matches!(step, Step::Continue) { Step::Yield } else { step })
         })
     }
 
@@ -222,36 +245,40 @@ impl Driver {
 
     /// Gives what was read to the session.
     fn take(&mut self, bytes: &mut [u8]) -> Step {
-        let Self { connection, frames, wire_id, goodbye, .. } = self;
+        let Self { connection, frames, wire_id, asked, .. } = self;
         if !connection.is_current(*wire_id) {
             // What a client sends after this side has closed is read and thrown away.
             return Step::Continue;
         }
         let now = Instant::now();
         let flow =
-            frames.feed(bytes, &mut |incoming| receive(connection, *wire_id, incoming, None, now, goodbye));
+            frames.feed(bytes, &mut |incoming| receive(connection, *wire_id, incoming, None, now, asked));
         self.took(flow)
     }
 
     /// Gives the message that had to wait to the session, and what was read behind it.
-    fn take_held(&mut self, turn: &Pass<'_>) -> Step {
-        let Self { connection, frames, wire_id, goodbye, .. } = self;
+    fn take_held(&mut self, turn: Pass<'_>) -> Step {
+        let Self { connection, frames, wire_id, asked, .. } = self;
         if !connection.is_current(*wire_id) {
             return Step::Continue;
         }
         let now = Instant::now();
-        // It is a turn for one message.
+        // It is a turn for one message, and over with it: what follows need not wait if there is room.
         let mut turn = Some(turn);
-        let flow =
-            frames.resume(&mut |incoming| receive(connection, *wire_id, incoming, turn.take(), now, goodbye));
+        let flow = frames.resume(&mut |incoming| {
+            receive(connection, *wire_id, incoming, turn.take().as_ref(), now, asked)
+        });
         self.took(flow)
     }
 
     fn took(&mut self, flow: Result<Flow, FrameError>) -> Step {
+        if mem::take(&mut self.asked.pong) {
+            self.connection.flush();
+        }
         match flow {
             Ok(Flow::Continue) => Step::Continue,
             Ok(Flow::Hold(wants)) => Step::NoRoom(wants),
-            Ok(Flow::Stop) => match self.goodbye.take() {
+            Ok(Flow::Stop) => match self.asked.goodbye.take() {
                 Some(answer) => Step::Left(answer),
                 None => Step::Lost { is_error: false },
             },
@@ -267,7 +294,7 @@ impl Driver {
     async fn wait_for_room(&mut self, wants: Wants) -> Step {
         let connection = self.connection.clone();
         tokio::select! {
-            turn = connection.room(wants) => self.take_held(&turn),
+            turn = connection.room(wants) => self.take_held(turn),
             step = poll_fn(|context| self.poll_wire(context)) => step,
         }
     }
@@ -290,24 +317,25 @@ impl Driver {
     }
 }
 
-/// Gives a message to the session, and does what WebSocket itself asks for; `goodbye` is the answer to a close frame.
+/// Gives a message to the session, and notes what is asked of WebSocket itself.
 fn receive(
     connection: &Arc<Connection>,
     wire_id: u32,
     incoming: Incoming<'_>,
     turn: Option<&Pass<'_>>,
     now: Instant,
-    goodbye: &mut Option<Frame>,
+    asked: &mut Asked,
 ) -> Flow {
     let received = match incoming {
         Incoming::Text(text) => Received::Text(text),
         Incoming::Binary(data) => Received::Binary(data),
         Incoming::Ping(data) => {
             connection.pong(wire_id, data);
+            asked.pong = true;
             return Flow::Continue;
         }
         Incoming::Close(body) => {
-            *goodbye = Some(Frame::close_with(body));
+            asked.goodbye = Some(Frame::close_with(body));
             return Flow::Stop;
         }
     };

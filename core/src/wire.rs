@@ -4,7 +4,7 @@ use std::{
     fmt,
     io::{self, ErrorKind, IoSlice},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 #[cfg(unix)]
@@ -36,8 +36,10 @@ pub(crate) enum Writer {
     /// A Unix domain socket, likewise.
     #[cfg(unix)]
     Unix(unix::OwnedWriteHalf),
-    /// A stream that must be written by its task: TLS, or bytes that the host carries.
+    /// A stream that is written by its task: TLS.
     Stream(Pin<Box<dyn AsyncWrite + Send>>),
+    /// A stream that the host carries, which takes bytes from any thread.
+    Carried(Pin<Box<dyn AsyncWrite + Send>>),
     /// A host that takes whole messages.
     Messages,
 }
@@ -60,10 +62,19 @@ impl Writer {
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let n_slices = outbox.slices(&mut slices);
+            let slices = &slices[..n_slices];
             let written = match self {
-                Self::Tcp(half) => half.try_write_vectored(&slices[..n_slices]),
+                Self::Tcp(half) => half.try_write_vectored(slices),
                 #[cfg(unix)]
-                Self::Unix(half) => half.try_write_vectored(&slices[..n_slices]),
+                Self::Unix(half) => half.try_write_vectored(slices),
+                Self::Carried(stream) => {
+                    // Whoever gets no further wakes the task, which then waits with a waker of its own.
+                    let mut context = Context::from_waker(Waker::noop());
+                    match stream.as_mut().poll_write_vectored(&mut context, slices) {
+                        Poll::Ready(written) => written,
+                        Poll::Pending => return Flushed::Blocked,
+                    }
+                }
                 Self::Stream(_) | Self::Messages => return Flushed::Blocked,
             };
             match written {
@@ -89,7 +100,9 @@ impl Writer {
                 Self::Tcp(half) => ready!(Pin::new(half).poll_write_vectored(context, slices)),
                 #[cfg(unix)]
                 Self::Unix(half) => ready!(Pin::new(half).poll_write_vectored(context, slices)),
-                Self::Stream(stream) => ready!(stream.as_mut().poll_write_vectored(context, slices)),
+                Self::Stream(stream) | Self::Carried(stream) => {
+                    ready!(stream.as_mut().poll_write_vectored(context, slices))
+                }
                 Self::Messages => return Poll::Pending,
             };
             match written? {
@@ -99,7 +112,7 @@ impl Writer {
         }
         match self {
             // What TLS has encrypted still has to leave.
-            Self::Stream(stream) => stream.as_mut().poll_flush(context),
+            Self::Stream(stream) | Self::Carried(stream) => stream.as_mut().poll_flush(context),
             _ => Poll::Ready(Ok(())),
         }
     }
@@ -110,7 +123,7 @@ impl Writer {
             Self::Tcp(half) => half.shutdown().await,
             #[cfg(unix)]
             Self::Unix(half) => half.shutdown().await,
-            Self::Stream(stream) => stream.shutdown().await,
+            Self::Stream(stream) | Self::Carried(stream) => stream.shutdown().await,
             Self::Messages => Ok(()),
         }
     }

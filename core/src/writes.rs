@@ -9,6 +9,10 @@ use crate::{connection::Connection, runtime::runtime};
 /// Up to this many connections are written to by the calling thread itself: a wake-up would cost more.
 const INLINE: usize = 4;
 
+/// The same for connections to which writing is no call of the system: polls, and streams that the host carries. What the
+/// host has to pass on itself it gets right here, and so before it does anything else.
+const INLINE_LIGHT: usize = 64;
+
 /// How many connections one task writes to when there are many: enough to be worth a task, few enough that several
 /// threads share a broadcast.
 const CHUNK: usize = 128;
@@ -20,6 +24,8 @@ const CHUNK: usize = 128;
 #[derive(Default)]
 pub struct Writes {
     dirty: SmallVec<[Unflushed; INLINE]>,
+    /// Those among the first to which writing is no call of the system.
+    light: SmallVec<[Unflushed; INLINE]>,
     turn: u32,
 }
 
@@ -55,7 +61,7 @@ impl Writes {
     /// A connection takes one volatile event in such a moment, and none after anything else, though what the earlier
     /// batches brought has been written.
     pub fn in_turn(turn: u32) -> Self {
-        Self { turn, dirty: SmallVec::new() }
+        Self { turn, dirty: SmallVec::new(), light: SmallVec::new() }
     }
 
     /// The moment that the batch belongs to; 0 if it stands alone.
@@ -67,8 +73,20 @@ impl Writes {
         self.dirty.push(Unflushed(Some(connection)));
     }
 
+    /// The same, of a connection to which writing is no call of the system.
+    pub(crate) fn add_light(&mut self, connection: Arc<Connection>) {
+        if self.light.len() < INLINE_LIGHT {
+            self.light.push(Unflushed(Some(connection)));
+        } else {
+            self.add(connection);
+        }
+    }
+
     /// Writes: to a few connections right here, to many on the I/O threads.
     pub fn finish(&mut self) {
+        for connection in mem::take(&mut self.light) {
+            connection.flush();
+        }
         let mut dirty = mem::take(&mut self.dirty);
         if dirty.len() <= INLINE {
             for connection in dirty {
@@ -98,7 +116,7 @@ impl Drop for Writes {
 
 impl fmt::Debug for Writes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n_dirty = &self.dirty.len();
+        let n_dirty = &(self.dirty.len() + self.light.len());
         f.debug_struct("Writes").field("n_dirty", n_dirty).field("turn", &self.turn).finish()
     }
 }
@@ -123,13 +141,13 @@ mod tests {
         };
         let mut lost = Writes::new();
         push(&mut lost);
-        assert_eq!(lost.dirty.len(), 1);
+        assert_eq!(lost.light.len(), 1);
         push(&mut lost);
-        assert_eq!(lost.dirty.len(), 1, "one flush is enough");
+        assert_eq!(lost.light.len(), 1, "one flush is enough");
         // As with a task that is never run.
-        drop(mem::take(&mut lost.dirty));
+        drop(mem::take(&mut lost.light));
         let mut writes = Writes::new();
         push(&mut writes);
-        assert_eq!(writes.dirty.len(), 1);
+        assert_eq!(writes.light.len(), 1);
     }
 }

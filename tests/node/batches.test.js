@@ -2,17 +2,22 @@
 
 const { execFile } = require("node:child_process");
 const path = require("node:path");
+const { setImmediate: nextRound } = require("node:timers/promises");
 const { Worker } = require("node:worker_threads");
 const {
+  DOOR,
   POLLING,
   WEBSOCKET,
   afterThisTest,
   barrier,
+  eventually,
   ferrioOnly,
+  isOfficial,
   once,
   openWebSocket,
   record,
   request,
+  startSecureServer,
   startServer,
   underTest,
   within,
@@ -602,12 +607,12 @@ describe("text that is not well-formed", () => {
 });
 
 describe("what is sent while the application is busy", () => {
-  /** A client in a thread of its own. */
-  async function startListener(server) {
+  /** Clients in a thread of their own. */
+  async function startListener(server, { transport = "websocket", n = 1 } = {}) {
     const counter = new SharedArrayBuffer(4);
     const heard = new Int32Array(counter);
     const program = path.join(__dirname, "programs", "listener.js");
-    const worker = new Worker(program, { workerData: { url: server.url, counter } });
+    const worker = new Worker(program, { workerData: { url: server.url, counter, transport, n } });
     afterThisTest(async () => {
       const exit = once(worker, "exit");
       worker.postMessage("close");
@@ -656,15 +661,6 @@ describe("what is sent while the application is busy", () => {
     expect(await inListener(started, act)).toBe(true);
   });
 
-  test("an answer leaves before its listener returns", async () => {
-    const started = await start();
-    const act = (answer) => {
-      answer();
-      return started.listener.block(1);
-    };
-    expect(await inListener(started, act)).toBe(true);
-  });
-
   test("a broadcast leaves before its listener returns", async () => {
     const started = await start();
     const { listener, server, socket } = started;
@@ -686,6 +682,84 @@ describe("what is sent while the application is busy", () => {
     expect(await Promise.resolve().then(act(2))).toBe(true);
     const third = new Promise((resolve) => setImmediate(() => resolve(act(3)())));
     expect(await within(third, "the immediate", 30000)).toBe(true);
+  });
+
+  const CARRIERS = [
+    ["a WebSocket", startServer, "websocket"],
+    ["a poll", startServer, "polling"],
+    ["a WebSocket behind TLS", startSecureServer, "websocket"],
+    ["a poll behind TLS", startSecureServer, "polling"],
+  ];
+  describe.each(CARRIERS)("over %s", (_, startAny, transport) => {
+    /** A function that waits for the next round of the loop, and until every client can be told something. */
+    function watchPolls(server, n) {
+      // The core takes polls though this thread is busy.
+      const isOfCore = server.url.startsWith("http:") && DOOR === "listen" && !isOfficial;
+      if (transport === "websocket" || isOfCore) return nextRound;
+      const polls = new Set();
+      server.httpServer.on("request", (request, response) => {
+        if (request.method !== "GET" || !request.url.includes("sid=")) return;
+        polls.add(response);
+        response.on("close", () => polls.delete(response));
+      });
+      return async () => {
+        await nextRound();
+        await eventually(() => polls.size === n);
+      };
+    }
+
+    test("what is sent leaves before its listener returns", async () => {
+      const server = await startAny();
+      const connected = once(server.io, "connection");
+      const allPoll = watchPolls(server, 1);
+      const listener = await startListener(server, { transport });
+      const [socket] = await connected;
+      const acts = [
+        () => socket.emit("started"),
+        () => server.io.to(socket.id).emit("room"),
+        () => server.io.timeout(10000).emit("ask", () => {}),
+        () => socket.disconnect(),
+      ];
+      for (const [i, act] of acts.entries()) {
+        await allPoll();
+        act();
+        expect(listener.block(i + 1)).toBe(true);
+      }
+    });
+
+    test("an answer leaves before its listener returns", async () => {
+      const server = await startAny();
+      const connected = once(server.io, "connection");
+      const allPoll = watchPolls(server, 1);
+      const listener = await startListener(server, { transport });
+      const [socket] = await connected;
+      await allPoll();
+      const act = (answer) => {
+        answer();
+        return listener.block(1);
+      };
+      expect(await inListener({ listener, socket }, act)).toBe(true);
+    });
+
+    test("many clients hear before a listener returns", async () => {
+      const n = 12;
+      const server = await startAny();
+      const allPoll = watchPolls(server, n);
+      const listener = await startListener(server, { transport, n });
+      const sockets = [...server.io.sockets.sockets.values()];
+      expect(sockets).toHaveLength(n);
+      const acts = [
+        () => server.io.emit("all"),
+        () => sockets.forEach((socket) => socket.emit("each")),
+        () => sockets.forEach((socket) => server.io.to(socket.id).emit("room")),
+        () => server.io.disconnectSockets(),
+      ];
+      for (const [i, act] of acts.entries()) {
+        await allPoll();
+        act();
+        expect(listener.block(n * (i + 1))).toBe(true);
+      }
+    });
   });
 
   ferrioOnly("the official server sends the second event to a connection when the tick is over", () => {

@@ -4,6 +4,7 @@
 
 const { execFile } = require("node:child_process");
 const path = require("node:path");
+const { Duplex } = require("node:stream");
 const {
   DOOR,
   POLLING,
@@ -252,6 +253,32 @@ describe("lifetimes", () => {
         if (DOOR === "attach") await eventually(() => server.io._held().carried <= 1);
         client.disconnect();
       }
+      await nothingIsHeld(server);
+    });
+
+    test("a stream that the client does not read is closed with its session", async () => {
+      // Whatever is no plain connection is carried by Node, as TLS is.
+      const server = await startServer({}, { door: "attach" });
+      let reads = true;
+      let heard = "";
+      const write = (chunk, _encoding, done) => {
+        heard += chunk.toString("latin1");
+        if (reads) done();
+      };
+      const stream = new Duplex({ read() {}, write });
+      const closed = once(stream, "close");
+      server.io.httpServer.emit("connection", stream);
+      stream.push(
+        "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n" +
+          "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+      );
+      // `40` as a text frame whose mask is zero.
+      stream.push(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x34, 0x30]));
+      await eventually(() => heard.includes("40{"));
+      reads = false;
+      server.io.emit("news");
+      server.io.disconnectSockets(true);
+      await closed;
       await nothingIsHeld(server);
     });
 

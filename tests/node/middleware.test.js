@@ -56,6 +56,16 @@ describe("middleware", () => {
     expect([error.message, error.data]).toEqual(["größe", { code: 1, list: [null, "ü"] }]);
   });
 
+  test("a refusal may be anything", async () => {
+    const server = await startServer();
+    let refusal;
+    server.io.use((_socket, next) => next(refusal));
+    for (refusal of ["text", 1, {}, { message: "own" }]) {
+      const [error] = await once(server.client(), "connect_error");
+      expect(error.message).toBe(refusal.message ?? "");
+    }
+  });
+
   test("middleware may answer later", async () => {
     const server = await startServer();
     const gate = deferred();

@@ -11,6 +11,7 @@ const {
   openWebSocket,
   record,
   startServer,
+  within,
 } = require("./support");
 
 const RECOVERY = { connectionStateRecovery: { maxDisconnectionDuration: 60000 } };
@@ -273,5 +274,31 @@ ferrioOnly("the official in-memory adapter keeps a restored session for others t
     const third = await resume(server, session);
     expect(third.sid).not.toBe(first.sid);
     expect(third.pid).not.toBe(first.pid);
+  });
+});
+
+ferrioOnly("the official server has no bound for the sessions that it keeps", () => {
+  test("a session that makes room for that of a client which left in middleware holds nobody up", async () => {
+    const server = await startServer({
+      connectionStateRecovery: { maxDisconnectionDuration: 60000, maxSessions: 1, skipMiddlewares: false },
+    });
+    const quiet = await server.pair();
+    quiet.socket.on("ask", (answer) => answer());
+    const [first, second] = [await resume(server), await resume(server)];
+    const leave = async ({ sid, peer }) => {
+      const gone = once(await eventually(() => server.sockets.get(sid)), "disconnect");
+      peer.close();
+      await gone;
+    };
+    await leave(first);
+    const asked = new Promise((resolve) => server.io.use((socket) => resolve(socket)));
+    const returning = await openWebSocket(server, { join: false });
+    returning.send(`40${JSON.stringify({ pid: first.pid })}`);
+    expect((await within(asked, "the middleware")).id).toBe(first.sid);
+    await leave(second);
+    returning.close();
+    // The first session is kept once more, and the second has to go.
+    await eventually(() => server.io._held().retained === 1);
+    await quiet.client.timeout(5000).emitWithAck("ask");
   });
 });

@@ -1,5 +1,6 @@
 "use strict";
 
+const { inspect } = require("node:util");
 const {
   POLLING,
   WEBSOCKET,
@@ -293,6 +294,46 @@ describe("rooms", () => {
     await eventually(() => !adapter.rooms.has("room"));
     expect([...adapter.rooms.keys()]).toEqual([pairs[0].socket.id]);
     expect([...adapter.sids.keys()]).toEqual([pairs[0].socket.id]);
+  });
+
+  test("a room's members are one set, which follows who joins and leaves", async () => {
+    const { server, io, pairs } = await startWith(3);
+    const [first, second, third] = pairs.map(({ socket }) => socket);
+    const { rooms, sids } = io.of("/").adapter;
+    first.join(["room", "other"]);
+    const members = rooms.get("room");
+    second.join("room");
+    expect(rooms.get(third.id)).toEqual(new Set([third.id]));
+    expect(rooms.get("room")).toBe(members);
+    expect([...members]).toEqual([first.id, second.id]);
+    expect([rooms.size, sids.size]).toEqual([5, 3]);
+    expect(inspect(rooms.get("room"))).toContain(second.id);
+    expect(inspect(rooms)).toContain(second.id);
+
+    // What is joined in a middleware counts when the client is let in.
+    io.use((socket, next) => {
+      socket.join("room");
+      if (socket.handshake.auth.isRefused) next(new Error("no"));
+      else next();
+    });
+    await once(server.client("/", { auth: { isRefused: true } }), "connect_error");
+    const { socket: fourth } = await server.pair();
+    expect([...rooms.get("room")]).toEqual([first.id, second.id, fourth.id]);
+
+    io.in(third.id).socketsJoin("room");
+    expect(rooms.get("room").has(third.id)).toBe(true);
+    io.in(third.id).socketsLeave("room");
+    expect(rooms.get("room").has(third.id)).toBe(false);
+    first.leave("room");
+    second.disconnect();
+    expect([...rooms.get("room")]).toEqual([fourth.id]);
+    fourth.disconnect(true);
+    expect(rooms.get("room")).toBeUndefined();
+    expect([rooms.size, sids.size]).toEqual([3, 2]);
+    third.join("room");
+    expect([...rooms.get("room")]).toEqual([third.id]);
+    await server.close();
+    expect([rooms.size, sids.size, rooms.get("room")]).toEqual([0, 0, undefined]);
   });
 
   test("room events tell create, join, leave and delete", async () => {

@@ -329,6 +329,24 @@ describe("transports", () => {
     expect((await session.poll()).status).toBe(400);
   });
 
+  test("a post that is given up before its body closes the session", async () => {
+    const server = await startServer();
+    const session = await openPolling(server);
+    const [socket] = server.sockets.values();
+    const gone = once(socket, "disconnect");
+    const post = http.request(server.url + session.path, {
+      method: "POST",
+      agent: false,
+      headers: { "Content-Length": 100, Expect: "100-continue" },
+    });
+    post.on("error", () => {});
+    post.flushHeaders();
+    await once(post, "continue");
+    post.destroy();
+    expect((await gone)[0]).toBe("transport error");
+    expect((await session.poll()).status).toBe(400);
+  });
+
   test("a polling payload with an invalid packet closes the session", async () => {
     const server = await startServer();
     for (const payload of ["abc", "", `42["fine"]${SEPARATOR}x`, `${SEPARATOR}${SEPARATOR}`, "9"]) {

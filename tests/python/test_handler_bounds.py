@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from support.frames import TEXT, FrameSocket, frame
 from support.target import TimeoutError, new_server
 from support.waiting import Mailbox, soon, until
 
@@ -144,6 +145,20 @@ async def test_flooder_that_never_answers(serve, wire):
     await other.close()
     assert n_begun <= 1001
     flooding.cancel()
+
+
+async def test_a_client_that_has_gone(serve):
+    """a client that vanishes while its events wait for handlers is noticed, however many they are"""
+    sio = new_server(ping_interval=0.1, ping_timeout=0.1)
+    held = Held(sio)
+    gone: Mailbox[str] = Mailbox("disconnect handlers")
+    sio.on("disconnect", lambda sid, reason: gone.put(reason))
+    peer, _ = await FrameSocket.joined(await serve(sio))
+    await peer.send_raw(frame(TEXT, b'42["work",0]') * 2 * SHARE)
+    await until(lambda: sio.metrics()["host_queue_pauses"], "the pause")
+    peer.abort()
+    await gone.wait_for(1)
+    held.go_on.set()
 
 
 async def test_handlers_that_end_badly(serve, wire):

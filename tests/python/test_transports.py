@@ -310,6 +310,20 @@ async def test_two_posts(serve, wire):
     writer.close()
 
 
+@pytest.mark.ferrio_only("python-socketio keeps the session.")
+async def test_post_given_up(serve, wire):
+    """a post that is given up before its body closes the session"""
+    server = await serve(with_echo())
+    session = await wire(server).join()
+    reader, writer = await raw_connection(server)
+    target = f"/socket.io/?EIO=4&transport=polling&sid={session.sid}"
+    head = f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nExpect: 100-continue\r\n\r\n"
+    writer.write(head.encode())
+    assert b" 100 " in await soon(reader.readline(), "the wish for the body")
+    writer.close()
+    assert await session.is_gone()
+
+
 @pytest.mark.ferrio_only("python-socketio logs the error and keeps the session.")
 @pytest.mark.parametrize("payload", ["", "abc", "4\x1e9", "\x1e", "x\x1e3", "4\udc80"], ids=ascii)
 async def test_invalid_payload(serve, wire, payload):

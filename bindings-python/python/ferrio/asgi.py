@@ -161,13 +161,17 @@ async def finished(result: Any) -> Any:
 
 
 async def _serve_http(native: _native.Server, scope: Scope, receive: Receive, send: Send) -> None:
-    body, has_more = b"", False
+    body, has_more, has_gone = b"", False, False
     if scope["method"] not in ("GET", "HEAD", "OPTIONS"):
         message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        body, has_more = message.get("body", b""), message.get("more_body", False)
+        has_gone = message["type"] == "http.disconnect"
+        body, has_more = message.get("body", b""), has_gone or message.get("more_body", False)
     result = native.handle(scope, body, has_more)
+    if has_gone:
+        # Given up before its body began, which ends its session like one that is given up within.
+        if isinstance(result, _native.Pending):
+            result.cancel()
+        return
     if isinstance(result, _native.Pending):
         pending = result
         reading = asyncio.ensure_future(_read_on(receive, pending))

@@ -23,6 +23,8 @@ pub(super) struct Io {
     /// The WebSocket, with what is sent before it is the session's transport.
     pub(super) wire: Option<(Wire, Outbox)>,
     pub(super) next_wire_id: u32,
+    /// As what the metrics count the session while it is open.
+    pub(super) counted_as: TransportKind,
     /// The one entry among the server's deadlines.
     pub(super) deadline: Option<DeadlineKey>,
     /// Until when a namespace has to be joined.
@@ -46,6 +48,7 @@ pub(super) struct Io {
 impl Io {
     pub(super) fn new(session: Session, join_by: Instant) -> Self {
         Self {
+            counted_as: session.transport(),
             session,
             outbox: Outbox::default(),
             poll: None,
@@ -85,6 +88,12 @@ impl Io {
                 TransportKind::Polling => self.poll.is_some(),
                 TransportKind::WebSocket => self.wire.as_ref().is_some_and(|(wire, _)| !wire.is_blocked),
             }
+    }
+
+    /// Whether writing is no call of the system.
+    pub(super) fn is_light(&self) -> bool {
+        self.session.transport() == TransportKind::Polling
+            || matches!(&self.wire, Some((Wire { writer: Writer::Carried(_), .. }, _)))
     }
 
     /// Whether nothing was sent yet in this turn of the host. Without a number it has none.

@@ -47,17 +47,17 @@ impl Connection {
                 }
                 Action::Closed(reason) => {
                     self.close_transports(&mut io, reason);
-                    closed = Some(reason);
+                    closed = Some((reason, io.counted_as));
                 }
             }
         }
         self.keep_deadline(&mut io);
         drop(io);
-        if let Some(reason) = closed {
+        if let Some((reason, counted_as)) = closed {
             tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
             self.share.end();
             self.end(DisconnectReason::Connection(reason));
-            self.server.connection_closed(self);
+            self.server.connection_closed(self, counted_as);
         }
     }
 
@@ -81,6 +81,7 @@ impl Connection {
         let counters = &self.server.counters;
         counters.connections_polling.sub(1);
         counters.connections_websocket.add(1);
+        io.counted_as = TransportKind::WebSocket;
         self.write(io);
     }
 

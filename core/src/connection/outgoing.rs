@@ -64,7 +64,11 @@ impl Connection {
         counters.packets_out.add(packet.n_frames());
         counters.bytes_out.add(packet.len());
         if !std::mem::replace(&mut io.flush_is_due, true) {
-            writes.add(self.clone());
+            if io.is_light() {
+                writes.add_light(self.clone());
+            } else {
+                writes.add(self.clone());
+            }
         }
     }
 

@@ -65,6 +65,12 @@ impl Connection {
         self.io.lock().poll.is_some()
     }
 
+    /// Whether what a POST brings is still wanted: not when the session has ended, nor when it has moved to WebSocket.
+    pub(crate) fn is_polling(&self) -> bool {
+        let io = self.io.lock();
+        io.session.is_open() && io.session.transport() == TransportKind::Polling
+    }
+
     /// Begins a POST. Returns `false` while another is under way.
     pub(crate) fn begin_post(&self) -> bool {
         !std::mem::replace(&mut self.io.lock().is_posting, true)
@@ -131,13 +137,11 @@ impl Connection {
         io.session.releases_polls() && io.poll.is_some()
     }
 
-    /// Answers a WebSocket ping.
+    /// Queues the answer to a WebSocket ping. The task that drives the WebSocket flushes once for all pings of a read.
     pub(crate) fn pong(self: &Arc<Self>, wire_id: u32, data: &[u8]) {
         let mut io = self.io.lock();
         let Some((wire, outbox)) = io.wire_of(wire_id) else { return };
-        // A peer that pings and never reads must not fill the outbox: one answer at a time is enough.
-        if !wire.is_blocked && !wire.is_closing {
-            outbox.push_control(Frame::pong(data));
+        if !wire.is_closing && outbox.push_pong(Frame::pong(data)) && !wire.is_blocked {
             self.write(&mut io);
         }
     }

@@ -1,6 +1,8 @@
 //! Who is let in: at once, later, or not; and what is sent to a client meanwhile.
 
-use ferrio::{Config, Cors, Flags, Gone, HostEvent, Origin, Payload, Recovery, Selection, Writes};
+use ferrio::{
+    Config, Cors, Flags, Gone, HostEvent, Origin, OriginDecision, Payload, Recovery, Selection, Writes,
+};
 use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -8,8 +10,8 @@ use crate::support::{
     SOON,
     client::{Door, adopted, websocket},
     eventually,
-    http::Http,
-    in_time, start, start_default,
+    http::{Http, text},
+    in_time, member, start, start_default,
 };
 
 fn event(name: &str) -> Payload {
@@ -75,6 +77,34 @@ async fn a_request_that_the_host_never_decides_about_is_refused() {
         }
         assert_eq!(test.server.n_connections(), 0);
     }
+}
+
+#[tokio::test]
+async fn the_host_is_asked_about_an_origin_once_for_a_session() {
+    let cors = Cors { origin: Origin::Host, enforce: true, ..Cors::default() };
+    let mut test = start(Config { cors: Some(cors), ..Config::default() }).await;
+    let http = Http::memory(&test);
+    let origin = [("origin", "https://example.com")];
+    let opening = http.request(Method::GET, "EIO=4&transport=polling", &origin, b"");
+    let (opened, ()) = tokio::join!(opening, async {
+        let HostEvent::Origin { answer, .. } = test.host.next().await else { panic!("it asks") };
+        answer.send(OriginDecision::Reflect);
+    });
+    let query = format!("EIO=4&transport=polling&sid={}", member(text(&opened), "sid"));
+    // Nobody is there to answer.
+    let posted = http.request(Method::POST, &query, &origin, b"40").await;
+    assert_eq!((posted.status().as_u16(), text(&posted)), (200, "ok"));
+    assert_eq!(posted.headers()["access-control-allow-origin"], "https://example.com");
+    assert!(matches!(test.host.next().await, HostEvent::Connect { .. }));
+    test.host.assert_silent();
+    // Another origin is another question.
+    let elsewhere = [("origin", "https://example.org")];
+    let polling = http.request(Method::GET, &query, &elsewhere, b"");
+    let (refused, ()) = tokio::join!(polling, async {
+        let HostEvent::Origin { answer, .. } = test.host.next().await else { panic!("it asks") };
+        answer.send(OriginDecision::Refused);
+    });
+    assert_eq!(refused.status(), 400);
 }
 
 #[tokio::test]

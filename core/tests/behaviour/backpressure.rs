@@ -266,6 +266,30 @@ async fn handshakes_wait_for_a_busy_host_and_are_bounded_in_number() {
 }
 
 #[tokio::test]
+async fn sessions_whose_clients_ask_for_nothing_are_bounded_while_the_host_is_busy() {
+    let limits = Limits { host_queue: 32, max_waiting_requests: 1, ..Limits::default() };
+    let test = start(limited(limits)).await;
+    let http = Http::memory(&test);
+    let handshake = || {
+        let http = http.clone();
+        async move { http.get("EIO=4&transport=polling").await.status().as_u16() }
+    };
+    // As many as it need not see, and one for each place.
+    for _ in 0..2 + 32 {
+        assert_eq!(handshake().await, 200);
+    }
+    let waiting = tokio::spawn(handshake());
+    eventually(|| test.server.metrics().requests_waiting == 1).await;
+    assert_eq!(handshake().await, 503);
+    test.host.assert_silent();
+    assert_eq!(waiting.await.unwrap(), 200);
+    for _ in 0..100 {
+        assert_eq!(handshake().await, 200);
+        test.host.assert_silent();
+    }
+}
+
+#[tokio::test]
 async fn a_host_that_says_nothing_about_a_request_refuses_it_in_the_end() {
     let config = Config { ask_allow_request: true, connect_timeout: SOON, ..Config::default() };
     let mut test = start(config).await;

@@ -155,6 +155,36 @@ async fn pings_are_answered_even_in_the_middle_of_a_message() {
 }
 
 #[tokio::test]
+async fn pings_that_come_together_are_each_answered() {
+    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+        let mut test = start_default().await;
+        let (client, _) = test.join(door).await;
+        let mut websocket = client.into_websocket();
+        let pings: Vec<_> = (0..20_u8).flat_map(|number| frame(PING, &[number])).collect();
+        websocket.writer.raw(&pings).await;
+        for number in 0..20 {
+            assert_eq!(websocket.reader.receive().await, Message::Binary(vec![number]), "{door:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_pings_is_answered_to_its_end() {
+    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+        let mut test = start_default().await;
+        let (client, _) = test.join(door).await;
+        let mut websocket = client.into_websocket();
+        let mut writer = websocket.writer;
+        // It reads nothing before it has sent everything.
+        let last = 50_000_u32.to_be_bytes();
+        for number in 0..=50_000_u32 {
+            writer.frame(PING, &number.to_be_bytes()).await;
+        }
+        while websocket.reader.receive().await != Message::Binary(last.to_vec()) {}
+    }
+}
+
+#[tokio::test]
 async fn attachments_out_of_place_end_the_connection() {
     for has_namespace in [true, false] {
         let mut test = start_default().await;

@@ -205,3 +205,14 @@ async fn closed_servers_leave_nothing_behind() {
         drop(client);
     }
 }
+
+#[tokio::test]
+async fn a_namespace_that_is_asked_for_after_the_close_does_not_keep_the_server() {
+    let (server, events) = Server::new(Config::default(), || {}).unwrap();
+    server.close();
+    let namespace = server.namespace("/late");
+    assert_eq!(namespace.n_sockets(), 0);
+    let watched = Arc::downgrade(&namespace);
+    drop((namespace, server, events));
+    assert!(watched.upgrade().is_none());
+}

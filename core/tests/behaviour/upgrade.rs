@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrio::{Config, Flags, HostEvent, Outgoing, Payload, Socket, Writes};
+use ferrio::{Config, Flags, HostEvent, OutboxLimits, Outgoing, Payload, Socket, Writes};
 use http::Method;
 
 use crate::support::{
@@ -367,6 +367,25 @@ async fn a_client_that_stopped_polling_for_its_upgrade_hears_of_the_end_on_the_w
             assert!(matches!(probe.reader.receive().await, Message::Closed(_)), "{door:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_session_is_counted_as_what_it_was_when_its_end_and_its_upgrade_meet() {
+    let outbox = OutboxLimits { max_bytes: 1024, ..OutboxLimits::default() };
+    let mut test = start(Config { outbox, ..patient() }).await;
+    let (_client, socket, mut websocket) = probed(&mut test, Door::Stream).await;
+    // It is too slow a reader, which is carried out when the batch ends.
+    let mut writes = Writes::new();
+    let filling = "x".repeat(1000);
+    for _ in 0..2 {
+        socket.emit(&Payload::event("n", [filling.as_str()]), Flags::default(), &mut writes);
+    }
+    websocket.writer.text("5").await;
+    assert_eq!(test.host.reason().await, "slow reader");
+    drop(writes);
+    test.emptied().await;
+    let metrics = test.server.metrics();
+    assert_eq!((metrics.connections_polling, metrics.connections_websocket), (0, 0));
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 /** Starts servers of the package under test on 127.0.0.1 and closes them after the test. */
 
 const http = require("node:http");
+const https = require("node:https");
+const certificate = require("./certificate");
 const { underTest } = require("./module");
 const { afterThisTest } = require("./cleanup");
 const { eventually, within } = require("./wait");
@@ -92,6 +94,17 @@ async function attach(options, routes) {
   return new TestServer(io, httpServer, httpServer.address().port);
 }
 
+/** The same behind TLS, which is Node's in any case. */
+async function startSecureServer(options = {}) {
+  const httpServer = https.createServer(certificate);
+  const io = new underTest.Server(httpServer, { ...options });
+  await new Promise((resolve) => httpServer.listen(0, "127.0.0.1", resolve));
+  const server = new TestServer(io, httpServer, httpServer.address().port);
+  server.url = `https://127.0.0.1:${server.port}`;
+  afterThisTest(() => server.close());
+  return server;
+}
+
 async function listen(options) {
   const io = new underTest.Server(0, options);
   const port = await portOf(io);
@@ -104,4 +117,4 @@ async function portOf(io) {
   return address.port;
 }
 
-module.exports = { startServer, portOf, TestServer, DOOR };
+module.exports = { startServer, startSecureServer, portOf, TestServer, DOOR };
