@@ -12,6 +12,7 @@ __all__ = [
     "Listener",
     "Namespace",
     "Pending",
+    "Question",
     "Server",
     "Socket",
     "WebSocket",
