@@ -3,7 +3,7 @@
 use std::{os::fd::AsRawFd, sync::Arc};
 
 use bytes::Bytes;
-use ferrio::{ListenOptions, Server as CoreServer, Tls};
+use ferrio::{ListenOptions, Server as CoreServer, Tls, give_memory_back_by};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -14,7 +14,7 @@ use crate::{
     body::Pieces,
     bridge::{Bridge, Manners},
     doors::{self, Listener, WebSocket},
-    error,
+    error, memory,
     namespace::Namespace,
     options,
     pending::{self, Outcome},
@@ -39,6 +39,7 @@ impl Server {
         async_handlers: bool,
         always_connect: bool,
     ) -> PyResult<Self> {
+        give_memory_back_by(memory::give_back);
         let config = options::config(options)?;
         let recovers = config.recovery.is_some();
         let patience = config.ping_interval + config.ping_timeout;

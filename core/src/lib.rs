@@ -33,7 +33,7 @@
 //! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
 //! | `handshake`, `ids`, `reason`, `room`, `room_set`, `selection`, `metrics` | small vocabulary |
 //! | `queue`, `backpressure` | to the host, and how much may be on its way there |
-//! | `deadlines`, `writes`, `farewell`, `runtime` | at a time, onto the wire, after the end, by these threads |
+//! | `deadlines`, `writes`, `farewell`, `memory`, `runtime` | at a time, onto the wire, after the end, by these threads |
 //! | `rooms`, `recovery`, `ack`, `waiters`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
 //! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
 //! | **`receive`**, **`emit`** | the two hot paths, each readable from top to bottom |
@@ -61,6 +61,7 @@ mod handshake;
 mod ids;
 mod join;
 mod listen;
+mod memory;
 mod metrics;
 mod namespace;
 mod outbox;
@@ -99,6 +100,7 @@ pub use exchange::{MessageSocket, Outgoing};
 pub use ferrio_protocol::engine::{Protocol, TransportKind};
 pub use handshake::{Handshake, RequestHead};
 pub use listen::{ListenOptions, Listener, Responder};
+pub use memory::give_memory_back_by;
 pub use metrics::Metrics;
 pub use namespace::Namespace;
 pub use payload::Payload;

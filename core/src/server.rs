@@ -28,6 +28,7 @@ use crate::{
     handshake::{Handshake, RequestHead},
     ids::random_id,
     join,
+    memory::Leavings,
     metrics::{Counters, Metrics},
     namespace::Namespace,
     outbox::{Class, Outbox},
@@ -61,6 +62,7 @@ pub(crate) struct Shared {
     connections: Mutex<HashMap<Arc<str>, Arc<Connection>>>,
     n_connections: AtomicUsize,
     pub(crate) farewells: Farewells,
+    leavings: Arc<Leavings>,
     namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
     matchers: RwLock<Vec<Matcher>>,
     sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
@@ -128,6 +130,7 @@ impl Server {
             connections: Mutex::default(),
             n_connections: AtomicUsize::new(0),
             farewells: Farewells::default(),
+            leavings: Arc::default(),
             namespaces: RwLock::default(),
             matchers: RwLock::default(),
             sockets: RwLock::default(),
@@ -378,6 +381,7 @@ impl Shared {
             TransportKind::WebSocket => counters.connections_websocket.sub(1),
         }
         self.forget_connection(connection);
+        self.leavings.add();
         if self.n_connections.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.emptied.notify_waiters();
         }
