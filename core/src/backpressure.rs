@@ -266,27 +266,25 @@ impl Connection {
     pub(crate) async fn room(self: &Arc<Self>, wants: Wants) -> Pass<'_> {
         self.server().counters.host_queue_pauses.add(1);
         let _unread = Unread::new(self);
-        loop {
-            let changed = self.share.changed.notified();
-            if !self.is_open() {
-                return Pass(None);
-            }
-            if wants == Wants::Queue || self.share.has_room() {
-                break;
-            }
-            changed.await;
+        if !self.open_until(|share| wants == Wants::Queue || share.has_room()).await {
+            return Pass(None);
         }
         tokio::select! {
             pass = self.server().queue.budget.room() => pass,
-            () = self.ended() => Pass(None),
+            _ = self.open_until(|_| false) => Pass(None),
         }
     }
 
-    async fn ended(&self) {
+    /// Waits until the share is as wanted. Returns `false` when the session is over before.
+    async fn open_until(&self, is_as_wanted: impl Fn(&Share) -> bool) -> bool {
         loop {
+            // Made before the look, so that no change is missed between the two.
             let changed = self.share.changed.notified();
             if !self.is_open() {
-                return;
+                return false;
+            }
+            if is_as_wanted(&self.share) {
+                return true;
             }
             changed.await;
         }
