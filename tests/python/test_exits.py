@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.programs import run_program
 from support.target import IS_FERRIO, new_server, target
-from support.waiting import Mailbox, soon
-
-HERE = Path(__file__).parent
+from support.waiting import Mailbox
 
 KINDS = ["plain", "coroutine", "task", "lane", "connect", "disconnect", "callback"]
 
@@ -23,23 +19,8 @@ KINDS = ["plain", "coroutine", "task", "lane", "connect", "disconnect", "callbac
 @pytest.mark.parametrize("kind", KINDS)
 async def test_handlers_that_end_the_process(kind, exception):
     """what ends a process does so in every kind of handler"""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "support.exit_script",
-        kind,
-        exception,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=HERE,
-        env=dict(os.environ),
-    )
-    try:
-        _, errors = await soon(process.communicate(), "the end of the program")
-    finally:
-        if process.returncode is None:
-            process.kill()
-    assert process.returncode == (7 if exception == "SystemExit" else -2), errors.decode()
+    status, _, errors = await run_program("exit_script", kind, exception)
+    assert status == (7 if exception == "SystemExit" else -2), errors.decode()
 
 
 @pytest.mark.doors("uvicorn")
