@@ -1,0 +1,3 @@
+//! What every host language needs, and no binding should own.
+//!
+//! A binding converts values and names things in its language's way. Whatever two bindings would write twice stands here.
