@@ -57,10 +57,10 @@ impl File {
 impl ClientFiles {
     pub(crate) fn new(config: &Config, folder: String, version: &str) -> Self {
         Self {
-            base: format!("{}/", config.path.trim_end_matches('/')),
+            base: format!("{}/", config.engine.path.trim_end_matches('/')),
             folder: folder.into(),
             tag: format!("\"{version}\""),
-            cors: config.cors.clone(),
+            cors: config.engine.cors.clone(),
             files: Default::default(),
         }
     }

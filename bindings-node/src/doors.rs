@@ -241,8 +241,11 @@ impl NativeServer {
             Responder::new(move |head| Some(Box::pin(files.clone().respond(head)?)))
         });
         let options = ListenOptions { responder, ..ListenOptions::default() };
-        let listener =
-            self.server.listen_on(owned.into(), options).map_err(|error| crate::error::system(&error))?;
+        let listener = self
+            .server
+            .engine()
+            .listen_on(owned.into(), options)
+            .map_err(|error| crate::error::system(&error))?;
         self.doors.ports.borrow_mut().push(listener);
         Ok(())
     }
@@ -281,7 +284,7 @@ impl NativeServer {
         let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
         let adopted = borrowed.try_clone_to_owned().and_then(|owned| {
             let read_already = Bytes::copy_from_slice(&read_already);
-            self.server.adopt(owned, head, read_already)
+            self.server.engine().take_over(owned, head, read_already)
         });
         adopted.map_err(|error| crate::error::system(&error))
     }
@@ -296,7 +299,7 @@ impl NativeServer {
         let carried = Carried::body(has_body);
         let body = CarriedBody { tag, carried: carried.clone(), outlet: outlet.clone() };
         let server = self.server.clone();
-        let answering = async move { server.handle(head, body).await };
+        let answering = async move { server.engine().handle(head, body).await };
         let proceed = Arc::new(Proceed { tag, is_due: AtomicBool::new(false), outlet });
         let exchange =
             Exchange { work: Some(Box::pin(answering)), proceed, body: has_body.then_some(carried) };
@@ -343,7 +346,7 @@ impl NativeServer {
         let carried = Arc::new(Mutex::new(Carried::default()));
         self.doors.streams.borrow_mut().insert(tag, carried.clone());
         let stream = CarriedStream { tag, carried, outlet: self.doors.outlet.clone() };
-        self.server.exchange_stream(stream, head, Bytes::copy_from_slice(&read_already));
+        self.server.engine().serve_channel(stream, head, Bytes::copy_from_slice(&read_already));
         Ok(())
     }
 

@@ -20,26 +20,40 @@ pub(crate) fn parse(text: &str) -> Result<Config> {
     };
     let options = Options { fields: &fields, prefix: "" };
     let default = Config::default();
-    Ok(Config {
-        path: options.text("path")?.unwrap_or(default.path),
+    let limits =
+        options.nested("limits")?.map(|limits| parse_limits(&limits)).transpose()?.unwrap_or_default();
+    let engine = ferrio_engine::Config {
+        path: options.text("path")?.unwrap_or(default.engine.path),
         transports: transports(&options)?,
-        allow_upgrades: options.flag("allowUpgrades")?.unwrap_or(default.allow_upgrades),
-        ping_interval: options.duration("pingInterval")?.unwrap_or(default.ping_interval),
-        ping_timeout: options.duration("pingTimeout")?.unwrap_or(default.ping_timeout),
-        upgrade_timeout: options.duration("upgradeTimeout")?.unwrap_or(default.upgrade_timeout),
-        connect_timeout: options.duration("connectTimeout")?.unwrap_or(default.connect_timeout),
-        connect_pause: options.duration("connectPause")?.unwrap_or(default.connect_pause),
-        max_http_buffer_size: options.size("maxHttpBufferSize")?.unwrap_or(default.max_http_buffer_size),
-        allow_eio3: options.flag("allowEIO3")?.unwrap_or(default.allow_eio3),
-        parser: match options.text("parser")?.as_deref() {
-            Some("msgpack") => Parser::Msgpack,
-            _ => Parser::Json,
-        },
+        allow_upgrades: options.flag("allowUpgrades")?.unwrap_or(default.engine.allow_upgrades),
+        ping_interval: options.duration("pingInterval")?.unwrap_or(default.engine.ping_interval),
+        ping_timeout: options.duration("pingTimeout")?.unwrap_or(default.engine.ping_timeout),
+        upgrade_timeout: options.duration("upgradeTimeout")?.unwrap_or(default.engine.upgrade_timeout),
+        max_http_buffer_size: options
+            .size("maxHttpBufferSize")?
+            .unwrap_or(default.engine.max_http_buffer_size),
+        allow_eio3: options.flag("allowEIO3")?.unwrap_or(default.engine.allow_eio3),
         cors: options.nested("cors")?.map(|cors| parse_cors(&cors)).transpose()?,
         cookie: options.nested("cookie")?.map(|cookie| parse_cookie(&cookie)).transpose()?,
         http_compression: match options.fields.get("httpCompression") {
             Some(Value::Bool(false)) => None,
-            _ => options.size("httpCompression")?.or(default.http_compression),
+            _ => options.size("httpCompression")?.or(default.engine.http_compression),
+        },
+        limits: limits.engine,
+        outbox: options
+            .nested("outbox")?
+            .map(|outbox| parse_outbox(&outbox))
+            .transpose()?
+            .unwrap_or_default(),
+        ..default.engine
+    };
+    Ok(Config {
+        engine,
+        connect_timeout: options.duration("connectTimeout")?.unwrap_or(default.connect_timeout),
+        connect_pause: options.duration("connectPause")?.unwrap_or(default.connect_pause),
+        parser: match options.text("parser")?.as_deref() {
+            Some("msgpack") => Parser::Msgpack,
+            _ => Parser::Json,
         },
         ask_allow_request: options.flag("askAllowRequest")?.unwrap_or_default(),
         // Patterns and functions may be added at any time.
@@ -49,17 +63,8 @@ pub(crate) fn parse(text: &str) -> Result<Config> {
             .nested("connectionStateRecovery")?
             .map(|recovery| parse_recovery(&recovery))
             .transpose()?,
-        limits: options
-            .nested("limits")?
-            .map(|limits| parse_limits(&limits))
-            .transpose()?
-            .unwrap_or_default(),
-        outbox: options
-            .nested("outbox")?
-            .map(|outbox| parse_outbox(&outbox))
-            .transpose()?
-            .unwrap_or_default(),
-        ..default
+        limits: limits.own,
+        ..Config::default()
     })
 }
 
@@ -125,11 +130,26 @@ fn parse_recovery(options: &Options<'_>) -> Result<Recovery> {
     })
 }
 
-fn parse_limits(options: &Options<'_>) -> Result<Limits> {
+/// Bounds of both floors.
+#[derive(Default)]
+struct BothLimits {
+    own: Limits,
+    engine: ferrio_engine::Limits,
+}
+
+fn parse_limits(options: &Options<'_>) -> Result<BothLimits> {
     let default = Limits::default();
+    let of_engine = ferrio_engine::Limits::default();
     let size = |name, default| Ok::<_, napi::Error>(options.size(name)?.unwrap_or(default));
     let duration = |name, default| Ok::<_, napi::Error>(options.duration(name)?.unwrap_or(default));
-    Ok(Limits {
+    let engine = ferrio_engine::Limits {
+        max_fragments: size("maxFragments", of_engine.max_fragments)?,
+        max_header_bytes: size("maxHeaderBytes", of_engine.max_header_bytes)?,
+        header_timeout: duration("headerTimeout", of_engine.header_timeout)?,
+        max_connections: size("maxConnections", of_engine.max_connections)?,
+        max_packets_per_poll: size("maxPacketsPerPoll", of_engine.max_packets_per_poll)?,
+    };
+    let own = Limits {
         max_attachments: size("maxAttachments", default.max_attachments)?,
         max_depth: size("maxDepth", default.max_depth)?,
         attachments_timeout: duration("attachmentsTimeout", default.attachments_timeout)?,
@@ -137,18 +157,14 @@ fn parse_limits(options: &Options<'_>) -> Result<Limits> {
             "maxNamespacesPerConnection",
             default.max_namespaces_per_connection,
         )?,
-        max_fragments: size("maxFragments", default.max_fragments)?,
-        max_header_bytes: size("maxHeaderBytes", default.max_header_bytes)?,
-        header_timeout: duration("headerTimeout", default.header_timeout)?,
-        max_connections: size("maxConnections", default.max_connections)?,
         host_queue: size("hostQueue", default.host_queue)?,
         host_queue_bytes: size("hostQueueBytes", default.host_queue_bytes)?,
         host_queue_share: size("hostQueueShare", default.host_queue_share)?,
         max_waiting_requests: size("maxWaitingRequests", default.max_waiting_requests)?,
         max_ack_bytes: size("maxAckBytes", default.max_ack_bytes)?,
         max_total_ack_bytes: size("maxTotalAckBytes", default.max_total_ack_bytes)?,
-        max_packets_per_poll: size("maxPacketsPerPoll", default.max_packets_per_poll)?,
-    })
+    };
+    Ok(BothLimits { own, engine })
 }
 
 fn parse_outbox(options: &Options<'_>) -> Result<OutboxLimits> {

@@ -233,7 +233,7 @@ impl NativeServer {
     /// How many clients are connected.
     #[napi(catch_unwind)]
     pub fn clients_count(&self) -> u32 {
-        count(self.server.n_connections())
+        count(self.server.engine().n_sessions())
     }
 
     /// How much is held, for tests.
@@ -245,7 +245,7 @@ impl NativeServer {
         let admissions = n_sockets(|held| matches!(held, Held::Pending(_)));
         let departures = n_sockets(|held| matches!(held, Held::Leaving(_) | Held::Withdrawn(_)));
         HeldCounts {
-            connections: count(self.server.n_connections()),
+            connections: count(self.server.engine().n_sessions()),
             sockets: count(state.sockets.len()),
             admissions,
             departures,

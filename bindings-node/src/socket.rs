@@ -51,20 +51,22 @@ impl NativeServer {
     /// The transport of a connection at the moment; nothing once it is closed.
     #[napi(catch_unwind)]
     pub fn transport(&self, connection: String) -> Option<&'static str> {
-        let connection = self.server.connection(&connection)?;
+        let connection = self.server.engine().session(&connection)?;
         connection.is_open().then(|| connection.transport().as_str())
     }
 
     /// Has the end of a connection told. Returns `false` when it has ended already.
     #[napi(catch_unwind)]
     pub fn watch_connection(&self, connection: String) -> bool {
-        self.server.connection(&connection).is_some_and(|connection| connection.watch())
+        self.server.engine().session(&connection).is_some_and(|connection| self.server.watch_end(&connection))
     }
 
     /// Ends a connection, and with it all its sockets.
     #[napi(catch_unwind)]
     pub fn close_connection(&self, connection: String) -> Vec<DepartureRecord> {
-        let connection = self.server.connection(&connection);
-        self.keep_departures(connection.map(|connection| connection.force_close()).unwrap_or_default())
+        let connection = self.server.engine().session(&connection);
+        self.keep_departures(
+            connection.map(|connection| self.server.force_close(&connection)).unwrap_or_default(),
+        )
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 pub(crate) fn adopt(server: &Server, descriptor: i32, head: RequestHead) -> std::io::Result<()> {
     // SAFETY: the caller, uvicorn's transport, keeps its descriptor open during this call, which duplicates it.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    server.adopt(borrowed.try_clone_to_owned()?, head, Bytes::new())
+    server.engine().take_over(borrowed.try_clone_to_owned()?, head, Bytes::new())
 }
 
 /// A port of the server's own.

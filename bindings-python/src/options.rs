@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use ferrio::{
-    Config, Cookie, Cors, Limits, Origin, OriginPattern, OutboxLimits, Parser, Recovery, SlowReader,
-    Transports,
+    Config, Cookie, Cors, Origin, OriginPattern, OutboxLimits, Parser, Recovery, SlowReader, Transports,
 };
 use pyo3::{
     FromPyObject,
@@ -20,28 +19,28 @@ use pyo3::{
 pub(crate) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
     let options = Options::new(options, "")?;
     let mut config = Config::default();
-    options.set("path", &mut config.path)?;
+    options.set("path", &mut config.engine.path)?;
     if let Some(names) = options.get::<Vec<String>>("transports")? {
-        config.transports = transports(&names)?;
+        config.engine.transports = transports(&names)?;
     }
-    options.set("allow_upgrades", &mut config.allow_upgrades)?;
-    options.seconds("ping_interval", &mut config.ping_interval)?;
-    options.seconds("ping_timeout", &mut config.ping_timeout)?;
-    options.seconds("upgrade_timeout", &mut config.upgrade_timeout)?;
+    options.set("allow_upgrades", &mut config.engine.allow_upgrades)?;
+    options.seconds("ping_interval", &mut config.engine.ping_interval)?;
+    options.seconds("ping_timeout", &mut config.engine.ping_timeout)?;
+    options.seconds("upgrade_timeout", &mut config.engine.upgrade_timeout)?;
     options.seconds("connect_timeout", &mut config.connect_timeout)?;
     options.seconds("connect_pause", &mut config.connect_pause)?;
-    options.set("max_http_buffer_size", &mut config.max_http_buffer_size)?;
-    options.set("allow_eio3", &mut config.allow_eio3)?;
+    options.set("max_http_buffer_size", &mut config.engine.max_http_buffer_size)?;
+    options.set("allow_eio3", &mut config.engine.allow_eio3)?;
     if let Some(name) = options.get::<String>("parser")? {
         config.parser = parser(&name)?;
     }
     if let Some(cors) = options.nested("cors")? {
-        config.cors = Some(self::cors(&cors)?);
+        config.engine.cors = Some(self::cors(&cors)?);
     }
     if let Some(cookie) = options.nested("cookie")? {
-        config.cookie = Some(self::cookie(&cookie)?);
+        config.engine.cookie = Some(self::cookie(&cookie)?);
     }
-    options.set("http_compression", &mut config.http_compression)?;
+    options.set("http_compression", &mut config.engine.http_compression)?;
     options.set("ask_allow_request", &mut config.ask_allow_request)?;
     options.set("ask_namespace", &mut config.ask_namespace)?;
     options.set("unknown_namespace", &mut config.unknown_namespace)?;
@@ -50,10 +49,10 @@ pub(crate) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         config.recovery = Some(self::recovery(&recovery)?);
     }
     if let Some(limits) = options.nested("limits")? {
-        self::limits(&limits, &mut config.limits)?;
+        self::limits(&limits, &mut config)?;
     }
     if let Some(outbox) = options.nested("outbox")? {
-        self::outbox(&outbox, &mut config.outbox)?;
+        self::outbox(&outbox, &mut config.engine.outbox)?;
     }
     options.finish()?;
     Ok(config)
@@ -117,22 +116,24 @@ fn recovery(options: &Options<'_>) -> PyResult<Recovery> {
     Ok(recovery)
 }
 
-fn limits(options: &Options<'_>, limits: &mut Limits) -> PyResult<()> {
+fn limits(options: &Options<'_>, config: &mut Config) -> PyResult<()> {
+    let Config { limits, engine, .. } = config;
+    let engine = &mut engine.limits;
     options.set("max_attachments", &mut limits.max_attachments)?;
     options.set("max_depth", &mut limits.max_depth)?;
     options.seconds("attachments_timeout", &mut limits.attachments_timeout)?;
     options.set("max_namespaces_per_connection", &mut limits.max_namespaces_per_connection)?;
-    options.set("max_fragments", &mut limits.max_fragments)?;
-    options.set("max_header_bytes", &mut limits.max_header_bytes)?;
-    options.seconds("header_timeout", &mut limits.header_timeout)?;
-    options.set("max_connections", &mut limits.max_connections)?;
+    options.set("max_fragments", &mut engine.max_fragments)?;
+    options.set("max_header_bytes", &mut engine.max_header_bytes)?;
+    options.seconds("header_timeout", &mut engine.header_timeout)?;
+    options.set("max_connections", &mut engine.max_connections)?;
     options.set("host_queue", &mut limits.host_queue)?;
     options.set("host_queue_bytes", &mut limits.host_queue_bytes)?;
     options.set("host_queue_share", &mut limits.host_queue_share)?;
     options.set("max_waiting_requests", &mut limits.max_waiting_requests)?;
     options.set("max_ack_bytes", &mut limits.max_ack_bytes)?;
     options.set("max_total_ack_bytes", &mut limits.max_total_ack_bytes)?;
-    options.set("max_packets_per_poll", &mut limits.max_packets_per_poll)?;
+    options.set("max_packets_per_poll", &mut engine.max_packets_per_poll)?;
     options.finish()
 }
 

@@ -42,7 +42,7 @@ impl Server {
         give_memory_back_by(memory::give_back);
         let config = options::config(options)?;
         let recovers = config.recovery.is_some();
-        let patience = config.ping_interval + config.ping_timeout;
+        let patience = config.engine.ping_interval + config.engine.ping_timeout;
         let waker = Arc::new(Waker::default());
         let wake = waker.clone();
         let (server, events) =
@@ -128,7 +128,7 @@ impl Server {
         pieces.push(Bytes::copy_from_slice(body.as_bytes()), has_more);
         let (server, rest) = (bridge.server.clone(), pieces.clone());
         let work = async move {
-            let response = server.handle(head, pieces).await;
+            let response = server.engine().handle(head, pieces).await;
             Box::new(move |py: Python<'_>| Ok(request::response(py, &response)?.unbind())) as Outcome
         };
         pending::start_with_body(py, bridge, Box::pin(work), rest)
@@ -140,7 +140,7 @@ impl Server {
         let own = self.0.here()?;
         let bridge = own.clone();
         let work = async move {
-            let accepted = bridge.server.exchange_messages(head).await;
+            let accepted = bridge.server.engine().serve_messages(head).await;
             Box::new(move |py: Python<'_>| match accepted {
                 Ok(socket) => Ok(Py::new(py, WebSocket::new(socket, bridge))?.into_any()),
                 Err(response) => Ok(request::response(py, &response)?.unbind()),
@@ -178,7 +178,7 @@ impl Server {
         let own = self.0.here()?;
         let bridge = own.clone();
         let work = async move {
-            let listening = bridge.server.listen(options).await;
+            let listening = bridge.server.engine().listen(options).await;
             Box::new(move |py: Python<'_>| Ok(Py::new(py, Listener::new(listening?, bridge))?.into_any()))
                 as Outcome
         };
@@ -194,7 +194,7 @@ impl Server {
     /// How many connections there are.
     #[getter]
     fn connections(&self) -> PyResult<usize> {
-        Ok(self.0.here()?.server.n_connections())
+        Ok(self.0.here()?.server.engine().n_sessions())
     }
 
     /// How many requests and the like are under way.

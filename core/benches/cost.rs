@@ -131,7 +131,7 @@ fn poll(n: usize) {
     let payload = event_payload();
     let query = format!("EIO=4&transport=polling&sid={sid}");
     measure(n, || {
-        let mut poll = pin!(host.server.handle(head(Method::GET, &query), Full::new(Bytes::new())));
+        let mut poll = pin!(host.server.engine().handle(head(Method::GET, &query), Full::new(Bytes::new())));
         assert!(step(poll.as_mut()).is_pending(), "nothing is there to answer it");
         socket.emit(&payload, Flags::default(), &mut Writes::new());
         let Poll::Ready(answer) = step(poll) else { panic!("the event answers it") };
@@ -177,7 +177,7 @@ impl Host {
 
     fn join(&mut self) -> (MessageSocket, Arc<Socket>) {
         let request = head(Method::GET, "EIO=4&transport=websocket");
-        let client = now(self.server.exchange_messages(request)).expect("it is accepted");
+        let client = now(self.server.engine().serve_messages(request)).expect("it is accepted");
         now(client.receive_text("40"));
         let socket = self.accept();
         // The open packet and CONNECT, in as many answers as they like.
@@ -203,7 +203,11 @@ impl Host {
     }
 
     fn request(&self, method: Method, query: &str, body: &str) -> Response<Bytes> {
-        until(self.server.handle(head(method, query), Full::new(Bytes::copy_from_slice(body.as_bytes()))))
+        until(
+            self.server
+                .engine()
+                .handle(head(method, query), Full::new(Bytes::copy_from_slice(body.as_bytes()))),
+        )
     }
 }
 

@@ -7,9 +7,15 @@ use ferrio::{Config, Flags, HostEvent, ListenOptions, Selection, Server, Writes}
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
-    let (server, mut events) = Server::new(Config { allow_eio3: true, ..Config::default() }, || {})?;
+    let (server, mut events) = Server::new(
+        Config {
+            engine: ferrio_engine::Config { allow_eio3: true, ..Config::default().engine },
+            ..Config::default()
+        },
+        || {},
+    )?;
     let main = server.namespace("/");
-    let listener = server.listen(ListenOptions::new(address.as_str())).await?;
+    let listener = server.engine().listen(ListenOptions::new(address.as_str())).await?;
     println!("listening on {}", listener.local_addr());
     while let Some(event) = events.next().await {
         let mut writes = Writes::new();

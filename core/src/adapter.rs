@@ -1,17 +1,17 @@
 //! What a cluster adds to a namespace.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
+
+use ferrio_engine::BoxFuture;
 
 use crate::{
-    ack::Collector,
-    namespace::Namespace,
-    payload::Payload,
-    room::Room,
-    selection::{Flags, Selection},
+    acks::waiters::Collect,
+    packet::payload::Payload,
+    rooms::{
+        room::Room,
+        selection::{Flags, Selection},
+    },
 };
-
-/// A future that a trait object can return.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Tells the other nodes of a cluster what was asked of a namespace, and asks them for what they have.
 ///
@@ -19,11 +19,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// or broken network cannot keep an event from a local receiver. Methods that return nothing must not block; those
 /// that return a future end by their deadline, with what came until then.
 ///
-/// What other nodes ask of this one comes in by the [`Namespace`] given to [`start`](Self::start), with
+/// What other nodes ask of this one comes in by the namespace (`N`: [`Namespace`](crate::Namespace)) given to [`start`](Self::start), with
 /// [`Flags::local`] set so that it is not sent out again. No lock is held while a method runs.
-pub trait Adapter: Send + Sync + 'static {
+pub trait Adapter<N>: Send + Sync + 'static {
     /// Begins to work for a namespace. Called once, before anything else.
-    fn start(&self, namespace: &Arc<Namespace>);
+    fn start(&self, namespace: &Arc<N>);
 
     /// An event for sockets of other nodes. `payload` is an event's: its name and arguments.
     fn broadcast(&self, selection: &Selection, payload: &Payload, flags: Flags);
@@ -112,7 +112,7 @@ pub struct RemoteSocket {
 /// Where the acks of other nodes' sockets go.
 #[derive(Debug, Clone)]
 pub struct RemoteAcks {
-    pub(crate) collector: Arc<Collector>,
+    pub(crate) collector: Arc<dyn Collect>,
     pub(crate) n_local: usize,
 }
 
@@ -132,8 +132,8 @@ impl RemoteAcks {
 #[derive(Debug, Default)]
 pub struct InMemory;
 
-impl Adapter for InMemory {
-    fn start(&self, _: &Arc<Namespace>) {}
+impl<N> Adapter<N> for InMemory {
+    fn start(&self, _: &Arc<N>) {}
     fn broadcast(&self, _: &Selection, _: &Payload, _: Flags) {}
     fn broadcast_with_ack(&self, _: &Selection, _: &Payload, _: Flags, _: Option<Instant>, acks: RemoteAcks) {
         acks.expect(0);
@@ -158,7 +158,7 @@ impl Adapter for InMemory {
     fn close(&self) {}
 }
 
-impl fmt::Debug for dyn Adapter {
+impl<N> fmt::Debug for dyn Adapter<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Adapter")
     }

@@ -2,9 +2,9 @@
 //!
 //! The bindings offer the same options under their language's spelling; the text here is the full one.
 
-use std::{error::Error, fmt, time::Duration};
+use std::time::Duration;
 
-use crate::cors::Cors;
+use ferrio_engine::ConfigError;
 
 /// The options of a [`Server`](crate::Server).
 ///
@@ -13,24 +13,9 @@ use crate::cors::Cors;
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, named as in socket.io")]
 pub struct Config {
-    /// The path under which the server answers; every path that starts with it belongs to the server.
-    ///
-    /// Default `/socket.io`. Must start with `/`; a trailing slash is ignored.
-    pub path: String,
-    /// Which transports a client may use. Default: both. At least one.
-    pub transports: Transports,
-    /// Whether a polling session may move to WebSocket. Default `true`.
-    pub allow_upgrades: bool,
-    /// Time between two pings of the server (Engine.IO 4), or the interval announced to the client (Engine.IO 3).
-    ///
-    /// Default 25 s. At least 1 ms, at most one day. Shorter finds dead peers sooner and costs traffic.
-    pub ping_interval: Duration,
-    /// How long a peer may stay silent after a ping before the session closes with `ping timeout`.
-    ///
-    /// Default 20 s. At least 1 ms, at most one day.
-    pub ping_timeout: Duration,
-    /// How long an upgrade may take from its probe to its end. Default 10 s. At least 1 ms, at most one day.
-    pub upgrade_timeout: Duration,
+    /// The options of the engine: path, transports, heartbeats, cross-origin rules, bounds of what a peer may send. The
+    /// defaults are the engine's, but for the path, which is `/socket.io`.
+    pub engine: ferrio_engine::Config,
     /// How long a client may stay without joining any namespace. Default 45 s. At least 1 ms, at most one day.
     pub connect_timeout: Duration,
     /// How long nothing follows a CONNECT packet on a WebSocket. Default zero, at most 1 s.
@@ -38,23 +23,8 @@ pub struct Config {
     /// For clients that wait for this one message and only then listen for the next, as the public test suite of the
     /// protocol does: they lose the next when it comes soon after. Longer delays the first events of every client.
     pub connect_pause: Duration,
-    /// The largest incoming message and polling body, in bytes.
-    ///
-    /// Default 1 000 000. From 1 byte to 2³⁰. A longer POST is answered with 413, a longer WebSocket message
-    /// closes the connection with status 1009.
-    pub max_http_buffer_size: usize,
-    /// Whether clients of Socket.IO 2 (Engine.IO 3) are served. Default `false`.
-    pub allow_eio3: bool,
     /// How a packet is written: socket.io's own text form, or `socket.io-msgpack-parser`'s. Default: text.
     pub parser: Parser,
-    /// Cross-origin rules. Default `None`: no header is sent and no origin is refused.
-    pub cors: Option<Cors>,
-    /// The cookie set by a handshake, for load balancers that keep a client on one node. Default `None`.
-    pub cookie: Option<Cookie>,
-    /// Polling bodies of at least this many bytes are compressed when the client accepts it.
-    ///
-    /// Default `Some(1024)`; `None` switches compression off.
-    pub http_compression: Option<usize>,
     /// Whether the host is asked before a handshake is accepted ([`HostEvent::Request`](crate::HostEvent::Request)).
     ///
     /// Default `false`.
@@ -72,27 +42,18 @@ pub struct Config {
     pub recovery: Option<Recovery>,
     /// What a peer may make the server keep or do.
     pub limits: Limits,
-    /// What happens to a client that does not read what it is sent.
-    pub outbox: OutboxLimits,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            path: "/socket.io".to_owned(),
-            transports: Transports::default(),
-            allow_upgrades: true,
-            ping_interval: Duration::from_secs(25),
-            ping_timeout: Duration::from_secs(20),
-            upgrade_timeout: Duration::from_secs(10),
+            engine: ferrio_engine::Config {
+                path: "/socket.io".to_owned(),
+                ..ferrio_engine::Config::default()
+            },
             connect_timeout: Duration::from_secs(45),
             connect_pause: Duration::ZERO,
-            max_http_buffer_size: 1_000_000,
-            allow_eio3: false,
             parser: Parser::default(),
-            cors: None,
-            cookie: None,
-            http_compression: Some(1024),
             ask_allow_request: false,
             ask_namespace: false,
             unknown_namespace: r#"{"message":"Invalid namespace"}"#.to_owned(),
@@ -100,23 +61,7 @@ impl Default for Config {
             cleanup_empty_child_namespaces: false,
             recovery: None,
             limits: Limits::default(),
-            outbox: OutboxLimits::default(),
         }
-    }
-}
-
-/// The transports a client may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transports {
-    /// HTTP long-polling.
-    pub polling: bool,
-    /// WebSocket, directly or by upgrade.
-    pub websocket: bool,
-}
-
-impl Default for Transports {
-    fn default() -> Self {
-        Self { polling: true, websocket: true }
     }
 }
 
@@ -128,21 +73,6 @@ pub enum Parser {
     Json,
     /// One MessagePack map a packet, as the package `socket.io-msgpack-parser` writes it.
     Msgpack,
-}
-
-/// The cookie that a handshake sets, holding the session id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cookie {
-    /// The cookie's name. Default `io`.
-    pub name: String,
-    /// Further attributes, as they stand behind the value: `Path=/; HttpOnly; SameSite=Lax` by default.
-    pub attributes: String,
-}
-
-impl Default for Cookie {
-    fn default() -> Self {
-        Self { name: "io".to_owned(), attributes: "Path=/; HttpOnly; SameSite=Lax".to_owned() }
-    }
 }
 
 /// Connection state recovery: a client that comes back in time keeps its id, rooms and missed events.
@@ -184,14 +114,6 @@ pub struct Limits {
     pub attachments_timeout: Duration,
     /// Namespaces one connection may be in. Default 100. At least 1.
     pub max_namespaces_per_connection: usize,
-    /// Fragments of one WebSocket message. Default 1 024. At least 1.
-    pub max_fragments: usize,
-    /// Bytes of a request's head on the server's own port. Default 16 KiB. From 8 KiB (hyper's minimum) to 1 MiB.
-    pub max_header_bytes: usize,
-    /// How long a request's head, or a TLS handshake, may take on the server's own port. Default 10 s.
-    pub header_timeout: Duration,
-    /// Connections (Engine.IO sessions) of the server. Default 1 000 000. A handshake beyond is answered with 503.
-    pub max_connections: usize,
     /// Events waiting for the host. Beyond it no message is taken from a client and no handshake served until the host
     /// has caught up; those who wait take turns, heartbeats go on, and nothing is dropped. Default 16 384. From 16 to
     /// 2³⁰.
@@ -215,8 +137,6 @@ pub struct Limits {
     /// Bytes of answers that all such emits gather at one time, with the same effect on the one that goes beyond.
     /// Default 64 MiB. At least 1.
     pub max_total_ack_bytes: usize,
-    /// Packets in one answer to a poll. Default 16: the official Python client refuses more. At least 1.
-    pub max_packets_per_poll: usize,
 }
 
 impl Default for Limits {
@@ -226,47 +146,14 @@ impl Default for Limits {
             max_depth: 512,
             attachments_timeout: Duration::from_secs(30),
             max_namespaces_per_connection: 100,
-            max_fragments: 1024,
-            max_header_bytes: 16 << 10,
-            header_timeout: Duration::from_secs(10),
-            max_connections: 1_000_000,
             host_queue: 16_384,
             host_queue_bytes: 64 << 20,
             host_queue_share: 256,
             max_waiting_requests: 1024,
             max_ack_bytes: 16 << 20,
             max_total_ack_bytes: 64 << 20,
-            max_packets_per_poll: 16,
         }
     }
-}
-
-/// The bound of one connection's outbox, and what happens at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutboxLimits {
-    /// Bytes that may wait for one connection beyond what the kernel took, each frame counting 96 more than it has.
-    /// Default 16 MiB. At least 1 KiB.
-    pub max_bytes: usize,
-    /// What happens to a connection whose outbox is full. Default: it is closed.
-    pub policy: SlowReader,
-}
-
-impl Default for OutboxLimits {
-    fn default() -> Self {
-        Self { max_bytes: 16 << 20, policy: SlowReader::default() }
-    }
-}
-
-/// What happens when a client's outbox is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SlowReader {
-    /// The connection is closed with the reason `slow reader`.
-    #[default]
-    Disconnect,
-    /// The oldest events that wait are dropped, whole, and counted. Acks and control packets stay.
-    DropOldest,
-    /// The new event is dropped and counted. Acks and control packets are still queued.
-    DropNewest,
 }
 
 impl Config {
@@ -275,103 +162,37 @@ impl Config {
     /// # Errors
     /// The first option that is out of them.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        let duration = |option, value: Duration| {
-            check((Duration::from_millis(1)..=DAY).contains(&value), option, "from 1 ms to 24 h", value)
-        };
-        check(self.path.starts_with('/'), "path", "a path that starts with `/`", &self.path)?;
-        check(
-            self.transports.polling || self.transports.websocket,
-            "transports",
-            "at least one of polling and websocket",
-            "none",
-        )?;
-        duration("ping_interval", self.ping_interval)?;
-        duration("ping_timeout", self.ping_timeout)?;
-        duration("upgrade_timeout", self.upgrade_timeout)?;
-        duration("connect_timeout", self.connect_timeout)?;
+        self.engine.validate()?;
+        ConfigError::duration("connect_timeout", self.connect_timeout)?;
         let is_short = self.connect_pause <= Duration::from_secs(1);
-        check(is_short, "connect_pause", "at most 1 s", self.connect_pause)?;
-        within("max_http_buffer_size", self.max_http_buffer_size, 1, 1 << 30)?;
+        ConfigError::check(is_short, "connect_pause", "at most 1 s", self.connect_pause)?;
         if let Some(recovery) = &self.recovery {
-            duration("recovery.max_disconnection_duration", recovery.max_disconnection_duration)?;
+            let within = ConfigError::within;
+            let max_duration = recovery.max_disconnection_duration;
+            ConfigError::duration("recovery.max_disconnection_duration", max_duration)?;
             within("recovery.max_packets", recovery.max_packets, 1, usize::MAX)?;
             within("recovery.max_bytes", recovery.max_bytes, 1, usize::MAX)?;
             within("recovery.max_sessions", recovery.max_sessions, 1, usize::MAX)?;
         }
-        if let Some(cors) = &self.cors {
-            cors.validate(|valid, option, bound, value| check(valid, option, bound, value))?;
-        }
-        if let Some(cookie) = &self.cookie {
-            let is_token = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
-            let valid = !cookie.name.is_empty() && cookie.name.bytes().all(is_token);
-            check(valid, "cookie.name", "a cookie name", &cookie.name)?;
-            let valid = cookie.attributes.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-            check(valid, "cookie.attributes", "printable ASCII", &cookie.attributes)?;
-        }
-        self.limits.validate(duration)?;
-        within("outbox.max_bytes", self.outbox.max_bytes, 1024, usize::MAX)
+        self.limits.validate()
     }
 }
 
 impl Limits {
-    fn validate(
-        &self,
-        duration: impl Fn(&'static str, Duration) -> Result<(), ConfigError>,
-    ) -> Result<(), ConfigError> {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let within = ConfigError::within;
         within("limits.max_attachments", self.max_attachments, 0, 1000)?;
         within("limits.max_depth", self.max_depth, 1, 100_000)?;
-        duration("limits.attachments_timeout", self.attachments_timeout)?;
+        ConfigError::duration("limits.attachments_timeout", self.attachments_timeout)?;
         within("limits.max_namespaces_per_connection", self.max_namespaces_per_connection, 1, usize::MAX)?;
-        within("limits.max_fragments", self.max_fragments, 1, usize::MAX)?;
-        within("limits.max_header_bytes", self.max_header_bytes, 8 << 10, 1 << 20)?;
-        duration("limits.header_timeout", self.header_timeout)?;
-        within("limits.max_connections", self.max_connections, 1, usize::MAX)?;
         within("limits.host_queue", self.host_queue, 16, 1 << 30)?;
         within("limits.host_queue_bytes", self.host_queue_bytes, 1, usize::MAX)?;
         within("limits.host_queue_share", self.host_queue_share, 1, 1 << 30)?;
         within("limits.max_waiting_requests", self.max_waiting_requests, 1, usize::MAX)?;
         within("limits.max_ack_bytes", self.max_ack_bytes, 1, usize::MAX)?;
-        within("limits.max_total_ack_bytes", self.max_total_ack_bytes, 1, usize::MAX)?;
-        within("limits.max_packets_per_poll", self.max_packets_per_poll, 1, usize::MAX)
+        within("limits.max_total_ack_bytes", self.max_total_ack_bytes, 1, usize::MAX)
     }
 }
-
-fn within(option: &'static str, value: usize, low: usize, high: usize) -> Result<(), ConfigError> {
-    let bound = if high == usize::MAX { format!("at least {low}") } else { format!("from {low} to {high}") };
-    check((low..=high).contains(&value), option, &bound, value)
-}
-
-fn check(valid: bool, option: &'static str, bound: &str, value: impl fmt::Debug) -> Result<(), ConfigError> {
-    if valid {
-        Ok(())
-    } else {
-        Err(ConfigError { option, bound: bound.to_owned(), value: format!("{value:?}") })
-    }
-}
-
-/// An option out of its bounds: the user's mistake, found before anything is started.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    option: &'static str,
-    bound: String,
-    value: String,
-}
-
-impl ConfigError {
-    /// The option's name, dotted where it is nested.
-    pub fn option(&self) -> &'static str {
-        self.option
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "option `{}` must be {}, not {}", self.option, self.bound, self.value)
-    }
-}
-
-impl Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {
@@ -384,13 +205,13 @@ mod tests {
 
     #[test]
     fn a_value_out_of_bounds_is_refused_by_name_and_bound() {
-        let config = Config { max_http_buffer_size: 0, ..Config::default() };
-        let error = config.validate().expect_err("zero is below the bound");
-        assert_eq!(error.option(), "max_http_buffer_size");
-        assert_eq!(error.to_string(), "option `max_http_buffer_size` must be from 1 to 1073741824, not 0");
-
         let limits = Limits { host_queue: 1, ..Limits::default() };
         let error = Config { limits, ..Config::default() }.validate().expect_err("1 is below the bound");
         assert_eq!(error.option(), "limits.host_queue");
+        assert_eq!(error.to_string(), "option `limits.host_queue` must be from 16 to 1073741824, not 1");
+
+        let engine = ferrio_engine::Config { max_http_buffer_size: 0, ..Config::default().engine };
+        let error = Config { engine, ..Config::default() }.validate().expect_err("zero is below the bound");
+        assert_eq!(error.option(), "max_http_buffer_size");
     }
 }

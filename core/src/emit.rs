@@ -1,109 +1,28 @@
 //! The way of an event out: event → packet → encoded frame, once → receivers → outboxes.
 //!
-//! Read [`to_selection`] from top to bottom; each stage is one call that returns here. The frames are put on the
-//! wire by [`Writes`], after a whole batch of emits.
+//! Read [`emit`] from top to bottom; each stage is one call that returns there. The frames are put on the wire by
+//! [`Writes`], after a whole batch of emits.
 
 use std::{
-    sync::Arc,
+    cell::OnceCell,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use ferrio_protocol::engine::Protocol;
+use ferrio_engine::{Encoded, Protocol};
 
 use crate::{
-    ack::{self, Collector, Gathering},
+    Writes,
+    acks::collector::{Collector, Gathering},
     adapter::RemoteAcks,
-    encode::Encoder,
-    frame::Encoded,
     namespace::Namespace,
-    outbox::Class,
-    payload::Payload,
-    rooms::Rooms,
-    selection::{Flags, Selection},
+    packet::{encode::Encoder, payload::Payload},
+    rooms::{
+        index::Rooms,
+        selection::{Flags, Selection},
+    },
     socket::Socket,
-    writes::Writes,
 };
-
-/// Sends an event to every socket that is meant, here and on other nodes.
-pub(crate) fn to_selection(
-    namespace: &Arc<Namespace>,
-    selection: &Selection,
-    payload: &Payload,
-    flags: Flags,
-    writes: &mut Writes,
-) {
-    let mut rooms = namespace.rooms.lock();
-    let event = Outgoing::positioned(namespace, &mut rooms, selection, payload, flags);
-    // Queued under the lock, so that all receivers get a namespace's broadcasts in one order.
-    rooms.select(selection, |socket| event.queue_for(socket, flags, writes));
-    drop(rooms);
-    if !flags.local {
-        namespace.adapter.broadcast(selection, payload, flags);
-    }
-}
-
-/// Sends an event to every socket that is meant, and gathers their acks for the host.
-pub(crate) fn to_selection_with_ack(
-    namespace: &Arc<Namespace>,
-    selection: &Selection,
-    payload: &Payload,
-    flags: Flags,
-    ack: AckRequest,
-    writes: &mut Writes,
-) -> Gathering {
-    let server = &namespace.server;
-    server.start();
-    let id = ack::next_id(namespace);
-    let event = Outgoing::new(namespace, payload, Some(id));
-    let deadline = ack.deadline();
-    let collector = Collector::new(server.clone(), ack.token, deadline);
-    let rooms = namespace.rooms.lock();
-    let mut n_local = 0;
-    rooms.select(selection, |socket| {
-        n_local += 1;
-        socket.wait_for_many(id, &collector);
-        event.queue_for(socket, flags, writes);
-    });
-    drop(rooms);
-    let gathering = Gathering::new(&collector);
-    let acks = RemoteAcks { collector, n_local };
-    if flags.local {
-        acks.expect(0);
-    } else {
-        namespace.adapter.broadcast_with_ack(selection, payload, flags, deadline, acks);
-    }
-    gathering
-}
-
-/// Sends an event to one socket.
-pub(crate) fn to_socket(socket: &Arc<Socket>, payload: &Payload, flags: Flags, writes: &mut Writes) {
-    let namespace = socket.namespace();
-    if !namespace.keeps_events {
-        return Outgoing::new(namespace, payload, None).queue_for(socket, flags, writes);
-    }
-    let mut rooms = namespace.rooms.lock();
-    let selection = Selection::all().to(socket.id().clone());
-    let event = Outgoing::positioned(namespace, &mut rooms, &selection, payload, flags);
-    // A client that comes back gets it from the log, with the rest of what it missed, when it is let in.
-    if rooms.contains(socket.key()) || socket.recovered().is_none() {
-        event.queue_for(socket, flags, writes);
-    }
-}
-
-/// Sends an event to one socket, and reports its ack to the host.
-pub(crate) fn to_socket_with_ack(
-    socket: &Arc<Socket>,
-    payload: &Payload,
-    flags: Flags,
-    ack: AckRequest,
-    writes: &mut Writes,
-) {
-    let server = &socket.namespace().server;
-    server.start();
-    let id = ack::next_id(socket.namespace());
-    socket.wait_for(id, ack.token, ack.deadline());
-    Outgoing::new(socket.namespace(), payload, Some(id)).queue_for(socket, flags, writes);
-}
 
 /// How the host wants an ack reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,11 +40,161 @@ impl AckRequest {
     }
 }
 
+impl Namespace {
+    /// Sends an event to every socket that is meant.
+    pub fn emit(
+        self: &Arc<Self>,
+        selection: &Selection,
+        payload: &Payload,
+        flags: Flags,
+        writes: &mut Writes,
+    ) {
+        emit(self, To::Selection(selection), payload, flags, &Acks::None, writes);
+    }
+
+    /// Sends an event to every socket that is meant, and reports their acks together as
+    /// [`HostEvent::Ack`](crate::HostEvent::Ack). Who gives up the wait for them says so to the result.
+    pub fn emit_with_ack(
+        self: &Arc<Self>,
+        selection: &Selection,
+        payload: &Payload,
+        flags: Flags,
+        ack: AckRequest,
+        writes: &mut Writes,
+    ) -> Gathering {
+        let until = ack.deadline();
+        let collector = Collector::new(self.server.clone(), ack.token, until);
+        let gathering = Gathering::new(&collector);
+        let acks = Acks::OfMany { id: self.next_ack_id(), collector, until };
+        emit(self, To::Selection(selection), payload, flags, &acks, writes);
+        gathering
+    }
+
+    /// The next ack id: one counter for all sockets, so that a broadcast that wants acks is still encoded once.
+    fn next_ack_id(&self) -> u64 {
+        self.ack_ids.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Socket {
+    /// Sends an event to this client.
+    pub fn emit(self: &Arc<Self>, payload: &Payload, flags: Flags, writes: &mut Writes) {
+        emit(self.namespace(), To::Socket(self), payload, flags, &Acks::None, writes);
+    }
+
+    /// Sends an event to this client, and reports its ack as [`HostEvent::Ack`](crate::HostEvent::Ack).
+    pub fn emit_with_ack(
+        self: &Arc<Self>,
+        payload: &Payload,
+        flags: Flags,
+        ack: AckRequest,
+        writes: &mut Writes,
+    ) {
+        let acks =
+            Acks::OfOne { id: self.namespace().next_ack_id(), token: ack.token, until: ack.deadline() };
+        emit(self.namespace(), To::Socket(self), payload, flags, &acks, writes);
+    }
+}
+
+/// Whom an event is for.
+#[derive(Clone, Copy)]
+enum To<'a> {
+    Selection(&'a Selection),
+    Socket(&'a Arc<Socket>),
+}
+
+/// Whose acks an event wants.
+enum Acks {
+    None,
+    OfOne { id: u64, token: u64, until: Option<Instant> },
+    OfMany { id: u64, collector: Arc<Collector>, until: Option<Instant> },
+}
+
+/// Sends an event to its receivers, here and on other nodes.
+#[inline]
+fn emit(
+    namespace: &Arc<Namespace>,
+    to: To<'_>,
+    payload: &Payload,
+    flags: Flags,
+    acks: &Acks,
+    writes: &mut Writes,
+) {
+    // An event that wants acks is not kept for clients that come back, as in socket.io.
+    let is_kept = namespace.keeps_events && matches!(acks, Acks::None);
+    // A lone receiver is found without them.
+    let mut rooms = (is_kept || matches!(to, To::Selection(_))).then(|| namespace.rooms.lock());
+    let event = match rooms.as_deref_mut().filter(|_| is_kept) {
+        Some(rooms) => Outgoing::kept(namespace, rooms, to, payload, flags),
+        None => Outgoing::new(namespace, payload, acks.id()),
+    };
+    let mut n_local = 0;
+    let mut send = |socket: &Arc<Socket>| {
+        n_local += 1;
+        acks.wait_for(socket);
+        event.queue_for(socket, flags, writes);
+    };
+    match (to, &rooms) {
+        // Queued under the lock, so that all receivers get a namespace's broadcasts in one order.
+        (To::Selection(selection), Some(rooms)) => rooms.select(selection, send),
+        // A client that comes back gets it from the log, with the rest of what it missed, when it is let in.
+        (To::Socket(socket), Some(rooms))
+            if !rooms.contains(socket.key()) && socket.recovered().is_some() => {}
+        (To::Socket(socket), _) => send(socket),
+        (To::Selection(_), None) => {}
+    }
+    drop(rooms);
+    if let To::Selection(selection) = to {
+        acks.tell_others(namespace, selection, payload, flags, n_local);
+    }
+}
+
+impl Acks {
+    fn id(&self) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::OfOne { id, .. } | Self::OfMany { id, .. } => Some(*id),
+        }
+    }
+
+    /// Begins to wait for the ack of a socket that is sent the event.
+    fn wait_for(&self, socket: &Arc<Socket>) {
+        match self {
+            Self::None => {}
+            Self::OfOne { id, token, until } => socket.wait_for(*id, *token, *until),
+            Self::OfMany { id, collector, .. } => socket.wait_for_many(*id, collector),
+        }
+    }
+
+    /// Sends the event on to the other nodes of a cluster.
+    fn tell_others(
+        &self,
+        namespace: &Namespace,
+        selection: &Selection,
+        payload: &Payload,
+        flags: Flags,
+        n_local: usize,
+    ) {
+        match self {
+            Self::OfMany { collector, until, .. } => {
+                let acks = RemoteAcks { collector: collector.clone(), n_local };
+                if flags.local {
+                    acks.expect(0);
+                } else {
+                    namespace.adapter.broadcast_with_ack(selection, payload, flags, *until, acks);
+                }
+            }
+            _ if !flags.local => namespace.adapter.broadcast(selection, payload, flags),
+            _ => {}
+        }
+    }
+}
+
 /// An event on its way, encoded once for all receivers.
 struct Outgoing {
     encoded: Encoded,
     /// The older protocol's form of the attachments, or of the whole when the newer one has an offset in it.
-    older: std::cell::OnceCell<Encoded>,
+    older: OnceCell<Encoded>,
     namespace: Arc<Namespace>,
     payload: Payload,
     /// The payload without its offset, which clients of the older protocol would take for an argument.
@@ -138,7 +207,7 @@ impl Outgoing {
     fn new(namespace: &Arc<Namespace>, payload: &Payload, id: Option<u64>) -> Self {
         Self {
             encoded: encode(namespace, Protocol::V4, payload, id),
-            older: std::cell::OnceCell::new(),
+            older: OnceCell::new(),
             namespace: namespace.clone(),
             payload: payload.clone(),
             plain: None,
@@ -147,11 +216,11 @@ impl Outgoing {
         }
     }
 
-    /// An event with its position, if the namespace keeps events; kept, unless it is volatile.
-    fn positioned(
+    /// An event with its position, kept for clients that come back unless it is volatile.
+    fn kept(
         namespace: &Arc<Namespace>,
-        rooms: &mut Rooms,
-        selection: &Selection,
+        rooms: &mut Rooms<Socket>,
+        to: To<'_>,
         payload: &Payload,
         flags: Flags,
     ) -> Self {
@@ -159,7 +228,10 @@ impl Outgoing {
         let position = log.advance();
         if !flags.volatile {
             let now = Instant::now();
-            log.keep(payload, selection, now);
+            match to {
+                To::Selection(selection) => log.keep(payload, selection, now),
+                To::Socket(socket) => log.keep(payload, &Selection::all().to(socket.id().clone()), now),
+            }
             namespace.watch(log, now);
         }
         let with_offset = log.with_offset(payload, position);
@@ -184,13 +256,4 @@ impl Outgoing {
 
 fn encode(namespace: &Namespace, protocol: Protocol, payload: &Payload, id: Option<u64>) -> Encoded {
     Encoder { parser: namespace.server.config.parser, protocol }.event(namespace.name(), id, payload)
-}
-
-/// Sends the events a returning client missed, before its CONNECT packet.
-pub(crate) fn replay(socket: &Arc<Socket>, missed: impl Iterator<Item = Payload>, writes: &mut Writes) {
-    for payload in missed {
-        let packet = socket.connection().encoder().event(socket.namespace().name(), None, &payload);
-        // No policy may drop it: the client could not know that something is missing.
-        socket.connection().push(&packet, Class::Control, Flags::default(), writes);
-    }
 }

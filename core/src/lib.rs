@@ -11,7 +11,7 @@
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let (server, mut events) = Server::new(Config::default(), || {})?;
 //! server.namespace("/");
-//! let listener = server.listen(ListenOptions::new("127.0.0.1:3000")).await?;
+//! let listener = server.engine().listen(ListenOptions::new("127.0.0.1:3000")).await?;
 //! println!("listening on {}", listener.local_addr());
 //! while let Some(event) = events.next().await {
 //!     let mut writes = Writes::new();
@@ -25,92 +25,68 @@
 //! # }
 //! ```
 //!
-//! Modules in reading order; each uses only those above it and, through handles, those it is handed:
+//! It stands on an Engine.IO server, the crate [`ferrio_engine`], which carries its messages: see [`Server::engine`].
+//!
+//! Modules in reading order; each folder uses only those above it:
 //!
 //! | module | job |
 //! |---|---|
-//! | `config`, `cors` | options, their defaults and bounds |
-//! | `payload`, `frame`, `encode`, `outbox` | arguments still encoded; packets encoded once; what waits for a connection |
-//! | `handshake`, `ids`, `reason`, `room`, `room_set`, `selection`, `metrics` | small vocabulary |
-//! | `queue`, `backpressure` | to the host, and how much may be on its way there |
-//! | `deadlines`, `writes`, `farewell`, `memory`, `runtime` | at a time, onto the wire, after the end, by these threads |
-//! | `rooms`, `recovery`, `ack`, `waiters`, `adapter` | who is where; what was missed; who waits; what a cluster adds |
-//! | `socket`, `namespace`, `admission`, `departure`, `server` | the API |
+//! | `config`, `metrics`, `reason`, `key` | small vocabulary |
+//! | `packet` | arguments still encoded, and the packets made of them |
+//! | `queue` | to the host, and how much may be on its way there |
+//! | `rooms` | who is in which room, who is meant, what those missed who come back |
+//! | `event`, `socket`, `namespace`, `socket_io` | what the host is told; one client in one namespace; all of them; the server's own |
+//! | `adapter`, `acks`, `recovery`, `namespaces` | what a cluster adds; who waits for an ack; what is kept for whom |
+//! | `client` | how a client connects, and leaves |
 //! | **`receive`**, **`emit`** | the two hot paths, each readable from top to bottom |
-//! | `join`, `connection`, `wire`, `websocket`, `polling` | how a client joins; one client and its transports |
-//! | `request`, `listen`, `tls`, `adopt`, `exchange`, `compression` | the doors |
+//! | `server` | the API |
 #![forbid(unsafe_code)]
 
-mod ack;
+mod acks;
 mod adapter;
-mod admission;
-mod adopt;
-mod backpressure;
-mod compression;
+mod client;
 mod config;
-mod connection;
-mod cors;
-mod deadlines;
-mod departure;
 mod emit;
-mod encode;
-mod exchange;
-mod farewell;
-mod frame;
-mod handshake;
-mod ids;
-mod join;
-mod listen;
-mod memory;
+mod event;
+mod key;
 mod metrics;
 mod namespace;
-mod outbox;
-mod payload;
-mod polling;
+mod namespaces;
+mod packet;
 mod queue;
 mod reason;
 mod receive;
 mod recovery;
-mod request;
-mod room;
-mod room_set;
 mod rooms;
-mod runtime;
-mod selection;
 mod server;
 mod socket;
-mod tls;
-mod waiters;
-mod websocket;
-mod wire;
-mod writes;
+mod socket_io;
 
-pub use ack::{AckOutcome, AckStatus, Gathering, Reply};
-pub use adapter::{Adapter, BoxFuture, Gathered, InMemory, RemoteAcks, RemoteSocket};
-pub use admission::{Admission, Gone};
-pub use backpressure::{Awaited, Credit};
-pub use config::{
-    Config, ConfigError, Cookie, Limits, OutboxLimits, Parser, Recovery, SlowReader, Transports,
-};
-pub use connection::Connection;
-pub use cors::{Cors, Origin, OriginDecision, OriginPattern};
-pub use departure::Departure;
+pub use acks::{AckOutcome, AckStatus, collector::Gathering};
+pub use adapter::{Adapter, Gathered, InMemory, RemoteAcks, RemoteSocket};
+pub use client::Gone;
+pub use config::{Config, Limits, Parser, Recovery};
 pub use emit::AckRequest;
-pub use exchange::{MessageSocket, Outgoing};
-pub use ferrio_protocol::engine::{Protocol, TransportKind};
-pub use handshake::{Handshake, RequestHead};
-pub use listen::{ListenOptions, Listener, Responder};
-pub use memory::give_memory_back_by;
-pub use metrics::Metrics;
+pub use event::{Admission, Answer, Departure, Events, HostEvent, Reply};
+pub use ferrio_engine::{
+    BoxFuture, ConfigError, Cookie, Cors, Handshake, ListenOptions, Listener, Origin, OriginDecision,
+    OriginPattern, OutboxLimits, Outgoing, Protocol, RequestHead, Responder, SlowReader, Tls, TlsError,
+    TransportKind, Transports, give_memory_back_by, runtime,
+};
+pub use key::SocketKey;
+pub use metrics::{Metrics, SocketIoMetrics};
 pub use namespace::Namespace;
-pub use payload::Payload;
-pub use queue::{Answer, Events, HostEvent};
+pub use packet::payload::Payload;
+pub use queue::backpressure::{Awaited, Credit};
 pub use reason::DisconnectReason;
-pub use room::{NumberedRooms, Room, RoomNumber};
-pub use rooms::{RoomChange, RoomEvent};
-pub use runtime::runtime;
-pub use selection::{Flags, Selection};
+pub use rooms::{
+    index::{RoomChange, RoomEvent},
+    room::{NumberedRooms, Room, RoomNumber},
+    selection::{Flags, Selection},
+};
 pub use server::Server;
-pub use socket::{Socket, SocketKey};
-pub use tls::{Tls, TlsError};
-pub use writes::Writes;
+pub use socket::Socket;
+pub use socket_io::{Connection, SocketIo, Writes};
+
+/// A WebSocket that a server of the host terminates.
+pub type MessageSocket = ferrio_engine::MessageSocket<SocketIo>;

@@ -7,36 +7,30 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    time::Instant,
 };
 
+use ferrio_engine::runtime;
 use parking_lot::Mutex;
 
 use crate::{
-    ack::Gathering,
     adapter::Adapter,
-    deadlines::Due,
-    departure::Departure,
-    emit::{self, AckRequest},
-    payload::Payload,
-    queue::HostEvent,
-    reason::DisconnectReason,
-    recovery::{Log, ReplayLimit, Restored, Session},
-    room::Room,
-    rooms::{RoomChange, RoomEvent, Rooms},
-    runtime::runtime,
-    selection::{Flags, Selection},
-    server::Shared,
-    socket::{Socket, SocketKey},
-    writes::Writes,
+    event::HostEvent,
+    rooms::{
+        index::{RoomChange, RoomEvent, Rooms},
+        log::{Log, ReplayLimit},
+        room::Room,
+        selection::Selection,
+    },
+    socket::Socket,
+    socket_io::SocketIo,
 };
 
 /// A namespace of a server, by [`Server::namespace`](crate::Server::namespace).
 pub struct Namespace {
     name: Arc<str>,
-    pub(crate) server: Arc<Shared>,
-    pub(crate) adapter: Box<dyn Adapter>,
-    pub(crate) rooms: Mutex<Rooms>,
+    pub(crate) server: Arc<SocketIo>,
+    pub(crate) adapter: Box<dyn Adapter<Self>>,
+    pub(crate) rooms: Mutex<Rooms<Socket>>,
     pub(crate) ack_ids: AtomicU64,
     /// Whether events get positions and are kept for clients that come back.
     pub(crate) keeps_events: bool,
@@ -61,10 +55,10 @@ struct RoomChanges {
 }
 
 impl Namespace {
-    pub(crate) fn new(name: Arc<str>, server: Arc<Shared>, is_dynamic: bool) -> Self {
+    pub(crate) fn new(name: Arc<str>, server: Arc<SocketIo>, is_dynamic: bool) -> Self {
         let replay = ReplayLimit {
             // Half of what it can hold: more may be sent before the client is let in.
-            max_bytes: server.config.outbox.max_bytes / 2,
+            max_bytes: server.config.engine.outbox.max_bytes / 2,
             packet_overhead: PACKET_OVERHEAD + name.len(),
         };
         let log = server.config.recovery.map(|recovery| Log::new(recovery, replay));
@@ -88,7 +82,7 @@ impl Namespace {
     }
 
     /// The adapter that connects it with other nodes.
-    pub fn adapter(&self) -> &dyn Adapter {
+    pub fn adapter(&self) -> &dyn Adapter<Self> {
         &*self.adapter
     }
 
@@ -163,30 +157,6 @@ impl Namespace {
         selected
     }
 
-    /// Sends an event to every socket that is meant.
-    pub fn emit(
-        self: &Arc<Self>,
-        selection: &Selection,
-        payload: &Payload,
-        flags: Flags,
-        writes: &mut Writes,
-    ) {
-        emit::to_selection(self, selection, payload, flags, writes);
-    }
-
-    /// Sends an event to every socket that is meant, and reports their acks together as [`HostEvent::Ack`]. Who gives up
-    /// the wait for them says so to the result.
-    pub fn emit_with_ack(
-        self: &Arc<Self>,
-        selection: &Selection,
-        payload: &Payload,
-        flags: Flags,
-        ack: AckRequest,
-        writes: &mut Writes,
-    ) -> Gathering {
-        emit::to_selection_with_ack(self, selection, payload, flags, ack, writes)
-    }
-
     /// Makes every socket that is meant join rooms, here and on other nodes.
     pub fn join(&self, selection: &Selection, rooms: &[Room], local: bool) {
         for socket in self.select(selection) {
@@ -207,25 +177,6 @@ impl Namespace {
         if !local {
             self.adapter.leave(selection, rooms);
         }
-    }
-
-    /// Disconnects every socket that is meant, here and on other nodes. Returns those of this node, as
-    /// [`Socket::disconnect`] does.
-    pub fn disconnect(
-        &self,
-        selection: &Selection,
-        close: bool,
-        local: bool,
-        writes: &mut Writes,
-    ) -> Vec<Departure> {
-        let mut departures = Vec::new();
-        for socket in self.select(selection) {
-            departures.extend(socket.disconnect(close, writes));
-        }
-        if !local {
-            self.adapter.disconnect(selection, close);
-        }
-        departures
     }
 
     pub(crate) fn join_rooms(&self, socket: &Socket, rooms: &[Room]) {
@@ -257,9 +208,14 @@ impl Namespace {
 
     /// Makes a socket reachable: by its own room and by those it has joined already. The caller then calls
     /// [`tell_adapter`](Self::tell_adapter), without the lock.
-    pub(crate) fn enter(&self, rooms: &mut Rooms, socket: &Arc<Socket>, joined: impl Iterator<Item = Room>) {
+    pub(crate) fn enter(
+        &self,
+        rooms: &mut Rooms<Socket>,
+        socket: &Arc<Socket>,
+        joined: impl Iterator<Item = Room>,
+    ) {
         let mut report = |change, room: &Room, id: Option<&Arc<str>>| self.report(change, room, id);
-        if rooms.insert(socket, &mut report) {
+        if rooms.insert(socket.key(), socket.id().clone(), socket.clone(), &mut report) {
             // Nobody else will forget the one whose place it takes. It is not the last.
             self.n_clients.fetch_sub(1, Ordering::AcqRel);
         }
@@ -310,73 +266,6 @@ impl Namespace {
             };
             drop(locked);
             self.adapter.room_changed(&room, exists);
-        }
-    }
-
-    /// Keeps a socket's session when its client may come back, and returns whether it does.
-    pub(crate) fn keep_session(self: &Arc<Self>, socket: &Arc<Socket>, reason: DisconnectReason) -> bool {
-        if socket.private_id().is_none() {
-            return false;
-        }
-        let mut rooms = self.rooms.lock();
-        let joined = if reason.is_recoverable() { rooms.rooms_of(socket.key()) } else { Vec::new() };
-        let Some(log) = &mut rooms.log else { return false };
-        let session = reason.is_recoverable().then(|| socket.session(joined, log.position())).flatten();
-        let is_kept = session.is_some_and(|session| self.keep(log, session, Instant::now()));
-        log.client_gone();
-        is_kept
-    }
-
-    /// Keeps a session, and sees to it that somebody looks when its time is up. Returns whether it is kept.
-    pub(crate) fn keep(self: &Arc<Self>, log: &mut Log, session: Session, now: Instant) -> bool {
-        let Some(evicted) = log.keep_session(session, now) else { return false };
-        self.forget_sessions(evicted);
-        self.watch(log, now);
-        true
-    }
-
-    /// Sees to it that somebody looks when the time of what is kept is up.
-    pub(crate) fn watch(self: &Arc<Self>, log: &mut Log, now: Instant) {
-        if let Some(at) = log.watch(now) {
-            self.server.deadlines.add(at, Due::Recovery(Arc::downgrade(self)));
-        }
-    }
-
-    /// Notes that a client which might have come back was not let in.
-    pub(crate) fn client_not_let_in(&self, socket: &Socket) {
-        if socket.private_id().is_some()
-            && let Some(log) = &mut self.rooms.lock().log
-        {
-            log.client_gone();
-        }
-    }
-
-    /// Gives a session back to a client that names it.
-    pub(crate) fn restore_session(&self, private_id: &str, offset: Option<&str>) -> Option<Restored> {
-        let restored = self.rooms.lock().log.as_mut()?.restore(private_id, offset, Instant::now());
-        match restored {
-            Ok(restored) => Some(restored),
-            Err(forgotten) => {
-                self.forget_sessions(forgotten);
-                None
-            }
-        }
-    }
-
-    /// Drops the events and sessions whose time is up, and looks again when the next one's will be.
-    pub(crate) fn expire_sessions(self: &Arc<Self>, now: Instant) {
-        let expired = self.rooms.lock().log.as_mut().map(|log| log.expire(now));
-        let (expired, next) = expired.unwrap_or_default();
-        self.forget_sessions(expired);
-        if let Some(next) = next {
-            self.server.deadlines.add(next, Due::Recovery(Arc::downgrade(self)));
-        }
-    }
-
-    /// Tells the host that sessions will not come back.
-    pub(crate) fn forget_sessions(&self, keys: impl IntoIterator<Item = SocketKey>) {
-        for key in keys {
-            self.server.queue.push(HostEvent::Forget { key });
         }
     }
 }

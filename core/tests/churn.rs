@@ -10,7 +10,7 @@ mod support;
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use ferrio::{Config, Events, HostEvent, Limits, ListenOptions, Server, Writes};
+use ferrio::{Config, Events, HostEvent, ListenOptions, Server, Writes};
 use http::{Method, Response};
 use http_body_util::Full;
 use tokio::{
@@ -92,18 +92,24 @@ const POLLING: &str = "EIO=4&transport=polling";
 #[tokio::test]
 async fn after_many_clients_nothing_is_left() {
     let config = Config {
-        allow_eio3: true,
+        engine: ferrio_engine::Config {
+            allow_eio3: true,
+            ping_interval: Duration::from_millis(600),
+            ping_timeout: Duration::from_millis(300),
+            upgrade_timeout: Duration::from_millis(300),
+            limits: ferrio_engine::Limits {
+                header_timeout: Duration::from_millis(300),
+                ..ferrio_engine::Limits::default()
+            },
+            ..Config::default().engine
+        },
         room_events: true,
-        ping_interval: Duration::from_millis(600),
-        ping_timeout: Duration::from_millis(300),
         connect_timeout: Duration::from_millis(600),
-        upgrade_timeout: Duration::from_millis(300),
-        limits: Limits { header_timeout: Duration::from_millis(300), ..Limits::default() },
         ..Config::default()
     };
     let (server, events) = Server::new(config, || {}).unwrap();
     server.namespace("/");
-    let listener = server.listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
+    let listener = server.engine().listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
     tokio::spawn(serve(events));
     round(&server, listener.local_addr()).await;
     let before = resident_bytes();
@@ -111,7 +117,7 @@ async fn after_many_clients_nothing_is_left() {
         round(&server, listener.local_addr()).await;
     }
     let after = resident_bytes();
-    let n_opened = usize::try_from(server.metrics().connections_opened).unwrap();
+    let n_opened = usize::try_from(server.metrics().engine.connections_opened).unwrap();
     server.close();
     assert!(n_opened > N_ROUNDS * N_CLIENTS * 10, "{n_opened} sessions");
     let grown = after.saturating_sub(before);
@@ -163,14 +169,14 @@ async fn round(server: &Server, address: SocketAddr) {
     for client in clients {
         client.await.unwrap();
     }
-    eventually(|| server.n_connections() == 0).await;
+    eventually(|| server.engine().n_sessions() == 0).await;
     let main = server.namespace("/");
-    eventually(|| main.n_sockets() == 0 && server.metrics().host_queue_depth == 0).await;
+    eventually(|| main.n_sockets() == 0 && server.metrics().socket_io.host_queue_depth == 0).await;
     assert!(main.rooms().is_empty());
     let metrics = server.metrics();
-    assert_eq!((metrics.connections_polling, metrics.connections_websocket), (0, 0));
-    assert_eq!((metrics.sockets, metrics.host_queue_bytes), (0, 0));
-    assert_eq!(metrics.connections_opened, metrics.connections_closed);
+    assert_eq!((metrics.engine.connections_polling, metrics.engine.connections_websocket), (0, 0));
+    assert_eq!((metrics.socket_io.sockets, metrics.socket_io.host_queue_bytes), (0, 0));
+    assert_eq!(metrics.engine.connections_opened, metrics.engine.connections_closed);
 }
 
 /// One client's life. Whether the server has dropped it for being slow does not matter.
@@ -189,7 +195,7 @@ async fn go(way: Way, server: &Server, address: SocketAddr) {
         Way::Impatient => websocket(server, WEBSOCKET).await.writer.text("40").await,
         Way::HalfRequested => {
             let (near, far) = duplex(64);
-            server.exchange_stream(far, head(&Method::GET, WEBSOCKET, &UPGRADE), Bytes::new());
+            server.engine().serve_channel(far, head(&Method::GET, WEBSOCKET, &UPGRADE), Bytes::new());
             drop(near);
         }
         Way::Garbage => {
@@ -198,7 +204,8 @@ async fn go(way: Way, server: &Server, address: SocketAddr) {
             drain(websocket).await;
         }
         Way::Carried => {
-            let carried = server.exchange_messages(head(&Method::GET, WEBSOCKET, &UPGRADE)).await.unwrap();
+            let carried =
+                server.engine().serve_messages(head(&Method::GET, WEBSOCKET, &UPGRADE)).await.unwrap();
             carried.receive_text("40").await;
             carried.receive_text(r#"421["question"]"#).await;
             carried.next().await;
@@ -246,7 +253,7 @@ async fn go(way: Way, server: &Server, address: SocketAddr) {
         Way::Older => {
             let query = poller(server, "EIO=3&transport=polling").await;
             // It is in the main namespace, or kept out, without asking.
-            server.handle(head(&Method::GET, &query, &[]), Full::new(Bytes::new())).await;
+            server.engine().handle(head(&Method::GET, &query, &[]), Full::new(Bytes::new())).await;
             request(server, &query, r#"11:42["hello"]"#).await;
             request(server, &query, "1:1").await;
         }
@@ -255,7 +262,7 @@ async fn go(way: Way, server: &Server, address: SocketAddr) {
 
 async fn websocket_for(server: &Server, query: &str) -> WebSocket {
     let (near, far) = duplex(1024);
-    server.exchange_stream(far, head(&Method::GET, query, &UPGRADE), Bytes::new());
+    server.engine().serve_channel(far, head(&Method::GET, query, &UPGRADE), Bytes::new());
     WebSocket::accepted(near).await.expect("it is accepted")
 }
 
@@ -285,12 +292,15 @@ async fn drain(mut websocket: WebSocket) {
 
 /// Opens a polling session, and returns the query of its requests.
 async fn poller(server: &Server, query: &str) -> String {
-    let opened = server.handle(head(&Method::GET, query, &[]), Full::new(Bytes::new())).await;
+    let opened = server.engine().handle(head(&Method::GET, query, &[]), Full::new(Bytes::new())).await;
     format!("{query}&sid={}", member(text(&opened), "sid"))
 }
 
 async fn request(server: &Server, query: &str, body: &str) -> Response<Bytes> {
-    server.handle(head(&Method::POST, query, &[]), Full::new(Bytes::copy_from_slice(body.as_bytes()))).await
+    server
+        .engine()
+        .handle(head(&Method::POST, query, &[]), Full::new(Bytes::copy_from_slice(body.as_bytes())))
+        .await
 }
 
 /// The process's memory that is not shared and not swapped, where the system tells it.

@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ferrio::{
-    Config, Flags, HostEvent, Limits, ListenOptions, Listener, Payload, Selection, Server, Tls, Writes,
-};
+use ferrio::{Config, Flags, HostEvent, ListenOptions, Listener, Payload, Selection, Server, Tls, Writes};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -60,7 +58,7 @@ async fn start(config: Config, options: ListenOptions) -> Fixture {
             }
         }
     });
-    let listener = server.listen(options).await.unwrap();
+    let listener = server.engine().listen(options).await.unwrap();
     Fixture { server, listener, connects, host }
 }
 
@@ -74,8 +72,12 @@ async fn start_plain() -> Fixture {
 
 /// A server that gives peers little time for a request's head or a TLS handshake.
 fn hasty() -> Config {
-    let limits = Limits { header_timeout: Duration::from_millis(100), ..Limits::default() };
-    Config { limits, ..Config::default() }
+    let limits = ferrio_engine::Limits {
+        header_timeout: Duration::from_millis(100),
+        ..ferrio_engine::Limits::default()
+    };
+    let engine = ferrio_engine::Config { limits, ..Config::default().engine };
+    Config { engine, ..Config::default() }
 }
 
 impl Fixture {
@@ -272,8 +274,9 @@ async fn garbage_on_the_port_is_refused() {
 
 #[tokio::test]
 async fn a_head_over_the_limit_is_refused() {
-    let limits = Limits { max_header_bytes: 8 << 10, ..Limits::default() };
-    let fixture = start(Config { limits, ..Config::default() }, loopback()).await;
+    let limits = ferrio_engine::Limits { max_header_bytes: 8 << 10, ..ferrio_engine::Limits::default() };
+    let engine = ferrio_engine::Config { limits, ..Config::default().engine };
+    let fixture = start(Config { engine, ..Config::default() }, loopback()).await;
     let long = format!("X-Long: {}\r\n\r\n", "a".repeat(9 << 10));
     let mut stream = fixture.connect().await;
     let response = exchange(&mut stream, &HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{long}"))).await;
@@ -384,7 +387,7 @@ async fn a_closed_port_is_free_again_and_its_websockets_go_on() {
     in_time(fixture.listener.closed()).await;
     assert!(read_to_close(&mut idle).await.is_empty(), "an idle connection is closed");
     let address = fixture.listener.local_addr();
-    let again = fixture.server.listen(ListenOptions::new(address.to_string())).await.unwrap();
+    let again = fixture.server.engine().listen(ListenOptions::new(address.to_string())).await.unwrap();
     assert_eq!(again.local_addr(), address);
     fixture.assert_alive().await;
 
@@ -398,7 +401,7 @@ async fn a_closed_port_is_free_again_and_its_websockets_go_on() {
 async fn a_request_under_way_is_answered_after_the_port_was_closed() {
     let config = Config { ask_allow_request: true, ..Config::default() };
     let (server, mut events) = Server::new(config, || {}).unwrap();
-    let listener = server.listen(loopback()).await.unwrap();
+    let listener = server.engine().listen(loopback()).await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr()).await.unwrap();
     stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
     let Some(HostEvent::Request { answer, .. }) = in_time(events.next()).await else {
@@ -414,7 +417,7 @@ async fn a_request_under_way_is_answered_after_the_port_was_closed() {
 #[tokio::test]
 async fn the_servers_close_frees_its_ports() {
     let fixture = start_plain().await;
-    let second = fixture.server.listen(loopback()).await.unwrap();
+    let second = fixture.server.engine().listen(loopback()).await.unwrap();
     fixture.server.close();
     in_time(fixture.listener.closed()).await;
     in_time(second.closed()).await;
@@ -506,7 +509,7 @@ async fn an_older_http_is_served_without_keeping_its_connection() {
 #[tokio::test]
 async fn a_listener_that_is_dropped_leaves_its_port_open() {
     let fixture = start_plain().await;
-    let address = fixture.server.listen(loopback()).await.unwrap().local_addr();
+    let address = fixture.server.engine().listen(loopback()).await.unwrap().local_addr();
     let mut stream = TcpStream::connect(address).await.unwrap();
     assert_eq!(exchange(&mut stream, HANDSHAKE).await.status, 200);
 }
@@ -515,7 +518,7 @@ async fn a_listener_that_is_dropped_leaves_its_port_open() {
 async fn an_address_that_cannot_be_had_is_an_error() {
     let fixture = start_plain().await;
     let refusal = async |options: ListenOptions| -> io::Error {
-        fixture.server.listen(options).await.expect_err("it cannot be had")
+        fixture.server.engine().listen(options).await.expect_err("it cannot be had")
     };
     let taken = fixture.listener.local_addr();
     assert_eq!(

@@ -58,8 +58,8 @@ async fn an_ack_that_does_not_come_in_time_is_reported_and_a_late_one_is_not() {
     let (token, outcome) = test.host.ack().await;
     assert_eq!((token, outcome.status, outcome.answers.len()), (1, AckStatus::TimedOut, 0));
     client.send("430[]").await;
-    eventually(|| test.server.metrics().acks_unexpected == 1).await;
-    assert_eq!(test.server.metrics().acks_timed_out, 1);
+    eventually(|| test.server.metrics().socket_io.acks_unexpected == 1).await;
+    assert_eq!(test.server.metrics().socket_io.acks_timed_out, 1);
     test.host.assert_silent();
 }
 
@@ -77,7 +77,7 @@ async fn a_double_or_forged_ack_is_counted_and_ignored() {
     client.send("430[2]").await;
     let (_, outcome) = test.host.ack().await;
     assert_eq!(outcome.answers, [array("[1]")]);
-    eventually(|| test.server.metrics().acks_unexpected == 4).await;
+    eventually(|| test.server.metrics().socket_io.acks_unexpected == 4).await;
     test.host.assert_silent();
 }
 

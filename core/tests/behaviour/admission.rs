@@ -59,8 +59,11 @@ async fn a_request_that_the_host_never_decides_about_is_refused() {
     for asks_for_origins in [false, true] {
         let cors = Cors { origin: Origin::Host, enforce: true, ..Cors::default() };
         let config = Config {
+            engine: ferrio_engine::Config {
+                cors: asks_for_origins.then_some(cors),
+                ..Config::default().engine
+            },
             ask_allow_request: !asks_for_origins,
-            cors: asks_for_origins.then_some(cors),
             connect_timeout: SOON,
             ..Config::default()
         };
@@ -75,14 +78,18 @@ async fn a_request_that_the_host_never_decides_about_is_refused() {
             let refused = websocket(&test, door, "EIO=4&transport=websocket").await;
             assert_eq!(refused.err().expect("it is refused").status(), 400, "{door:?}");
         }
-        assert_eq!(test.server.n_connections(), 0);
+        assert_eq!(test.server.engine().n_sessions(), 0);
     }
 }
 
 #[tokio::test]
 async fn the_host_is_asked_about_an_origin_once_for_a_session() {
     let cors = Cors { origin: Origin::Host, enforce: true, ..Cors::default() };
-    let mut test = start(Config { cors: Some(cors), ..Config::default() }).await;
+    let mut test = start(Config {
+        engine: ferrio_engine::Config { cors: Some(cors), ..Config::default().engine },
+        ..Config::default()
+    })
+    .await;
     let http = Http::memory(&test);
     let origin = [("origin", "https://example.com")];
     let opening = http.request(Method::GET, "EIO=4&transport=polling", &origin, b"");
@@ -116,7 +123,7 @@ async fn a_request_ends_with_its_client_while_the_host_thinks() {
     assert_eq!(in_time(stream.read(&mut [0])).await.unwrap(), 0, "the server has closed, too");
     let HostEvent::Request { answer, .. } = question else { panic!("{question:?}") };
     answer.send(Ok(()));
-    assert_eq!(test.server.n_connections(), 0);
+    assert_eq!(test.server.engine().n_sessions(), 0);
 }
 
 #[tokio::test]
@@ -156,7 +163,7 @@ async fn a_client_that_left_before_was_never_there() {
         assert_eq!(admission.accept(&mut Writes::new()), Err(Gone), "{door:?}");
         assert!(!socket.is_connected(), "{door:?}");
         assert!(test.main().rooms().is_empty(), "{door:?}");
-        assert_eq!(test.server.metrics().sockets, 0, "{door:?}");
+        assert_eq!(test.server.metrics().socket_io.sockets, 0, "{door:?}");
         test.host.assert_silent();
     }
 }
@@ -187,5 +194,5 @@ async fn a_socket_joined_late_stays_out() {
     socket.emit(&event("nobody hears"), Flags::default(), &mut Writes::new());
     assert!(socket.disconnect(true, &mut Writes::new()).is_empty());
     assert!(test.main().rooms().is_empty());
-    eventually(|| test.server.n_connections() == 0).await;
+    eventually(|| test.server.engine().n_sessions() == 0).await;
 }

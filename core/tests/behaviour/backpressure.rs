@@ -23,7 +23,7 @@ fn narrow() -> Limits {
 }
 
 fn depth(test: &TestServer) -> u64 {
-    test.server.metrics().host_queue_depth
+    test.server.metrics().socket_io.host_queue_depth
 }
 
 /// A body with so many events.
@@ -102,9 +102,9 @@ async fn clients_that_wait_for_a_full_queue_take_turns() {
         clients.push(test.join(Door::Listen).await.0);
     }
     let _flooding: Vec<_> = clients.into_iter().map(|client| flood(client, 200)).collect();
-    eventually(|| test.server.metrics().host_queue_pauses >= 4).await;
+    eventually(|| test.server.metrics().socket_io.host_queue_pauses >= 4).await;
     late.send(r#"42["late"]"#).await;
-    eventually(|| test.server.metrics().host_queue_pauses >= 5).await;
+    eventually(|| test.server.metrics().socket_io.host_queue_pauses >= 5).await;
     let mut n_before = 0;
     while test.host.event().await.0.key() != socket.key() {
         n_before += 1;
@@ -117,7 +117,14 @@ async fn clients_that_wait_for_a_full_queue_take_turns() {
 
 #[tokio::test]
 async fn heartbeats_are_taken_while_the_queue_is_full() {
-    let config = Config { ping_interval: SOON, ping_timeout: 10 * SOON, ..limited(narrow()) };
+    let config = Config {
+        engine: ferrio_engine::Config {
+            ping_interval: SOON,
+            ping_timeout: 10 * SOON,
+            ..limited(narrow()).engine
+        },
+        ..limited(narrow())
+    };
     for door in [Door::Handle, Door::Listen, Door::Messages] {
         let mut test = start(config.clone()).await;
         let (mut quiet, _) = test.join(door).await;
@@ -192,7 +199,14 @@ async fn a_handler_at_work_gets_the_ack_that_it_waits_for() {
 #[tokio::test]
 async fn attachments_do_not_wait_for_room_while_their_time_runs() {
     let limits = Limits { attachments_timeout: SOON, ..narrow() };
-    let config = Config { ping_interval: 3 * SOON, ping_timeout: 10 * SOON, ..limited(limits) };
+    let config = Config {
+        engine: ferrio_engine::Config {
+            ping_interval: 3 * SOON,
+            ping_timeout: 10 * SOON,
+            ..limited(limits).engine
+        },
+        ..limited(limits)
+    };
     let mut test = start(config).await;
     let (mut client, _) = test.join(Door::Listen).await;
     let mut flooding = Vec::new();
@@ -222,7 +236,7 @@ async fn a_long_event_counts_as_several() {
     let long = format!(r#"42["{}"]"#, "x".repeat(100_000));
     client.send(&long).await;
     client.send(&long).await;
-    eventually(|| test.server.metrics().host_queue_pauses > 0).await;
+    eventually(|| test.server.metrics().socket_io.host_queue_pauses > 0).await;
     assert_eq!(depth(&test), 1);
     test.host.event().await;
     test.host.event().await;
@@ -243,12 +257,12 @@ async fn handshakes_wait_for_a_busy_host_and_are_bounded_in_number() {
             tokio::spawn(async move { http.get("EIO=4&transport=polling").await.status().as_u16() })
         })
         .collect();
-    eventually(|| test.server.metrics().requests_waiting == 3).await;
+    eventually(|| test.server.metrics().socket_io.requests_waiting == 3).await;
     let refused = http.get("EIO=4&transport=polling").await;
     assert_refused(&refused, 503, r#"{"code":3,"message":"Too many requests"}"#);
     let refused = websocket(&test, Door::Listen, "EIO=4&transport=websocket").await;
     assert_eq!(text(&refused.err().expect("it is refused")), "Too many requests");
-    assert_eq!(test.server.n_connections(), 1);
+    assert_eq!(test.server.engine().n_sessions(), 1);
     take_flood(&mut test, 16).await;
     // Each waits until the host has got as far as the place that the one before it took.
     for handshake in waiting {
@@ -261,7 +275,7 @@ async fn handshakes_wait_for_a_busy_host_and_are_bounded_in_number() {
             }
         }
     }
-    assert_eq!((test.server.n_connections(), test.server.metrics().requests_waiting), (4, 0));
+    assert_eq!((test.server.engine().n_sessions(), test.server.metrics().socket_io.requests_waiting), (4, 0));
     flooding.await.unwrap();
 }
 
@@ -279,7 +293,7 @@ async fn sessions_whose_clients_ask_for_nothing_are_bounded_while_the_host_is_bu
         assert_eq!(handshake().await, 200);
     }
     let waiting = tokio::spawn(handshake());
-    eventually(|| test.server.metrics().requests_waiting == 1).await;
+    eventually(|| test.server.metrics().socket_io.requests_waiting == 1).await;
     assert_eq!(handshake().await, 503);
     test.host.assert_silent();
     assert_eq!(waiting.await.unwrap(), 200);
@@ -298,20 +312,21 @@ async fn a_host_that_says_nothing_about_a_request_refuses_it_in_the_end() {
     let HostEvent::Request { answer, .. } = test.host.next().await else { panic!("it asks") };
     assert_refused(&handshake.await.unwrap(), 403, r#"{"code":4,"message":"Forbidden"}"#);
     assert!(answer.is_abandoned());
-    assert_eq!(test.server.metrics().requests_waiting, 0);
+    assert_eq!(test.server.metrics().socket_io.requests_waiting, 0);
 }
 
 #[tokio::test]
 async fn a_question_knows_when_its_client_has_gone() {
     let mut test = start(Config { ask_allow_request: true, ..Config::default() }).await;
     let request = head(&Method::GET, "EIO=4&transport=polling", &[]);
-    let mut handshake = Box::pin(test.server.handle(request, http_body_util::Empty::<bytes::Bytes>::new()));
+    let mut handshake =
+        Box::pin(test.server.engine().handle(request, http_body_util::Empty::<bytes::Bytes>::new()));
     assert!((&mut handshake).now_or_never().is_none());
     let HostEvent::Request { answer, .. } = test.host.next().await else { panic!("it asks") };
     assert!(!answer.is_abandoned());
     drop(handshake);
     assert!(answer.is_abandoned());
-    assert_eq!(test.server.metrics().requests_waiting, 0);
+    assert_eq!(test.server.metrics().socket_io.requests_waiting, 0);
 }
 
 #[tokio::test]
@@ -341,7 +356,7 @@ async fn a_post_that_is_given_up_ends_its_session() {
     let endless = StreamBody::new(futures_util::stream::pending::<
         Result<http_body::Frame<bytes::Bytes>, std::convert::Infallible>,
     >());
-    let mut posting = Box::pin(test.server.handle(request, endless));
+    let mut posting = Box::pin(test.server.engine().handle(request, endless));
     assert!((&mut posting).now_or_never().is_none());
     drop(posting);
     assert_eq!(test.host.reason().await, "transport error");
@@ -386,7 +401,10 @@ async fn a_body_of_many_closes_is_answered_at_once() {
 
 #[tokio::test]
 async fn a_client_that_has_gone_while_its_messages_wait_is_noticed() {
-    let config = Config { ping_interval: SOON, ping_timeout: SOON, ..limited(narrow()) };
+    let config = Config {
+        engine: ferrio_engine::Config { ping_interval: SOON, ping_timeout: SOON, ..limited(narrow()).engine },
+        ..limited(narrow())
+    };
     let mut test = start(config).await;
     let (client, socket) = test.join(Door::Listen).await;
     let flooding = flood(client, 50);

@@ -20,6 +20,11 @@ fn limited(limits: Limits) -> Config {
     Config { limits, ..Config::default() }
 }
 
+fn engine_limited(limits: ferrio_engine::Limits) -> Config {
+    let engine = ferrio_engine::Config { limits, ..Config::default().engine };
+    Config { engine, ..Config::default() }
+}
+
 fn placeholders(n: usize) -> String {
     let all: Vec<_> = (0..n).map(|num| format!(r#"{{"_placeholder":true,"num":{num}}}"#)).collect();
     all.join(",")
@@ -30,7 +35,7 @@ async fn assert_closed(mut test: TestServer, mut client: Client, reason: &str) {
     assert_eq!(test.host.reason().await, reason);
     client.closed().await;
     test.emptied().await;
-    assert!(test.server.metrics().peer_errors > 0 || reason == "forced close");
+    assert!(test.server.metrics().engine.peer_errors > 0 || reason == "forced close");
     test.assert_alive().await;
 }
 
@@ -38,7 +43,10 @@ async fn assert_closed(mut test: TestServer, mut client: Client, reason: &str) {
 
 #[tokio::test]
 async fn a_message_over_the_limit_closes_a_websocket_with_1009() {
-    let config = Config { max_http_buffer_size: 1000, ..Config::default() };
+    let config = Config {
+        engine: ferrio_engine::Config { max_http_buffer_size: 1000, ..Config::default().engine },
+        ..Config::default()
+    };
     for door in [Door::Stream, Door::Listen, Door::Adopt, Door::Messages, Door::Upgraded] {
         let mut test = start(config.clone()).await;
         let (mut client, _) = test.join(door).await;
@@ -54,7 +62,10 @@ async fn a_message_over_the_limit_closes_a_websocket_with_1009() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_is_refused_before_it_has_come() {
-    let config = Config { max_http_buffer_size: 1000, ..Config::default() };
+    let config = Config {
+        engine: ferrio_engine::Config { max_http_buffer_size: 1000, ..Config::default().engine },
+        ..Config::default()
+    };
     let mut test = start(config).await;
     let (client, _) = test.join(Door::Listen).await;
     let mut websocket = client.into_websocket();
@@ -66,7 +77,9 @@ async fn a_message_over_the_limit_is_refused_before_it_has_come() {
 
 #[tokio::test]
 async fn fragments_are_bounded_in_number() {
-    let mut test = start(limited(Limits { max_fragments: 4, ..Limits::default() })).await;
+    let mut test =
+        start(engine_limited(ferrio_engine::Limits { max_fragments: 4, ..ferrio_engine::Limits::default() }))
+            .await;
     let (client, _) = test.join(Door::Listen).await;
     let mut websocket = client.into_websocket();
     for fragment in [frame(0x01, b"42["), frame(0x00, b"\"a"), frame(0x00, b"b\""), frame(0x80, b"]")] {
@@ -100,7 +113,12 @@ async fn attachments_are_bounded_in_number() {
 async fn attachments_are_bounded_in_bytes_together() {
     // Each may be as long as a message, but not all of them together more than the option times their number.
     let limits = Limits { max_attachments: 1, ..Limits::default() };
-    let mut test = start(Config { max_http_buffer_size: 100, limits, ..Config::default() }).await;
+    let mut test = start(Config {
+        engine: ferrio_engine::Config { max_http_buffer_size: 100, ..Config::default().engine },
+        limits,
+        ..Config::default()
+    })
+    .await;
     let (mut client, _) = test.join(Door::Stream).await;
     client.send(&format!(r#"451-["one",{}]"#, placeholders(1))).await;
     client.send_binary(&[0; 100]).await;
@@ -126,7 +144,10 @@ async fn attachments_that_do_not_come_in_time_end_the_session() {
 #[tokio::test]
 async fn attachments_that_came_in_time_are_not_awaited_any_more() {
     let limits = Limits { attachments_timeout: SOON, ..Limits::default() };
-    let config = Config { ping_interval: 3 * SOON, ..limited(limits) };
+    let config = Config {
+        engine: ferrio_engine::Config { ping_interval: 3 * SOON, ..limited(limits).engine },
+        ..limited(limits)
+    };
     let mut test = start(config).await;
     let (mut client, _) = test.join(Door::Stream).await;
     client.send(&format!(r#"451-["one",{}]"#, placeholders(1))).await;
@@ -175,13 +196,17 @@ async fn a_client_that_joins_nothing_is_closed() {
         assert!(matches!(silent.closed().await.last(), Some(Message::Closed(_))), "{door:?}");
         joined.send(r#"42["here"]"#).await;
         assert_eq!(test.host.event().await.1.text(), r#"["here"]"#, "{door:?}");
-        eventually(|| test.server.n_connections() == 1).await;
+        eventually(|| test.server.engine().n_sessions() == 1).await;
     }
 }
 
 #[tokio::test]
 async fn connections_are_bounded() {
-    let mut test = start(limited(Limits { max_connections: 2, ..Limits::default() })).await;
+    let mut test = start(engine_limited(ferrio_engine::Limits {
+        max_connections: 2,
+        ..ferrio_engine::Limits::default()
+    }))
+    .await;
     let (first, _) = test.join(Door::Handle).await;
     let mut second = test.open(Door::Stream).await;
     for http in [Http::memory(&test), Http::tcp(&test)] {
@@ -200,8 +225,10 @@ async fn connections_are_bounded() {
 
 #[tokio::test]
 async fn many_handshakes_at_once_do_not_exceed_the_bound_on_connections() {
-    let config =
-        Config { ask_allow_request: true, ..limited(Limits { max_connections: 2, ..Limits::default() }) };
+    let config = Config {
+        ask_allow_request: true,
+        ..engine_limited(ferrio_engine::Limits { max_connections: 2, ..ferrio_engine::Limits::default() })
+    };
     let mut test = start(config).await;
     let http = Http::memory(&test);
     let handshakes: Vec<_> = (0..5)
@@ -228,7 +255,11 @@ async fn many_handshakes_at_once_do_not_exceed_the_bound_on_connections() {
 
 #[tokio::test]
 async fn sessions_that_have_ended_leave_their_places_to_new_ones() {
-    let mut test = start(limited(Limits { max_connections: 2, ..Limits::default() })).await;
+    let mut test = start(engine_limited(ferrio_engine::Limits {
+        max_connections: 2,
+        ..ferrio_engine::Limits::default()
+    }))
+    .await;
     let mut ended = Vec::new();
     for _ in 0..4 {
         let (client, _) = test.join(Door::Handle).await;
@@ -298,9 +329,10 @@ async fn reading_pauses_while_the_host_is_busy_and_nothing_is_lost() {
                 }
                 client
             });
-            eventually(|| test.server.metrics().host_queue_depth > 0).await;
-            eventually(|| door == Door::Messages || test.server.metrics().host_queue_pauses > 0).await;
-            let depth = test.server.metrics().host_queue_depth;
+            eventually(|| test.server.metrics().socket_io.host_queue_depth > 0).await;
+            eventually(|| door == Door::Messages || test.server.metrics().socket_io.host_queue_pauses > 0)
+                .await;
+            let depth = test.server.metrics().socket_io.host_queue_depth;
             assert!(depth <= 16, "{door:?}: {depth} events wait");
             assert!(!sending.is_finished(), "{door:?}: the client has to wait");
             for number in 0..n_events {
@@ -308,7 +340,7 @@ async fn reading_pauses_while_the_host_is_busy_and_nothing_is_lost() {
                 assert!(payload.text().starts_with(&format!(r#"["n",{number},"#)), "{door:?}");
             }
             let client = sending.await.unwrap();
-            assert_eq!(test.server.metrics().host_queue_depth, 0);
+            assert_eq!(test.server.metrics().socket_io.host_queue_depth, 0);
             client.close().await;
             test.host.departure().await;
         }
@@ -334,13 +366,19 @@ async fn a_post_is_answered_when_the_host_has_caught_up() {
 
 #[tokio::test]
 async fn heartbeats_go_on_while_reading_pauses() {
-    let config = Config { ping_interval: SOON, ..limited(Limits { host_queue: 16, ..Limits::default() }) };
+    let config = Config {
+        engine: ferrio_engine::Config {
+            ping_interval: SOON,
+            ..limited(Limits { host_queue: 16, ..Limits::default() }).engine
+        },
+        ..limited(Limits { host_queue: 16, ..Limits::default() })
+    };
     let mut test = start(config).await;
     let (mut client, _) = test.join(Door::Listen).await;
     for number in 0..20 {
         client.send(&format!(r#"42["n",{number}]"#)).await;
     }
-    eventually(|| test.server.metrics().host_queue_pauses > 0).await;
+    eventually(|| test.server.metrics().socket_io.host_queue_pauses > 0).await;
     assert_eq!(client.receive().await, Message::Text("2".to_owned()));
     for _ in 0..20 {
         test.host.event().await;
@@ -350,7 +388,13 @@ async fn heartbeats_go_on_while_reading_pauses() {
 // What a peer does not read.
 
 fn policy(policy: SlowReader, max_bytes: usize) -> Config {
-    Config { outbox: OutboxLimits { max_bytes, policy }, ..Config::default() }
+    Config {
+        engine: ferrio_engine::Config {
+            outbox: OutboxLimits { max_bytes, policy },
+            ..Config::default().engine
+        },
+        ..Config::default()
+    }
 }
 
 /// A WebSocket over TCP whose client's kernel takes little, in the main namespace.
@@ -406,7 +450,7 @@ async fn a_reader_that_stops_is_disconnected_and_others_notice_nothing() {
     assert_eq!(departure.socket().key(), lazy_socket.key());
     assert_eq!(departure.reason().as_str(), "slow reader");
     drop(departure);
-    assert_eq!(test.server.metrics().slow_readers_closed, 1);
+    assert_eq!(test.server.metrics().engine.slow_readers_closed, 1);
     assert_eq!(test.main().n_sockets(), 1);
     assert!(quick_socket.is_connected());
     test.host.assert_silent();
@@ -420,7 +464,7 @@ async fn a_reader_that_stops_is_disconnected_and_others_notice_nothing() {
 async fn a_slow_poller_is_disconnected() {
     let mut test = start(policy(SlowReader::Disconnect, 200_000)).await;
     let (mut client, socket) = test.join(Door::Handle).await;
-    let n_emitted = emit_until(&test.server, &socket, |server| server.n_connections() == 0).await;
+    let n_emitted = emit_until(&test.server, &socket, |server| server.engine().n_sessions() == 0).await;
     assert!((20..=40).contains(&n_emitted), "{n_emitted}");
     assert_eq!(test.host.reason().await, "slow reader");
     let mut received = client.closed().await;
@@ -432,7 +476,7 @@ async fn a_slow_poller_is_disconnected() {
 async fn the_newest_events_may_be_dropped_instead() {
     let mut test = start(policy(SlowReader::DropNewest, 200_000)).await;
     let (mut lazy, socket) = join_lazy(&mut test).await;
-    emit_until(&test.server, &socket, |server| server.metrics().outbox_dropped > 100).await;
+    emit_until(&test.server, &socket, |server| server.metrics().engine.outbox_dropped > 100).await;
     // An ack is not dropped.
     lazy.writer.text(r#"429["question"]"#).await;
     let (_, _, reply) = test.host.event().await;
@@ -455,8 +499,9 @@ async fn the_newest_events_may_be_dropped_instead() {
 async fn the_oldest_events_may_be_dropped_instead() {
     let mut test = start(policy(SlowReader::DropOldest, 200_000)).await;
     let (mut lazy, socket) = join_lazy(&mut test).await;
-    let n_emitted = emit_until(&test.server, &socket, |server| server.metrics().outbox_dropped > 100).await;
-    let n_dropped = usize::try_from(test.server.metrics().outbox_dropped).unwrap();
+    let n_emitted =
+        emit_until(&test.server, &socket, |server| server.metrics().engine.outbox_dropped > 100).await;
+    let n_dropped = usize::try_from(test.server.metrics().engine.outbox_dropped).unwrap();
     let mut numbers = Vec::new();
     while numbers.last() != Some(&(n_emitted - 1)) {
         numbers.push(number_of(&lazy.reader.receive().await));
@@ -476,7 +521,7 @@ async fn a_packet_is_dropped_with_its_attachments_or_not_at_all() {
         let data = number.to_be_bytes().repeat(1000);
         socket.emit(&Payload::new(text, vec![Bytes::from(data)]), Flags::default(), &mut Writes::new());
         number += 1;
-        test.server.metrics().outbox_dropped > 100
+        test.server.metrics().engine.outbox_dropped > 100
     })
     .await;
     let mut last = 0;
@@ -492,7 +537,7 @@ async fn acks_alone_cannot_grow_an_outbox_without_bound() {
     let mut test = start(policy(SlowReader::DropNewest, 100_000)).await;
     let (mut lazy, _) = join_lazy(&mut test).await;
     let answer = Payload::new(format!("[\"{}\"]", "x".repeat(50_000)), Vec::new());
-    while test.server.metrics().slow_readers_closed == 0 {
+    while test.server.metrics().engine.slow_readers_closed == 0 {
         lazy.writer.text(r#"420["question"]"#).await;
         match test.host.next().await {
             ferrio::HostEvent::Event { reply, .. } => reply.unwrap().send(&answer, &mut Writes::new()),
@@ -520,13 +565,40 @@ async fn a_peer_that_pings_and_never_reads_fills_nothing() {
 #[test]
 fn options_out_of_their_bounds_are_refused_by_name() {
     let cases: [(&str, Config); 8] = [
-        ("path", Config { path: "socket.io".to_owned(), ..Config::default() }),
-        ("ping_interval", Config { ping_interval: Duration::ZERO, ..Config::default() }),
+        (
+            "path",
+            Config {
+                engine: ferrio_engine::Config { path: "socket.io".to_owned(), ..Config::default().engine },
+                ..Config::default()
+            },
+        ),
+        (
+            "ping_interval",
+            Config {
+                engine: ferrio_engine::Config { ping_interval: Duration::ZERO, ..Config::default().engine },
+                ..Config::default()
+            },
+        ),
         ("connect_timeout", Config { connect_timeout: Duration::from_secs(86_401), ..Config::default() }),
-        ("max_http_buffer_size", Config { max_http_buffer_size: (1 << 30) + 1, ..Config::default() }),
+        (
+            "max_http_buffer_size",
+            Config {
+                engine: ferrio_engine::Config {
+                    max_http_buffer_size: (1 << 30) + 1,
+                    ..Config::default().engine
+                },
+                ..Config::default()
+            },
+        ),
         ("limits.max_attachments", limited(Limits { max_attachments: 1001, ..Limits::default() })),
         ("limits.host_queue", limited(Limits { host_queue: 15, ..Limits::default() })),
-        ("limits.max_packets_per_poll", limited(Limits { max_packets_per_poll: 0, ..Limits::default() })),
+        (
+            "limits.max_packets_per_poll",
+            engine_limited(ferrio_engine::Limits {
+                max_packets_per_poll: 0,
+                ..ferrio_engine::Limits::default()
+            }),
+        ),
         ("outbox.max_bytes", policy(SlowReader::Disconnect, 1023)),
     ];
     for (option, config) in cases {

@@ -51,7 +51,7 @@ async fn a_client_connects_with_auth() {
         assert_eq!(client.text().await, format!(r#"40{{"sid":"{}"}}"#, socket.id()), "{door:?}");
         assert_ne!(&**socket.id(), client.session_id(), "{door:?}: the session's id stays secret");
         assert_eq!(socket.transport().as_str(), if door.is_polling() { "polling" } else { "websocket" });
-        assert_eq!(test.server.n_connections(), 1, "{door:?}");
+        assert_eq!(test.server.engine().n_sessions(), 1, "{door:?}");
     }
 }
 
@@ -60,7 +60,7 @@ async fn a_client_connects_with_auth() {
 async fn connect_leaves_alone() {
     let mut test = start_default().await;
     let request = head(&Method::GET, "EIO=4&transport=websocket", &UPGRADE);
-    let client = test.server.exchange_messages(request).await.unwrap();
+    let client = test.server.engine().serve_messages(request).await.unwrap();
     client.next().await;
     client.receive_text("40").await;
     let (socket, _, admission) = test.host.connect().await;
@@ -197,7 +197,7 @@ async fn a_client_leaves_its_namespace_and_comes_back() {
         assert_eq!(test.host.reason().await, "client namespace disconnect", "{door:?}");
         let again = test.join_with(&mut client, "40").await;
         assert_ne!(again.id(), socket.id(), "{door:?}");
-        assert_eq!(test.server.n_connections(), 1, "{door:?}");
+        assert_eq!(test.server.engine().n_sessions(), 1, "{door:?}");
     }
 }
 
@@ -247,8 +247,11 @@ async fn the_server_closes_a_connection() {
 async fn a_client_that_vanishes_is_missed() {
     for door in Door::ALL {
         let mut test = start(Config {
-            ping_interval: Duration::from_secs(3),
-            ping_timeout: Duration::from_secs(1),
+            engine: ferrio_engine::Config {
+                ping_interval: Duration::from_secs(3),
+                ping_timeout: Duration::from_secs(1),
+                ..Config::default().engine
+            },
             ..Config::default()
         })
         .await;

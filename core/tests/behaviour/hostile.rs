@@ -1,6 +1,6 @@
 //! Peers that mean harm: each loses its own connection and nothing else happens.
 
-use ferrio::{Config, Limits};
+use ferrio::Config;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{
@@ -63,7 +63,7 @@ async fn packets_that_nobody_sends_in_good_faith_end_their_own_connection() {
     }
     test.assert_alive().await;
     test.emptied().await;
-    assert_eq!(test.server.metrics().host_queue_depth, 0);
+    assert_eq!(test.server.metrics().socket_io.host_queue_depth, 0);
 }
 
 #[tokio::test]
@@ -224,7 +224,14 @@ async fn a_peer_that_closes_one_side_or_stops_halfway_is_let_go() {
 
 #[tokio::test]
 async fn a_half_open_connection_times_out() {
-    let config = Config { ping_interval: 2 * SOON, ping_timeout: SOON, ..Config::default() };
+    let config = Config {
+        engine: ferrio_engine::Config {
+            ping_interval: 2 * SOON,
+            ping_timeout: SOON,
+            ..Config::default().engine
+        },
+        ..Config::default()
+    };
     let mut test = start(config).await;
     let (client, socket) = test.join(Door::Listen).await;
     let watched = std::sync::Arc::downgrade(&socket);
@@ -248,16 +255,17 @@ async fn a_websocket_request_that_is_none_is_refused() {
         let mut headers = UPGRADE;
         headers.iter_mut().filter(|(known, _)| *known == name).for_each(|header| header.1 = value);
         let head = crate::support::http::head(&http::Method::GET, "EIO=4&transport=websocket", &headers);
-        let refused = in_time(test.server.exchange_messages(head)).await.expect_err("it is refused");
+        let refused = in_time(test.server.engine().serve_messages(head)).await.expect_err("it is refused");
         assert_eq!((refused.status().as_u16(), text(&refused)), (400, "Bad request"), "{name}");
     }
-    assert_eq!(test.server.n_connections(), 0);
+    assert_eq!(test.server.engine().n_sessions(), 0);
 }
 
 #[tokio::test]
 async fn garbage_on_the_port_harms_nobody() {
-    let limits = Limits { header_timeout: SOON, ..Limits::default() };
-    let mut test = start(Config { limits, ..Config::default() }).await;
+    let limits = ferrio_engine::Limits { header_timeout: SOON, ..ferrio_engine::Limits::default() };
+    let engine = ferrio_engine::Config { limits, ..Config::default().engine };
+    let mut test = start(Config { engine, ..Config::default() }).await;
     let (mut client, _) = test.join(Door::Listen).await;
     for garbage in [&b"\0\0\0\0"[..], b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n", &vec![0xff; 20_000]] {
         let mut stream = tokio::net::TcpStream::connect(test.address).await.unwrap();

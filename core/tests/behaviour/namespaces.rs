@@ -133,7 +133,7 @@ struct Curious {
     server: Arc<OnceLock<Server>>,
     namespace: OnceLock<Weak<Namespace>>,
     heard: Arc<Mutex<Vec<(String, bool)>>>,
-    alone: InMemory,
+    alone: Box<dyn Adapter<Namespace>>,
 }
 
 impl Curious {
@@ -146,7 +146,7 @@ impl Curious {
     }
 }
 
-impl Adapter for Curious {
+impl Adapter<Namespace> for Curious {
     fn start(&self, namespace: &Arc<Namespace>) {
         self.look();
         self.namespace.set(Arc::downgrade(namespace)).expect("started once");
@@ -222,7 +222,7 @@ async fn functions_of_the_host_may_use_the_server() {
                     server: if &**name == "/looked-at" { Arc::default() } else { known.clone() },
                     namespace: OnceLock::new(),
                     heard: Arc::clone(&heard),
-                    alone: InMemory,
+                    alone: Box::new(InMemory),
                 })
             },
         )
@@ -234,10 +234,10 @@ async fn functions_of_the_host_may_use_the_server() {
     server.dynamic_namespace(move |name| {
         matching.dynamic_namespace(|_| false);
         matching.namespace("/looked-at");
-        matching.n_connections();
+        matching.engine().n_sessions();
         name == "/dynamic"
     });
-    let listener = server.listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
+    let listener = server.engine().listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
     let mut test = TestServer { server, host: Host::new(events), address: listener.local_addr() };
     let mut client = test.open(Door::Stream).await;
     let socket = test.join_with(&mut client, "40/dynamic,").await;
@@ -280,14 +280,14 @@ async fn an_adapter_hears_of_rooms_in_the_order_of_their_changes() {
                     server: Arc::default(),
                     namespace: OnceLock::new(),
                     heard: heard.clone(),
-                    alone: InMemory,
+                    alone: Box::new(InMemory),
                 })
             },
         )
         .unwrap()
     };
     server.namespace("/");
-    let listener = server.listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
+    let listener = server.engine().listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
     let mut test = TestServer { server, host: Host::new(events), address: listener.local_addr() };
     let (_client, socket) = test.join(Door::Stream).await;
     let threads: Vec<_> = (0..4)

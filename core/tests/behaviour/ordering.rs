@@ -175,5 +175,5 @@ async fn batches_of_one_turn_are_one_moment_to_volatile_events() {
             assert_eq!(client.text().await, format!(r#"42["{name}"]"#));
         }
     }
-    assert_eq!(test.server.metrics().volatile_dropped, 2);
+    assert_eq!(test.server.metrics().engine.volatile_dropped, 2);
 }

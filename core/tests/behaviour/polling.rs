@@ -107,7 +107,7 @@ async fn a_volatile_event_needs_a_poll_that_waits() {
     settle(poll.as_mut()).await;
     socket.emit(&event(2), volatile, &mut Writes::new());
     assert_eq!(text(&poll.await), r#"42["n",2]"#);
-    assert_eq!(test.server.metrics().volatile_dropped, 1);
+    assert_eq!(test.server.metrics().engine.volatile_dropped, 1);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_closed_session_says_so_at_the_next_poll_and_then_is_unknown() {
     let mut test = start_default().await;
     let (client, socket) = test.join(Door::Handle).await;
     drop(socket.disconnect(true, &mut Writes::new()));
-    assert_eq!(test.server.n_connections(), 0);
+    assert_eq!(test.server.engine().n_sessions(), 0);
     // Official clients take a close before the events that came in the same answer.
     assert_eq!(text(&client.polling().get().await), "41");
     assert_eq!(text(&client.polling().get().await), "6\x1e1");
@@ -198,7 +198,7 @@ async fn a_second_post_ends_the_session() {
     let (client, _) = test.join(Door::Handle).await;
     let polling = client.polling();
     let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-    let mut first = pin!(test.server.handle(head(&Method::POST, &polling.query, &[]), endless));
+    let mut first = pin!(test.server.engine().handle(head(&Method::POST, &polling.query, &[]), endless));
     settle(first.as_mut()).await;
     assert_refused(&polling.http.post(&polling.query, b"42[\"a\"]").await, 400, BAD_REQUEST);
     assert_eq!(test.host.reason().await, "transport error");
@@ -210,7 +210,7 @@ async fn a_body_that_trickles_in_does_not_outlive_its_session() {
     let (client, socket) = test.join(Door::Handle).await;
     let polling = client.polling();
     let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-    let mut post = pin!(test.server.handle(head(&Method::POST, &polling.query, &[]), endless));
+    let mut post = pin!(test.server.engine().handle(head(&Method::POST, &polling.query, &[]), endless));
     settle(post.as_mut()).await;
     drop(socket.disconnect(true, &mut Writes::new()));
     assert_refused(&in_time(post).await, 400, BAD_REQUEST);
@@ -230,7 +230,11 @@ async fn a_body_of_goodbyes_is_answered_at_once() {
 
 #[tokio::test]
 async fn a_post_that_is_too_long_is_refused_and_the_session_goes_on() {
-    let mut test = start(Config { max_http_buffer_size: 1000, ..Config::default() }).await;
+    let mut test = start(Config {
+        engine: ferrio_engine::Config { max_http_buffer_size: 1000, ..Config::default().engine },
+        ..Config::default()
+    })
+    .await;
     let (mut client, _) = test.join(Door::Handle).await;
     let long = format!(r#"42["{}"]"#, "a".repeat(1000));
     let polling = client.polling();
@@ -240,7 +244,7 @@ async fn a_post_that_is_too_long_is_refused_and_the_session_goes_on() {
     // A body that does not announce its length is counted as it comes.
     let pieces = (0..2000).map(|_| Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"4"))));
     let unannounced = StreamBody::new(stream::iter(pieces));
-    let answer = test.server.handle(head(&Method::POST, &polling.query, &[]), unannounced).await;
+    let answer = test.server.engine().handle(head(&Method::POST, &polling.query, &[]), unannounced).await;
     assert_eq!(answer.status(), 413);
 
     client.send(r#"42["short"]"#).await;
@@ -255,7 +259,7 @@ async fn a_post_in_pieces_is_put_together() {
     let body = StreamBody::new(stream::iter(
         pieces.map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece)))),
     ));
-    let answer = test.server.handle(head(&Method::POST, &client.polling().query, &[]), body).await;
+    let answer = test.server.engine().handle(head(&Method::POST, &client.polling().query, &[]), body).await;
     assert_eq!(text(&answer), "ok");
     assert_eq!(test.host.event().await.1.text(), r#"["pieces"]"#);
 }
@@ -266,7 +270,7 @@ async fn a_post_whose_client_goes_away_ends_the_session() {
     let (client, _) = test.join(Door::Handle).await;
     let pieces = [Ok(Frame::data(Bytes::from_static(b"42[\"ha"))), Err(std::io::Error::other("reset"))];
     let request = head(&Method::POST, &client.polling().query, &[]);
-    let answer = test.server.handle(request, StreamBody::new(stream::iter(pieces))).await;
+    let answer = test.server.engine().handle(request, StreamBody::new(stream::iter(pieces))).await;
     assert_eq!(answer.status(), 400);
     assert_eq!(test.host.reason().await, "transport error");
 }
@@ -333,18 +337,26 @@ async fn wrong_requests_get_the_protocols_codes() {
         }
     }
     test.host.assert_silent();
-    assert_eq!(test.server.metrics().requests_refused, 2 * cases.len() as u64);
+    assert_eq!(test.server.metrics().engine.requests_refused, 2 * cases.len() as u64);
 }
 
 #[tokio::test]
 async fn a_transport_can_be_switched_off() {
     let transports = Transports { polling: false, websocket: true };
-    let test = start(Config { transports, ..Config::default() }).await;
+    let test = start(Config {
+        engine: ferrio_engine::Config { transports, ..Config::default().engine },
+        ..Config::default()
+    })
+    .await;
     let answer = Http::memory(&test).get(HANDSHAKE).await;
     assert_refused(&answer, 400, r#"{"code":0,"message":"Transport unknown"}"#);
 
     let transports = Transports { polling: true, websocket: false };
-    let test = start(Config { transports, ..Config::default() }).await;
+    let test = start(Config {
+        engine: ferrio_engine::Config { transports, ..Config::default().engine },
+        ..Config::default()
+    })
+    .await;
     let client = test.open(Door::Handle).await;
     assert!(client.open.contains(r#""upgrades":[]"#), "{}", client.open);
     let refused = crate::support::client::websocket(&test, Door::Listen, "EIO=4&transport=websocket").await;
@@ -406,7 +418,11 @@ async fn long_answers_are_compressed_for_those_who_accept_it() {
 
 #[tokio::test]
 async fn a_handshake_sets_the_cookie_and_nothing_else_does() {
-    let test = start(Config { cookie: Some(Cookie::default()), ..Config::default() }).await;
+    let test = start(Config {
+        engine: ferrio_engine::Config { cookie: Some(Cookie::default()), ..Config::default().engine },
+        ..Config::default()
+    })
+    .await;
     let http = Http::memory(&test);
     let opened = http.get(HANDSHAKE).await;
     let sid = crate::support::member(text(&opened), "sid");
@@ -418,7 +434,11 @@ async fn a_handshake_sets_the_cookie_and_nothing_else_does() {
 #[tokio::test]
 async fn cross_origin_headers_are_on_every_answer() {
     let cors = Cors { credentials: true, ..Cors::default() };
-    let test = start(Config { cors: Some(cors), ..Config::default() }).await;
+    let test = start(Config {
+        engine: ferrio_engine::Config { cors: Some(cors), ..Config::default().engine },
+        ..Config::default()
+    })
+    .await;
     let http = Http::memory(&test);
     let origin = [("origin", "https://example.com")];
     for query in [HANDSHAKE, "EIO=4&transport=unknown"] {
@@ -437,7 +457,11 @@ async fn cross_origin_headers_are_on_every_answer() {
 // Engine.IO 3.
 
 async fn start_eio3() -> TestServer {
-    start(Config { allow_eio3: true, ..Config::default() }).await
+    start(Config {
+        engine: ferrio_engine::Config { allow_eio3: true, ..Config::default().engine },
+        ..Config::default()
+    })
+    .await
 }
 
 fn picture() -> Payload {
@@ -496,9 +520,16 @@ async fn an_older_client_sends_binary_in_either_form() {
 
 #[tokio::test]
 async fn an_older_client_pings_and_is_answered() {
-    let mut test =
-        start(Config { allow_eio3: true, ping_interval: SOON, ping_timeout: SOON, ..Config::default() })
-            .await;
+    let mut test = start(Config {
+        engine: ferrio_engine::Config {
+            allow_eio3: true,
+            ping_interval: SOON,
+            ping_timeout: SOON,
+            ..Config::default().engine
+        },
+        ..Config::default()
+    })
+    .await;
     let mut client = Client::poll(Http::memory(&test), "EIO=3&transport=polling").await;
     test.host.accept().await;
     assert_eq!(client.text().await, "40");
@@ -536,12 +567,15 @@ async fn jsonp_calls_a_function_and_takes_a_form() {
 
 #[tokio::test]
 async fn silent_polling_clients_time_out() {
-    let config = Config { ping_interval: SOON, ping_timeout: SOON, ..Config::default() };
+    let config = Config {
+        engine: ferrio_engine::Config { ping_interval: SOON, ping_timeout: SOON, ..Config::default().engine },
+        ..Config::default()
+    };
     let mut test = start(config).await;
     let (client, _) = test.join(Door::Handle).await;
     // It reads its ping but does not answer.
     assert_eq!(text(&client.polling().get().await), "2");
     assert_eq!(test.host.reason().await, "ping timeout");
-    eventually(|| test.server.n_connections() == 0).await;
+    eventually(|| test.server.engine().n_sessions() == 0).await;
     assert_refused(&client.polling().get().await, 400, UNKNOWN_SID);
 }

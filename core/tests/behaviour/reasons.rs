@@ -46,7 +46,14 @@ async fn a_packet_that_ends_a_socket_says_why() {
 #[tokio::test]
 async fn a_silent_client_times_out() {
     for door in Door::ALL {
-        let config = Config { ping_interval: 3 * SOON, ping_timeout: SOON, ..Config::default() };
+        let config = Config {
+            engine: ferrio_engine::Config {
+                ping_interval: 3 * SOON,
+                ping_timeout: SOON,
+                ..Config::default().engine
+            },
+            ..Config::default()
+        };
         let mut test = start(config).await;
         let (client, _) = test.join(door).await;
         assert_eq!(test.host.reason().await, "ping timeout", "{door:?}");
@@ -58,7 +65,11 @@ async fn a_silent_client_times_out() {
 #[tokio::test]
 async fn a_client_that_answers_its_pings_stays() {
     for door in Door::ALL {
-        let mut test = start(Config { ping_interval: SOON / 2, ..Config::default() }).await;
+        let mut test = start(Config {
+            engine: ferrio_engine::Config { ping_interval: SOON / 2, ..Config::default().engine },
+            ..Config::default()
+        })
+        .await;
         let (mut client, _) = test.join(door).await;
         for _ in 0..3 {
             assert_eq!(
@@ -90,7 +101,11 @@ async fn the_server_ends_sockets_in_its_own_ways() {
 
 #[tokio::test]
 async fn every_socket_of_a_connection_hears_its_end() {
-    let mut test = start(Config { allow_eio3: true, ..Config::default() }).await;
+    let mut test = start(Config {
+        engine: ferrio_engine::Config { allow_eio3: true, ..Config::default().engine },
+        ..Config::default()
+    })
+    .await;
     test.server.namespace("/other");
     let (mut client, socket) = test.join(Door::Stream).await;
     let other = test.join_with(&mut client, "40/other,").await;
@@ -112,15 +127,15 @@ async fn the_end_of_a_connection_is_told_once_where_the_host_watches_it() {
     for door in Door::ALL {
         let mut test = start_default().await;
         let (mut client, socket) = test.join(door).await;
-        let connection = test.server.connection(socket.connection().id()).unwrap();
-        assert!(connection.watch());
+        let connection = test.server.engine().session(socket.connection().id()).unwrap();
+        assert!(test.server.watch_end(&connection));
         // It has nothing to do with the sockets: this one leaves, and the connection stays.
         client.send("41").await;
         drop(test.host.departure().await);
         client.close().await;
         let (id, reason) = test.host.connection_end().await;
         assert_eq!((&id, reason), (connection.id(), "transport close"), "{door:?}");
-        assert!(!connection.watch());
+        assert!(!test.server.watch_end(&connection));
         test.emptied().await;
         test.host.assert_silent();
     }
@@ -134,15 +149,15 @@ async fn a_connection_that_the_host_closes_gives_back_its_sockets() {
         let (mut client, socket) = test.join(door).await;
         client.send("40/other,").await;
         let (waiting, _, admission) = test.host.connect().await;
-        socket.connection().watch();
-        let departures = socket.connection().force_close();
+        test.server.watch_end(socket.connection());
+        let departures = test.server.force_close(socket.connection());
         let reasons: Vec<_> = departures.iter().map(|departure| departure.reason().as_str()).collect();
         assert_eq!(reasons, ["forced close"], "{door:?}");
         assert_eq!(departures[0].socket().key(), socket.key());
         assert_eq!(test.host.withdrawn().await.key(), waiting.key());
         assert_eq!(test.host.connection_end().await.1, "forced close");
         assert!(admission.accept(&mut Writes::new()).is_err());
-        assert!(socket.connection().force_close().is_empty());
+        assert!(test.server.force_close(socket.connection()).is_empty());
         assert!(!socket.connection().is_open());
         drop(departures);
         test.emptied().await;

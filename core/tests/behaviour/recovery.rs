@@ -211,7 +211,11 @@ async fn events_become_too_old_without_another_event() {
 async fn who_missed_more_than_an_outbox_holds_begins_anew() {
     for policy in [SlowReader::Disconnect, SlowReader::DropOldest, SlowReader::DropNewest] {
         let outbox = OutboxLimits { max_bytes: 64 << 10, policy };
-        let mut test = start(Config { outbox, ..recovering(Recovery::default()) }).await;
+        let mut test = start(Config {
+            engine: ferrio_engine::Config { outbox, ..recovering(Recovery::default()).engine },
+            ..recovering(Recovery::default())
+        })
+        .await;
         let text = format!("\"{}\"", "x".repeat(1000));
         let event = Payload::event("large", [text.as_str(), "1"]);
         for (n_missed, is_too_much) in [(20, false), (100, true)] {
@@ -294,7 +298,7 @@ async fn a_client_gets_its_id_rooms_and_missed_events_back() {
     let (back, missed) = lost.recovered(&mut test).await;
     assert_eq!(missed, [0, 1, 4, 5].map(|number| format!(r#"42["n",{number}]"#)));
     assert!(back.socket.rooms().iter().any(|room| *room == "room".into()));
-    assert_eq!(test.server.metrics().recovered, 1);
+    assert_eq!(test.server.metrics().socket_io.recovered, 1);
     test.host.assert_silent();
 }
 
@@ -464,7 +468,10 @@ async fn a_recovered_client_may_be_refused_and_then_is_forgotten() {
 
 #[tokio::test]
 async fn older_clients_get_no_offsets() {
-    let config = Config { allow_eio3: true, ..recovering(Recovery::default()) };
+    let config = Config {
+        engine: ferrio_engine::Config { allow_eio3: true, ..recovering(Recovery::default()).engine },
+        ..recovering(Recovery::default())
+    };
     let mut test = start(config).await;
     let mut older = Client::poll(Http::memory(&test), "EIO=3&transport=polling").await;
     let socket = test.host.accept().await;

@@ -30,7 +30,7 @@ async fn a_close_ends_everything_and_says_why() {
         let mut test = start_default().await;
         let (mut client, socket) = test.join(door).await;
         client.send(r#"42["before"]"#).await;
-        eventually(|| test.server.metrics().host_queue_depth == 1).await;
+        eventually(|| test.server.metrics().socket_io.host_queue_depth == 1).await;
         test.server.close();
         assert_eq!(
             test.host.event().await.1.text(),
@@ -43,7 +43,7 @@ async fn a_close_ends_everything_and_says_why() {
         drop(departure);
         assert!(test.host.next_or_end().await.is_none(), "{door:?}");
         assert!(matches!(client.closed().await.last(), Some(Message::Closed(_))), "{door:?}");
-        assert_eq!(test.server.n_connections(), 0);
+        assert_eq!(test.server.engine().n_sessions(), 0);
         test.server.close();
     }
 }
@@ -77,7 +77,7 @@ async fn a_close_while_busy_is_clean() {
     let reading: Vec<_> =
         clients.into_iter().map(|mut client| tokio::spawn(async move { client.closed().await })).collect();
     let pending = test.open(Door::Stream).await;
-    eventually(|| test.server.metrics().packets_out > 100).await;
+    eventually(|| test.server.metrics().engine.packets_out > 100).await;
     test.server.close();
     for reading in reading {
         let received = reading.await.unwrap();
@@ -171,7 +171,7 @@ async fn a_peer_that_does_not_read_does_not_outlive_the_server_for_long() {
     // It never reads anything: not even the answer to its request fits.
     let (_near, far) = tokio::io::duplex(300);
     let early = crate::support::websocket::frame(0x81, b"40");
-    server.exchange_stream(
+    server.engine().serve_channel(
         far,
         head(&Method::GET, "EIO=4&transport=websocket", &UPGRADE),
         Bytes::from(early),

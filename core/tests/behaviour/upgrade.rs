@@ -44,8 +44,12 @@ async fn nothing_is_lost_or_reordered_while_traffic_flows_both_ways() {
         }
         assert_eq!(socket.transport().as_str(), "websocket");
         let metrics = test.server.metrics();
-        assert_eq!((metrics.connections_polling, metrics.connections_websocket), (0, 1), "{door:?}");
-        assert_eq!((metrics.upgrades_tried, metrics.upgrades_failed), (1, 0), "{door:?}");
+        assert_eq!(
+            (metrics.engine.connections_polling, metrics.engine.connections_websocket),
+            (0, 1),
+            "{door:?}"
+        );
+        assert_eq!((metrics.engine.upgrades_tried, metrics.engine.upgrades_failed), (1, 0), "{door:?}");
     }
 }
 
@@ -203,7 +207,7 @@ async fn messages_go_by_polling_until_the_upgrade() {
 
 /// Sees that polling goes on as if no upgrade had been tried, and that the next one works.
 async fn assert_polling_goes_on(test: &mut TestServer, mut client: Client, socket: &Arc<Socket>) {
-    eventually(|| test.server.metrics().upgrades_failed > 0).await;
+    eventually(|| test.server.metrics().engine.upgrades_failed > 0).await;
     assert_eq!(socket.transport().as_str(), "polling");
     socket.emit(&Payload::event("still here", []), Flags::default(), &mut Writes::new());
     assert_eq!(client.text().await, r#"42["still here"]"#);
@@ -232,7 +236,11 @@ async fn what_is_no_probe_fails_the_upgrade_only() {
 #[tokio::test]
 async fn a_probe_that_takes_too_long_is_dropped() {
     for is_probed in [false, true] {
-        let mut test = start(Config { upgrade_timeout: SOON, ..Config::default() }).await;
+        let mut test = start(Config {
+            engine: ferrio_engine::Config { upgrade_timeout: SOON, ..Config::default().engine },
+            ..Config::default()
+        })
+        .await;
         let (client, socket) = test.join(Door::Handle).await;
         let mut probe =
             websocket(&test, Door::Listen, &client.upgrade_query()).await.expect("it is accepted");
@@ -252,7 +260,7 @@ async fn assert_polling_goes_on_without_upgrade(
     mut client: Client,
     socket: &Arc<Socket>,
 ) {
-    eventually(|| test.server.metrics().upgrades_failed == 1).await;
+    eventually(|| test.server.metrics().engine.upgrades_failed == 1).await;
     socket.emit(&Payload::event("still here", []), Flags::default(), &mut Writes::new());
     assert_eq!(client.text().await, r#"42["still here"]"#);
     client.send(r#"42["me too"]"#).await;
@@ -291,7 +299,7 @@ async fn a_second_probe_is_closed_and_the_first_goes_on() {
     eventually(|| socket.transport().as_str() == "websocket").await;
     let mut third = websocket(&test, Door::Adopt, &query).await.expect("it is accepted");
     assert!(matches!(third.reader.receive().await, Message::Closed(_)));
-    let fourth = test.server.exchange_messages(head(&Method::GET, &query, &UPGRADE)).await.unwrap();
+    let fourth = test.server.engine().serve_messages(head(&Method::GET, &query, &UPGRADE)).await.unwrap();
     assert_eq!(fourth.next().await, Some(vec![Outgoing::Close(1000)]));
     assert_eq!(fourth.next().await, None);
     drop(fourth);
@@ -301,7 +309,11 @@ async fn a_second_probe_is_closed_and_the_first_goes_on() {
 
 #[tokio::test]
 async fn upgrades_can_be_switched_off() {
-    let mut test = start(Config { allow_upgrades: false, ..Config::default() }).await;
+    let mut test = start(Config {
+        engine: ferrio_engine::Config { allow_upgrades: false, ..Config::default().engine },
+        ..Config::default()
+    })
+    .await;
     let (mut client, _) = test.join(Door::Handle).await;
     assert!(client.open.contains(r#""upgrades":[]"#), "{}", client.open);
     let refused = websocket(&test, Door::Stream, &client.upgrade_query()).await.err().expect("it is refused");
@@ -325,14 +337,20 @@ async fn a_session_that_ends_takes_its_probe_along() {
     assert!(matches!(probe.reader.receive().await, Message::Closed(_)));
     assert_eq!(text(&poll.await), "41");
     assert_eq!(text(&client.polling().get().await), "6\x1e1");
-    assert_eq!(test.server.metrics().upgrades_failed, 1);
+    assert_eq!(test.server.metrics().engine.upgrades_failed, 1);
     test.emptied().await;
     test.assert_alive().await;
 }
 
 /// Nothing that ends in time can have ended by the timeout of the upgrade.
 fn patient() -> Config {
-    Config { upgrade_timeout: Duration::from_secs(3600), ..Config::default() }
+    Config {
+        engine: ferrio_engine::Config {
+            upgrade_timeout: Duration::from_secs(3600),
+            ..Config::default().engine
+        },
+        ..Config::default()
+    }
 }
 
 /// A polling client whose probe was answered, and the WebSocket.
@@ -357,7 +375,7 @@ async fn a_client_that_stopped_polling_for_its_upgrade_hears_of_the_end_on_the_w
             } else {
                 socket.disconnect(true, &mut Writes::new());
             }
-            assert_eq!(test.server.n_connections(), 0);
+            assert_eq!(test.server.engine().n_sessions(), 0);
             // Official clients have stopped polling by now, and do not begin again when their WebSocket is closed.
             probe.writer.text("5").await;
             assert_eq!(probe.reader.receive().await, Message::Text(r#"42["last"]"#.to_owned()));
@@ -372,7 +390,8 @@ async fn a_client_that_stopped_polling_for_its_upgrade_hears_of_the_end_on_the_w
 #[tokio::test]
 async fn a_session_is_counted_as_what_it_was_when_its_end_and_its_upgrade_meet() {
     let outbox = OutboxLimits { max_bytes: 1024, ..OutboxLimits::default() };
-    let mut test = start(Config { outbox, ..patient() }).await;
+    let mut test =
+        start(Config { engine: ferrio_engine::Config { outbox, ..patient().engine }, ..patient() }).await;
     let (_client, socket, mut websocket) = probed(&mut test, Door::Stream).await;
     // It is too slow a reader, which is carried out when the batch ends.
     let mut writes = Writes::new();
@@ -385,7 +404,7 @@ async fn a_session_is_counted_as_what_it_was_when_its_end_and_its_upgrade_meet()
     drop(writes);
     test.emptied().await;
     let metrics = test.server.metrics();
-    assert_eq!((metrics.connections_polling, metrics.connections_websocket), (0, 0));
+    assert_eq!((metrics.engine.connections_polling, metrics.engine.connections_websocket), (0, 0));
 }
 
 #[tokio::test]
@@ -401,7 +420,11 @@ async fn a_client_that_is_still_polling_during_its_upgrade_hears_of_the_end_ther
 
 #[tokio::test]
 async fn an_upgrade_that_is_never_finished_does_not_outlive_its_session_for_long() {
-    let mut test = start(Config { upgrade_timeout: SOON, ..Config::default() }).await;
+    let mut test = start(Config {
+        engine: ferrio_engine::Config { upgrade_timeout: SOON, ..Config::default().engine },
+        ..Config::default()
+    })
+    .await;
     let (_client, socket, mut probe) = probed(&mut test, Door::Listen).await;
     let watched = Arc::downgrade(&socket);
     socket.disconnect(true, &mut Writes::new());

@@ -30,7 +30,8 @@ pub enum Action {
     Closed(CloseReason),
 }
 
-/// A packet that the session itself wants to send.
+/// A packet that is not for the layer above: those of the session machine, and what its owner says at the end of a
+/// session or of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlPacket {
     /// The heartbeat of revision 4.
@@ -39,6 +40,10 @@ pub enum ControlPacket {
     Pong,
     /// The answer to the probe of an upgrade.
     ProbePong,
+    /// The end of the session.
+    Close,
+    /// Nothing: it ends a poll.
+    Noop,
 }
 
 impl ControlPacket {
@@ -48,6 +53,8 @@ impl ControlPacket {
             Self::Ping => "2",
             Self::Pong => "3",
             Self::ProbePong => "3probe",
+            Self::Close => "1",
+            Self::Noop => "6",
         }
     }
 }

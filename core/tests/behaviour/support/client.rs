@@ -93,7 +93,7 @@ impl Client {
             }
             Door::Messages => {
                 let request = head(&Method::GET, WEBSOCKET, &UPGRADE);
-                let socket = test.server.exchange_messages(request).await.unwrap();
+                let socket = test.server.engine().serve_messages(request).await.unwrap();
                 Carrier::Messages { socket, received: VecDeque::new() }
             }
             _ => Carrier::WebSocket(websocket(test, door, WEBSOCKET).await.expect("it is accepted")),
@@ -291,7 +291,7 @@ pub(crate) async fn websocket(
         Door::Stream => {
             // Small, so that the server has to wait for its reader.
             let (near, far) = duplex(4096);
-            test.server.exchange_stream(far, head(&Method::GET, query, &UPGRADE), Bytes::new());
+            test.server.engine().serve_channel(far, head(&Method::GET, query, &UPGRADE), Bytes::new());
             WebSocket::accepted(near).await
         }
         Door::Listen => WebSocket::accepted(requesting(test.address, query).await).await,
@@ -319,6 +319,6 @@ pub(crate) async fn adopted(server: &Server, query: &str) -> TcpStream {
     let target = String::from_utf8(request).unwrap();
     let (_, query) = target.split(' ').nth(1).and_then(|target| target.split_once('?')).expect("a query");
     let duplicate = accepted.into_std().unwrap().try_clone().unwrap();
-    server.adopt(duplicate.into(), head(&Method::GET, query, &UPGRADE), Bytes::new()).unwrap();
+    server.engine().take_over(duplicate.into(), head(&Method::GET, query, &UPGRADE), Bytes::new()).unwrap();
     client
 }

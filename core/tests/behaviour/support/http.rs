@@ -75,7 +75,7 @@ impl Http {
         match self {
             Self::Memory(server) => {
                 let body = Full::new(Bytes::copy_from_slice(body));
-                in_time(server.handle(head(&method, query, headers), body)).await
+                in_time(server.engine().handle(head(&method, query, headers), body)).await
             }
             Self::Tcp(address) => {
                 in_time(async { read_answer(send(**address, &method, query, headers, body).await).await })
@@ -89,7 +89,7 @@ impl Http {
         match self {
             Self::Memory(server) => {
                 let request = head(&Method::GET, query, &[]);
-                let mut poll = Box::pin(server.handle(request, Full::new(Bytes::new())));
+                let mut poll = Box::pin(server.engine().handle(request, Full::new(Bytes::new())));
                 // Polled once, it waits.
                 poll_fn(|context| {
                     assert!(poll.as_mut().poll(context).is_pending(), "nothing is there to answer it");

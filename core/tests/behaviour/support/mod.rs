@@ -37,7 +37,7 @@ impl Drop for TestServer {
 pub(crate) async fn start(config: Config) -> TestServer {
     let (server, events) = Server::new(config, || {}).unwrap();
     server.namespace("/");
-    let listener = server.listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
+    let listener = server.engine().listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
     TestServer { server, host: Host::new(events), address: listener.local_addr() }
 }
 
@@ -86,7 +86,7 @@ impl TestServer {
 
     /// Waits until the server has no session left.
     pub(crate) async fn emptied(&self) {
-        eventually(|| self.server.n_connections() == 0).await;
+        eventually(|| self.server.engine().n_sessions() == 0).await;
     }
 }
 

@@ -1,0 +1,101 @@
+//! What stands on the engine.
+
+use std::{any::Any, future::Future, pin::Pin, sync::Arc, time::Instant};
+
+use ferrio_protocol::engine::{CloseReason, Data};
+use http::HeaderMap;
+
+use crate::{
+    cors::OriginDecision,
+    request::{Refusal, RequestHead},
+    session::{Session, SessionEvent},
+};
+
+/// What stands on the engine and gives its messages a meaning: Socket.IO, or an application's own protocol.
+///
+/// All functions are called on the engine's I/O threads, under no lock of the engine; what takes long or blocks belongs
+/// on other threads. For one session they are called in order: `opened`, its messages as they came, `closed` once. Nothing
+/// is dispatched dynamically: a server is compiled for its layer.
+pub trait Layer: Send + Sync + Sized + 'static {
+    /// What the layer keeps with each session, found by [`Session::state`].
+    type State: Send + Sync + 'static;
+
+    /// Makes the state of a session that is about to open.
+    fn state(&self) -> Self::State;
+
+    /// A session is open. Its open packet is queued; what is sent from here on follows it.
+    fn opened(session: &Arc<Session<Self>>) {
+        let _ = session;
+    }
+
+    /// A message has come.
+    fn message(session: &Arc<Session<Self>>, message: Data<'_>, now: Instant);
+
+    /// A session is over. Nothing of it is called any more.
+    fn closed(session: &Arc<Session<Self>>, reason: CloseReason) {
+        let _ = (session, reason);
+    }
+
+    /// The instant has come that [`Session::wake_layer_at`] was told. It may come early, and is harmless then.
+    fn timeout(session: &Arc<Session<Self>>, now: Instant) {
+        let _ = (session, now);
+    }
+
+    /// Something happened on a session that asked for it by [`Session::watch`].
+    fn event(session: &Arc<Session<Self>>, event: SessionEvent<'_>) {
+        let _ = (session, event);
+    }
+
+    /// Whether a message has to wait. `None`: it may be taken now. Otherwise nothing is read from the client until the
+    /// future is ready, and its silence is not held against it; the message is taken while the [`Turn`] lives.
+    ///
+    /// Heartbeats, and what ends a session, never wait. The future also has to end when the session does.
+    fn backpressure(session: &Arc<Session<Self>>, message: &Data<'_>) -> Option<Wait> {
+        let _ = (session, message);
+        None
+    }
+
+    /// Decides whether a request may open a session.
+    fn admit(&self, head: &RequestHead) -> impl Future<Output = Result<Admitted, Refusal>> + Send {
+        let _ = head;
+        async { Ok(Admitted::default()) }
+    }
+
+    /// Decides which origin may read the answer to a request. Asked with [`Origin::Host`](crate::Origin::Host), once for a
+    /// session.
+    fn origin(&self, head: &RequestHead) -> impl Future<Output = Result<OriginDecision, Refusal>> + Send {
+        let _ = head;
+        async { Ok(OriginDecision::Refused) }
+    }
+
+    /// Adds headers to the answer to a request of a session; `is_first` when the request opens it. Called only while
+    /// [`Server::ask_for_headers`](crate::Server::ask_for_headers) is on.
+    fn headers(
+        &self,
+        head: &RequestHead,
+        is_first: bool,
+        headers: &mut HeaderMap,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (head, is_first, headers);
+        async {}
+    }
+
+    /// A request was refused.
+    fn refused(&self, head: &RequestHead, refusal: &Refusal) {
+        let _ = (head, refusal);
+    }
+}
+
+/// What the layer says of a session that may open.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// The session's id. `None`: a random one. It has to be one that nobody can guess, and that no other session has;
+    /// otherwise the request is refused.
+    pub id: Option<Arc<str>>,
+}
+
+/// A message's wait for its turn.
+pub type Wait = Pin<Box<dyn Future<Output = Turn> + Send>>;
+
+/// The right of one message to be taken. Dropped when it was.
+pub type Turn = Box<dyn Any + Send>;

@@ -1,0 +1,4 @@
+//! Packets encoded once, and those that wait for one session.
+
+pub(crate) mod frame;
+pub(crate) mod outbox;

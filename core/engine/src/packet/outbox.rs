@@ -1,0 +1,344 @@
+//! The frames that wait for one connection.
+
+use std::{collections::VecDeque, io::IoSlice};
+
+use crate::packet::frame::{Encoded, Frame, FrameKind};
+
+/// Frames in the order in which they will leave, and how much of the first has left already.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    queue: VecDeque<Queued>,
+    bytes: usize,
+    /// Bytes of the first frame that a WebSocket has taken. Such a packet can no longer be dropped.
+    written: usize,
+}
+
+#[derive(Debug)]
+struct Queued {
+    frame: Frame,
+    /// How many frames after this one belong to the same packet.
+    n_followers: usize,
+    /// Whether it is the first of its packet.
+    is_head: bool,
+    is_droppable: bool,
+    compress: bool,
+    /// Whether what follows leaves in another write.
+    ends_write: bool,
+}
+
+/// How a packet is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendOptions {
+    /// Dropped unless it can leave at once. Default `false`.
+    pub volatile: bool,
+    /// Whether a polling answer with this packet may be compressed. Default `true`.
+    pub compress: bool,
+    /// Whether it may be dropped when the outbox is full and the policy says so. Default `false`: others rely on it.
+    pub is_droppable: bool,
+}
+
+impl Default for SendOptions {
+    fn default() -> Self {
+        Self { volatile: false, compress: true, is_droppable: false }
+    }
+}
+
+/// What it takes to keep a frame, besides its bytes: a place in the queue, the buffer's own accounts. Without it many
+/// tiny frames would be kept for nothing.
+const FRAME_OVERHEAD: usize = 96;
+
+/// Answers to WebSocket pings that wait in a row: as many as one vectored write takes.
+const PONGS_IN_A_ROW: usize = 32;
+
+/// A quiet connection keeps no more than this many places.
+const KEPT_CAPACITY: usize = 8;
+
+impl Queued {
+    fn weight(&self) -> usize {
+        self.frame.len() + FRAME_OVERHEAD
+    }
+}
+
+impl Outbox {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes that wait: frames with their headers, and what it takes to keep each.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes - self.written
+    }
+
+    /// Appends a packet with its attachments, which stay together.
+    pub(crate) fn push(&mut self, packet: &Encoded, options: SendOptions) {
+        let n_attachments = packet.attachments.len();
+        let n_followers = n_attachments;
+        let SendOptions { compress, is_droppable, .. } = options;
+        self.push_frame(Queued {
+            frame: packet.head.clone(),
+            n_followers,
+            is_head: true,
+            is_droppable,
+            compress,
+            ends_write: false,
+        });
+        for (idx, frame) in packet.attachments.iter().enumerate() {
+            let n_followers = n_attachments - idx - 1;
+            self.push_frame(Queued {
+                frame: frame.clone(),
+                n_followers,
+                is_head: false,
+                is_droppable,
+                compress,
+                ends_write: false,
+            });
+        }
+    }
+
+    /// Appends one frame.
+    pub(crate) fn push_control(&mut self, frame: Frame) {
+        self.push_frame(Queued {
+            frame,
+            n_followers: 0,
+            is_head: true,
+            is_droppable: false,
+            compress: true,
+            ends_write: false,
+        });
+    }
+
+    /// Lets what is queued from now on leave in another write than what waits.
+    pub(crate) fn end_write(&mut self) {
+        if let Some(last) = self.queue.back_mut() {
+            last.ends_write = true;
+        }
+    }
+
+    /// Whether a write ends with the first frame.
+    pub(crate) fn ends_write(&self) -> bool {
+        self.queue.front().is_some_and(|first| first.ends_write)
+    }
+
+    fn push_frame(&mut self, queued: Queued) {
+        self.bytes += queued.weight();
+        self.queue.push_back(queued);
+    }
+
+    /// Appends a frame unless the last one is the same and has not begun to leave: a peer that floods with pings and
+    /// does not read gets one pong.
+    pub(crate) fn push_once(&mut self, frame: Frame) {
+        let is_under_way = self.written > 0 && self.queue.len() == 1;
+        let is_repeated = self.queue.back().is_some_and(|last| last.frame.wire() == frame.wire());
+        if !is_repeated || is_under_way {
+            self.push_control(frame);
+        }
+    }
+
+    /// Appends the answer to a WebSocket ping, in the place of the last when so many wait in a row: a peer that floods
+    /// with pings and does not read is owed the answer to its latest only.
+    /// See [RFC 6455, section 5.5.3](https://www.rfc-editor.org/rfc/rfc6455#section-5.5.3).
+    ///
+    /// Returns whether it is time to write.
+    pub(crate) fn push_pong(&mut self, frame: Frame) -> bool {
+        let is_pong = |queued: &&Queued| queued.frame.kind() == FrameKind::Control;
+        let n_pongs = self.queue.iter().rev().take(PONGS_IN_A_ROW).take_while(is_pong).count();
+        // With so many before it, the last has not begun to leave.
+        if n_pongs == PONGS_IN_A_ROW
+            && let Some(last) = self.queue.pop_back()
+        {
+            self.bytes -= last.weight();
+        }
+        self.push_control(frame);
+        n_pongs + 1 >= PONGS_IN_A_ROW
+    }
+
+    /// Whether a frame has left in part.
+    pub(crate) fn is_mid_frame(&self) -> bool {
+        self.written > 0
+    }
+
+    /// Appends what waits in another outbox.
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        debug_assert_eq!(other.written, 0, "a frame cannot change its WebSocket half way");
+        self.bytes += other.bytes;
+        self.queue.append(&mut other.queue);
+        *other = Self::default();
+    }
+
+    /// Drops the oldest events until at most `max_bytes` wait, and returns how many packets that were.
+    pub(crate) fn drop_oldest(&mut self, max_bytes: usize) -> u64 {
+        let mut n_dropped = 0;
+        // The rest of a packet whose beginning has left must follow it.
+        let n_begun = self.queue.iter().take_while(|queued| !queued.is_head).count();
+        let is_head_begun = self.written > 0 && n_begun == 0;
+        let mut idx =
+            if is_head_begun { self.queue.front().map_or(0, |first| first.n_followers + 1) } else { n_begun };
+        while self.bytes() > max_bytes && idx < self.queue.len() {
+            let n_frames = self.queue[idx].n_followers + 1;
+            if !self.queue[idx].is_droppable {
+                idx += n_frames;
+                continue;
+            }
+            let removed = self.queue.drain(idx..idx + n_frames);
+            self.bytes -= removed.map(|queued| queued.weight()).sum::<usize>();
+            n_dropped += 1;
+        }
+        n_dropped
+    }
+
+    /// Forgets everything but a frame that is half written.
+    pub(crate) fn clear(&mut self) {
+        let kept = usize::from(self.written > 0);
+        self.bytes -= self.queue.drain(kept..).map(|queued| queued.weight()).sum::<usize>();
+    }
+
+    /// Fills `slices` with what comes next, for one vectored write.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut n_slices = 0;
+        for (slice, queued) in slices.iter_mut().zip(&self.queue) {
+            let start = if n_slices == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&queued.frame.wire()[start..]);
+            n_slices += 1;
+            if queued.ends_write {
+                break;
+            }
+        }
+        n_slices
+    }
+
+    /// Takes note that `n` bytes have left.
+    pub(crate) fn advance(&mut self, n: usize) {
+        self.written += n;
+        while let Some(first) = self.queue.front()
+            && self.written >= first.frame.len()
+        {
+            let len = first.frame.len();
+            self.written -= len;
+            self.bytes -= first.weight();
+            self.queue.pop_front();
+        }
+        self.shrink();
+    }
+
+    /// Takes the next whole frame, for a transport that sends frames and not bytes. Frames that only a WebSocket
+    /// carries are passed over. With it comes whether it may be compressed.
+    pub(crate) fn pop(&mut self) -> Option<(Frame, bool)> {
+        loop {
+            let Some(queued) = self.queue.pop_front() else {
+                self.shrink();
+                return None;
+            };
+            self.bytes -= queued.weight();
+            if queued.frame.kind() != FrameKind::Control {
+                return Some((queued.frame, queued.compress));
+            }
+        }
+    }
+
+    fn shrink(&mut self) {
+        if self.queue.is_empty() && self.queue.capacity() > KEPT_CAPACITY {
+            self.queue = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENT: SendOptions = SendOptions { volatile: false, compress: true, is_droppable: true };
+
+    fn event(text: &str) -> Encoded {
+        Frame::text(text.len(), |out| out.push_str(text)).into()
+    }
+
+    fn rest(outbox: &mut Outbox) -> Vec<String> {
+        std::iter::from_fn(|| outbox.pop()).map(|(frame, _)| frame.packet().to_owned()).collect()
+    }
+
+    #[test]
+    fn bytes_are_counted_as_they_leave() {
+        let mut outbox = Outbox::default();
+        outbox.push(&event("42[1]"), EVENT);
+        outbox.push(&event("42[2]"), EVENT);
+        assert_eq!(outbox.bytes(), 14 + 2 * FRAME_OVERHEAD);
+        outbox.advance(3);
+        assert_eq!(outbox.bytes(), 11 + 2 * FRAME_OVERHEAD);
+        let mut slices = [IoSlice::new(&[]); 4];
+        assert_eq!(outbox.slices(&mut slices), 2);
+        assert_eq!(&*slices[0], b"2[1]".as_slice());
+        outbox.advance(11);
+        assert!(outbox.is_empty());
+        assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn the_oldest_events_go_first_and_neither_control_packets_nor_half_written_ones() {
+        let mut outbox = Outbox::default();
+        outbox.push(&event("42[1]"), EVENT);
+        outbox.push(&event("2"), SendOptions::default());
+        outbox.push(&event("42[2]"), EVENT);
+        outbox.push(&event("42[3]"), EVENT);
+        outbox.advance(1);
+        assert_eq!(outbox.drop_oldest(16 + 3 * FRAME_OVERHEAD), 1);
+        outbox.advance(6);
+        assert_eq!(rest(&mut outbox), ["2", "42[3]"]);
+    }
+
+    #[test]
+    fn the_attachments_of_a_packet_that_has_begun_to_leave_stay() {
+        let mut outbox = Outbox::default();
+        let mut packet = event("451-[1]");
+        packet.attachments.push(Frame::binary(ferrio_protocol::engine::Protocol::V4, b"abc"));
+        outbox.push(&packet, EVENT);
+        outbox.push(&event("42[2]"), EVENT);
+        outbox.advance(packet.head.len());
+        assert_eq!(outbox.drop_oldest(6 + FRAME_OVERHEAD), 1);
+        assert_eq!(outbox.bytes(), 5 + FRAME_OVERHEAD);
+    }
+
+    #[test]
+    fn a_write_ends_where_it_was_told_to() {
+        let mut outbox = Outbox::default();
+        outbox.push(&event("40"), SendOptions::default());
+        outbox.end_write();
+        outbox.push(&event("42[1]"), EVENT);
+        outbox.push(&event("42[2]"), EVENT);
+        let mut slices = [IoSlice::new(&[]); 4];
+        assert_eq!(outbox.slices(&mut slices), 1);
+        outbox.advance(4);
+        assert_eq!(outbox.slices(&mut [IoSlice::new(&[]); 4]), 2);
+    }
+
+    #[test]
+    fn a_flood_of_pings_gets_one_pong() {
+        let pong = || Frame::text(1, |out| out.push('3'));
+        let mut outbox = Outbox::default();
+        (0..1000).for_each(|_| outbox.push_once(pong()));
+        assert_eq!(rest(&mut outbox), ["3"]);
+    }
+
+    #[test]
+    fn pings_that_come_faster_than_their_answers_leave_are_answered_first_and_last() {
+        let mut outbox = Outbox::default();
+        outbox.push(&event("42[1]"), EVENT);
+        let is_time = [(); PONGS_IN_A_ROW].map(|()| outbox.push_pong(Frame::pong(b"early")));
+        assert_eq!(is_time.iter().position(|is_time| *is_time), Some(PONGS_IN_A_ROW - 1));
+        let bytes = outbox.bytes();
+        (0..1000).for_each(|_| _ = outbox.push_pong(Frame::pong(b"later")));
+        assert_eq!(outbox.bytes(), bytes);
+        let last = outbox.queue.back().map(|last| last.frame.wire().ends_with(b"later"));
+        assert_eq!(last, Some(true));
+    }
+
+    #[test]
+    fn a_packet_is_dropped_with_its_attachments() {
+        let mut outbox = Outbox::default();
+        let mut packet = event("451-[1]");
+        packet.attachments.push(Frame::binary(ferrio_protocol::engine::Protocol::V4, b"abc"));
+        outbox.push(&packet, EVENT);
+        outbox.push(&event("42[2]"), EVENT);
+        assert_eq!(outbox.drop_oldest(10 + FRAME_OVERHEAD), 1);
+        assert_eq!(rest(&mut outbox), ["42[2]"]);
+    }
+}

@@ -1,0 +1,181 @@
+//! Requests: their heads, and why one is refused.
+
+use std::{borrow::Cow, net::SocketAddr, time::SystemTime};
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+
+/// The head of an HTTP request, as every entry point hands it to the server.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    /// The request's method.
+    pub method: Method,
+    /// The request's target, with its query.
+    pub uri: Uri,
+    /// The headers, names in lower case.
+    pub headers: HeaderMap,
+    /// The peer's address, where the transport has one.
+    pub remote: Option<SocketAddr>,
+    /// Whether the connection is encrypted.
+    pub secure: bool,
+    /// Whatever the host wants to find again with the request. Empty costs nothing.
+    pub extensions: Extensions,
+}
+
+/// The request that opened a session, kept for as long as the session.
+#[derive(Debug)]
+pub struct Handshake {
+    /// The request's head.
+    pub head: RequestHead,
+    /// When the session was opened.
+    pub issued: SystemTime,
+}
+
+impl Handshake {
+    pub(crate) fn new(head: RequestHead) -> Self {
+        Self { head, issued: SystemTime::now() }
+    }
+}
+
+impl RequestHead {
+    /// Makes a head without extensions, of a connection that is not encrypted.
+    pub fn new(method: Method, uri: Uri, headers: HeaderMap, remote: Option<SocketAddr>) -> Self {
+        Self { method, uri, headers, remote, secure: false, extensions: Extensions::new() }
+    }
+
+    /// The value of a query parameter, percent-decoded; the last one when it is repeated.
+    pub fn query(&self, name: &str) -> Option<String> {
+        let values = parse_query(self.uri.query().unwrap_or_default()).filter(|(key, _)| key == name);
+        values.last().map(|(_, value)| value.into_owned())
+    }
+
+    /// The query's parameters in order, percent-decoded.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        let pairs = parse_query(self.uri.query().unwrap_or_default());
+        pairs.map(|(key, value)| (key.into_owned(), value.into_owned()))
+    }
+
+    /// Bytes that it takes to keep it, nearly.
+    pub fn n_bytes(&self) -> usize {
+        let target = self.uri.path().len() + self.uri.query().map_or(0, str::len);
+        target + self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+    }
+
+    /// A header's value, where it is readable text.
+    pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// The pairs of a query or a form, in order, percent-decoded; borrowed where there was nothing to decode.
+pub fn parse_query(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(key), decode(value))
+    })
+}
+
+/// Decodes one name or value of a query, `+` standing for a space; bytes that are no UTF-8 are replaced.
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
+    }
+    let spaced = text.replace('+', " ");
+    Cow::Owned(percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned())
+}
+
+/// Why a request is refused: always the client's doing, but for the limits an operator has set.
+///
+/// Codes and messages are those of
+/// [the official server](https://socket.io/docs/v4/server-troubleshooting-connection-issues/).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    status: StatusCode,
+    code: u8,
+    message: Cow<'static, str>,
+    /// What the official server tells the application besides.
+    context: Vec<(&'static str, String)>,
+}
+
+impl Refusal {
+    pub(crate) const UNKNOWN_TRANSPORT: Self = Self::new(0, "Transport unknown");
+    pub(crate) const UNKNOWN_SID: Self = Self::new(1, "Session ID unknown");
+    pub(crate) const BAD_HANDSHAKE_METHOD: Self = Self::new(2, "Bad handshake method");
+    pub(crate) const BAD_REQUEST: Self = Self::new(3, "Bad request");
+    pub(crate) const ORIGIN_NOT_ALLOWED: Self = Self::new(3, "Origin not allowed");
+    pub(crate) const TOO_MANY_CONNECTIONS: Self = Self::unavailable("Too many connections");
+    pub(crate) const UNSUPPORTED_PROTOCOL: Self = Self::new(5, "Unsupported protocol version");
+
+    const fn new(code: u8, message: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code, message: Cow::Borrowed(message), context: Vec::new() }
+    }
+
+    /// The application does not want the client: status 403, code 4. Without a message it is `Forbidden`.
+    pub fn forbidden(message: String) -> Self {
+        let context = vec![("message", message.clone())];
+        let message = if message.is_empty() { "Forbidden".into() } else { message.into() };
+        Self { status: StatusCode::FORBIDDEN, code: 4, message, context }
+    }
+
+    /// The server cannot serve the client at the moment: status 503.
+    pub const fn unavailable(message: &'static str) -> Self {
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: 3,
+            message: Cow::Borrowed(message),
+            context: Vec::new(),
+        }
+    }
+
+    /// The request cannot be served as it is: status 400, code 3. `name` says why, in the application's terms.
+    pub fn bad_request(name: &'static str) -> Self {
+        Self::BAD_REQUEST.with("name", name)
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.context.push((name, value.into()));
+        self
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The number that the client is told.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// The text that the client is told.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What the application may want to know besides, by name.
+    pub fn context(&self) -> &[(&'static str, String)] {
+        &self.context
+    }
+
+    /// The answer to a plain request.
+    pub(crate) fn response(&self) -> Response<Bytes> {
+        let message = serde_json::Value::from(&*self.message);
+        let body = format!(r#"{{"code":{},"message":{message}}}"#, self.code);
+        Self::answer_with(self.status, body, "application/json")
+    }
+
+    /// The answer to a WebSocket request, which in engine.io is the bare message, whatever was wrong with status 400.
+    pub(crate) fn websocket_response(&self) -> Response<Bytes> {
+        let mut response =
+            Self::answer_with(StatusCode::BAD_REQUEST, self.message.clone().into_owned(), "text/html");
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
+    fn answer_with(status: StatusCode, body: String, content_type: &'static str) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        response
+    }
+}

@@ -1,0 +1,71 @@
+//! What a session tells besides its messages, to those who ask.
+
+use std::ops::BitOr;
+
+use ferrio_protocol::engine::{Data, PacketType};
+
+/// Something that happened on a session.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum SessionEvent<'a> {
+    /// A packet has come: `packet` in engine.io.
+    Packet(PacketType, &'a Data<'a>),
+    /// A packet was queued for the client: `packetCreate`.
+    PacketCreate(PacketType, &'a Data<'a>),
+    /// A sign of life has come, asked for or not: `heartbeat`.
+    Heartbeat,
+    /// What waited is given to the transport: `flush`.
+    Flush,
+    /// Everything has left: `drain`.
+    Drain,
+    /// The probe of an upgrade was answered: `upgrading`.
+    Upgrading,
+    /// The WebSocket is the transport from here on: `upgrade`.
+    Upgrade,
+}
+
+/// A set of [`SessionEvent`]s. What nobody asks for costs nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Watch(pub(crate) u8);
+
+impl Watch {
+    /// [`SessionEvent::Packet`]
+    pub const PACKET: Self = Self(1);
+    /// [`SessionEvent::PacketCreate`]
+    pub const PACKET_CREATE: Self = Self(1 << 1);
+    /// [`SessionEvent::Heartbeat`]
+    pub const HEARTBEAT: Self = Self(1 << 2);
+    /// [`SessionEvent::Flush`]
+    pub const FLUSH: Self = Self(1 << 3);
+    /// [`SessionEvent::Drain`]
+    pub const DRAIN: Self = Self(1 << 4);
+    /// [`SessionEvent::Upgrading`]
+    pub const UPGRADING: Self = Self(1 << 5);
+    /// [`SessionEvent::Upgrade`]
+    pub const UPGRADE: Self = Self(1 << 6);
+    /// Messages: the engine does not look at it. A layer that passes messages on finds here whether to.
+    pub const MESSAGE: Self = Self(1 << 7);
+
+    /// Makes a set of its bits, as [`bits`](Self::bits) gives them.
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    /// The set as a number.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Whether all of `other` are in the set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for Watch {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}

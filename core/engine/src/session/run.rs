@@ -1,0 +1,258 @@
+//! The life of a session: what the state machine wants, and what is due at a time.
+
+use std::{mem, sync::Arc, time::Instant};
+
+use ferrio_protocol::engine::{
+    self as protocol, Action, CloseReason, ControlPacket, Data, PacketType, TransportKind,
+};
+use parking_lot::MutexGuard;
+
+use crate::{
+    deadlines::{DeadlineKey, Due, Expire},
+    layer::Layer,
+    packet::{frame::Frame, outbox::Outbox},
+    session::{
+        Session,
+        events::{SessionEvent, Watch},
+        io::Io,
+        poll::PollAnswer,
+        timers::Timer,
+    },
+};
+
+impl<L: Layer> Session<L> {
+    /// Closes the session. What was queued before still leaves.
+    pub fn close(self: &Arc<Self>, reason: CloseReason) {
+        self.input(|machine| machine.close(reason));
+    }
+
+    /// Closes the session without what waits for it.
+    pub fn discard(self: &Arc<Self>, reason: CloseReason) {
+        let mut io = self.io.lock();
+        io.end_pause();
+        io.outbox.clear();
+        io.machine.close(reason);
+        self.run(io);
+    }
+
+    /// Closes the session because the peer broke a rule of WebSocket, with the status that says which.
+    pub(crate) fn close_with_code(self: &Arc<Self>, code: u16) {
+        self.server.counters.peer_errors.add(1);
+        let mut io = self.io.lock();
+        if let Some((websocket, _)) = &mut io.websocket {
+            websocket.close_code = Some(code);
+        }
+        io.machine.transport_lost(TransportKind::WebSocket, true);
+        self.run(io);
+    }
+
+    /// Gives the state machine an input, and carries out what it wants.
+    pub(crate) fn input<R>(self: &Arc<Self>, input: impl FnOnce(&mut protocol::Session) -> R) -> R {
+        let mut io = self.io.lock();
+        let result = input(&mut io.machine);
+        self.run(io);
+        result
+    }
+
+    /// Carries out the state machine's actions, and keeps the session's deadline.
+    pub(super) fn run(self: &Arc<Self>, mut io: MutexGuard<'_, Io>) {
+        let mut closed = None;
+        while let Some(action) = io.machine.poll_action() {
+            match action {
+                Action::Send { on, packet } => self.send_control(&mut io, on, packet),
+                Action::ReleasePoll => {
+                    self.tell(Watch::UPGRADING, || SessionEvent::Upgrading);
+                    // Done by whoever drives the probed WebSocket, once all is read that has come there.
+                    self.waker.wake();
+                }
+                Action::Upgraded => self.upgraded(&mut io),
+                Action::UpgradeFailed => {
+                    self.server.counters.upgrades_failed.add(1);
+                    tracing::debug!(remote = ?self.handshake.head.remote, "upgrade failed");
+                    io.close_websocket();
+                    self.waker.wake();
+                }
+                Action::Closed(reason) => {
+                    self.close_transports(&mut io, reason);
+                    closed = Some((reason, io.counted_as));
+                }
+            }
+        }
+        self.keep_deadline(&mut io);
+        drop(io);
+        if let Some((reason, counted_as)) = closed {
+            tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
+            L::closed(self, reason);
+            self.server.session_closed(self, counted_as);
+        }
+    }
+
+    fn send_control(self: &Arc<Self>, io: &mut Io, on: TransportKind, packet: ControlPacket) {
+        io.outbox_of(on).push_once(Frame::control(packet));
+        if on == io.machine.transport() {
+            let kind = if packet == ControlPacket::Ping { PacketType::Ping } else { PacketType::Pong };
+            self.tell(Watch::PACKET_CREATE, || SessionEvent::PacketCreate(kind, &Data::Text("")));
+        }
+        self.write(io);
+        if io.outbox.bytes() > 2 * self.server.config.outbox.max_bytes {
+            io.machine.close(CloseReason::SlowReader);
+        }
+    }
+
+    fn upgraded(self: &Arc<Self>, io: &mut Io) {
+        if let Some((_, of_probe)) = &mut io.websocket {
+            // What the probe still had to send goes first; then what waited while polling paused.
+            let mut waiting = mem::take(&mut io.outbox);
+            io.outbox = mem::take(of_probe);
+            io.outbox.append(&mut waiting);
+        }
+        if !io.machine.is_open() {
+            return self.tell_end_on_websocket(io);
+        }
+        // One that came after the new transport is refused, as it would be now.
+        if let Some(poll) = io.poll.take()
+            && !io.is_poll_late
+        {
+            poll.answer(PollAnswer::noop(self.protocol));
+        }
+        tracing::debug!(remote = ?self.handshake.head.remote, "upgraded to WebSocket");
+        let counters = &self.server.counters;
+        counters.connections_polling.sub(1);
+        counters.connections_websocket.add(1);
+        io.counted_as = TransportKind::WebSocket;
+        self.tell(Watch::UPGRADE, || SessionEvent::Upgrade);
+        self.write(io);
+    }
+
+    /// The client of a session that has ended has come to the WebSocket: it is told the rest there.
+    fn tell_end_on_websocket(self: &Arc<Self>, io: &mut Io) {
+        if let Some(mut ended) = self.server.take_ended(&self.id) {
+            io.outbox.append(&mut ended.outbox);
+        }
+        io.close_websocket();
+        self.write(io);
+    }
+
+    fn close_transports(self: &Arc<Self>, io: &mut Io, reason: CloseReason) {
+        let by_client = matches!(reason, CloseReason::TransportClose);
+        io.end_pause();
+        match io.machine.transport() {
+            TransportKind::WebSocket => {
+                if matches!(reason, CloseReason::SlowReader | CloseReason::TransportError) {
+                    io.outbox.clear();
+                }
+                io.close_websocket();
+            }
+            TransportKind::Polling => match io.poll.take() {
+                Some(poll) if by_client => poll.answer(PollAnswer::noop(self.protocol)),
+                // Official clients take a close before the events that came in the same answer, so those go first.
+                Some(poll) if !io.outbox.is_empty() => {
+                    self.answer(io, poll);
+                    self.server.keep_ended(self, mem::take(&mut io.outbox));
+                }
+                Some(poll) => {
+                    io.outbox.push_control(Frame::control(ControlPacket::Close));
+                    self.answer(io, poll);
+                    // That was the end: a WebSocket that is being probed is of no use any more.
+                    io.machine.transport_lost(TransportKind::WebSocket, false);
+                }
+                // Nobody waits for a last packet who left, was silent for too long, or was told so by another answer.
+                None if by_client
+                    || matches!(
+                        reason,
+                        CloseReason::TransportError | CloseReason::PingTimeout | CloseReason::ParseError
+                    ) =>
+                {
+                    io.outbox = Outbox::default();
+                }
+                None => self.server.keep_ended(self, mem::take(&mut io.outbox)),
+            },
+        }
+        io.timers.clear(Timer::Layer);
+        self.write(io);
+        self.waker.wake();
+        self.poster.wake();
+    }
+
+    /// Has the layer woken by [`Layer::timeout`] at this time, unless it is woken earlier anyway. The layer keeps its own
+    /// list of what is due.
+    pub fn wake_layer_at(self: &Arc<Self>, at: Instant) {
+        let mut io = self.io.lock();
+        if io.machine.is_open() {
+            io.timers.set(Timer::Layer, at);
+            self.keep_deadline(&mut io);
+        }
+    }
+
+    /// Sees to it that there is an entry no later than the next thing that is due.
+    ///
+    /// An entry that has become too early stays: moving it for each packet would cost more than one idle wake-up.
+    pub(super) fn keep_deadline(self: &Arc<Self>, io: &mut Io) {
+        let deadlines = &self.server.deadlines;
+        let Some(next) = io.next_deadline() else {
+            if let Some(unneeded) = io.deadline.take() {
+                deadlines.cancel(unneeded);
+            }
+            return;
+        };
+        if io.deadline.is_some_and(|(at, _)| at <= next) {
+            return;
+        }
+        if let Some(later) = io.deadline.take() {
+            deadlines.cancel(later);
+        }
+        let session: Arc<dyn Expire> = self.clone();
+        io.deadline = Some(deadlines.add(next, Due::Weak(Arc::downgrade(&session), 0)));
+    }
+
+    /// Does what is due.
+    fn fire(self: &Arc<Self>, io: &mut Io, timer: Timer) {
+        match timer {
+            Timer::CloseLimit => {
+                // Its peer does not read: dropped, it is reset.
+                io.drop_websocket();
+                self.waker.wake();
+            }
+            Timer::Pause => {
+                io.end_pause();
+                self.write(io);
+            }
+            // Told without the lock.
+            Timer::Layer => {}
+        }
+    }
+
+    /// Tells an event to those who ask for it.
+    #[inline]
+    pub(super) fn tell<'a>(self: &Arc<Self>, which: Watch, event: impl FnOnce() -> SessionEvent<'a>) {
+        if self.watches(which) {
+            L::event(self, event());
+        }
+    }
+}
+
+impl<L: Layer> Expire for Session<L> {
+    fn expired(self: Arc<Self>, _: u64, key: DeadlineKey, now: Instant) {
+        let mut io = self.io.lock();
+        // Another thread may have put an earlier one in its place meanwhile, which stays.
+        if io.deadline == Some(key) {
+            io.deadline = None;
+        }
+        let mut is_layer_due = false;
+        while let Some(timer) = io.timers.take_due(now) {
+            is_layer_due |= timer == Timer::Layer;
+            self.fire(&mut io, timer);
+        }
+        io.machine.handle_timeout(now);
+        self.run(io);
+        if is_layer_due && self.is_open() {
+            L::timeout(&self, now);
+        }
+    }
+
+    /// A session that has yet to say its last on a WebSocket keeps its time.
+    fn server_closed(self: Arc<Self>, _: u64) -> bool {
+        let io = self.io.lock();
+        io.timers.is_set(Timer::CloseLimit) || (!io.machine.is_open() && io.machine.is_upgrading())
+    }
+}

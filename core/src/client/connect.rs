@@ -1,0 +1,245 @@
+//! How a client connects to a namespace.
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Instant};
+
+use ferrio_engine::{Encoded, Protocol, SendOptions, parse_query, random_id, runtime};
+use parking_lot::MutexGuard;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use crate::{
+    Writes,
+    client::{Entry, Inbound, disconnect::send_refusal},
+    event::{Admission, Answer, HostEvent},
+    namespace::Namespace,
+    packet::payload::Payload,
+    rooms::log::Restored,
+    socket::{Socket, Stage},
+    socket_io::Connection,
+};
+
+/// Random bytes of a socket's id: 120 bits, 20 characters, as in socket.io.
+const ID_BYTES: usize = 15;
+
+/// Takes a CONNECT packet for a namespace the client is not in. The lock is given up, because it may take functions of
+/// the host to say whether the namespace exists.
+pub(crate) fn requested(
+    connection: &Arc<Connection>,
+    mut inbound: MutexGuard<'_, Inbound>,
+    name: &str,
+    query: Option<&str>,
+    auth: Payload,
+    writes: &mut Writes,
+) {
+    let server = connection.layer();
+    let auth = if connection.protocol() == Protocol::V3 { query_as_auth(query) } else { auth };
+    if inbound.entries.len() >= server.config.limits.max_namespaces_per_connection {
+        return send_refusal(connection, name, error_text(connection, "too many namespaces"), writes);
+    }
+    if let Some(namespace) = server.find_for_client(name) {
+        return ask_host(connection, &mut inbound, namespace, auth);
+    }
+    let name: Arc<str> = Arc::from(name);
+    let (asking, gone) = oneshot::channel();
+    inbound.entries.push((name.clone(), Entry::Asking(asking)));
+    drop(inbound);
+    let matched = server.match_for_client(&name);
+    if matched.is_none() && server.config.ask_namespace {
+        return ask_for_namespace(connection, name, auth, gone);
+    }
+    decided(connection, &name, matched, auth, writes);
+}
+
+/// Joins the main namespace for a client of the older protocol, which does not ask.
+pub(crate) fn older_client(connection: &Arc<Connection>) {
+    let server = connection.layer();
+    let Some(namespace) = server.find_for_client("/").or_else(|| server.match_for_client("/")) else {
+        return;
+    };
+    let mut inbound = connection.state().inbound.lock();
+    if inbound.is_open {
+        ask_host(connection, &mut inbound, namespace, Payload::new("{}", Vec::new()));
+    } else {
+        namespace.turned_away();
+    }
+}
+
+/// Asks the host whether a namespace exists; `gone` fails when the client has left meanwhile.
+fn ask_for_namespace(
+    connection: &Arc<Connection>,
+    name: Arc<str>,
+    auth: Payload,
+    gone: oneshot::Receiver<Infallible>,
+) {
+    let server = connection.layer();
+    let (answer, decision) = Answer::new();
+    let handshake = connection.handshake().clone();
+    server.queue.push(HostEvent::Namespace { name: name.clone(), auth: auth.clone(), handshake, answer });
+    let connection = Arc::downgrade(connection);
+    // Ends with the host's decision, when the host drops the question, or when the client leaves.
+    runtime().spawn(async move {
+        let exists = tokio::select! {
+            decided = decision => decided.unwrap_or(false),
+            _ = gone => return,
+        };
+        let Some(connection) = connection.upgrade() else { return };
+        let namespace = exists.then(|| connection.layer().find_for_client(&name)).flatten();
+        decided(&connection, &name, namespace, auth, &mut Writes::new());
+    });
+}
+
+/// Goes on once it is known whether there is a namespace for a client that asked for it.
+fn decided(
+    connection: &Arc<Connection>,
+    name: &str,
+    namespace: Option<Arc<Namespace>>,
+    auth: Payload,
+    writes: &mut Writes,
+) {
+    let mut inbound = connection.state().inbound.lock();
+    let still_asks = matches!(inbound.entry(name), Some(Entry::Asking(_)));
+    if still_asks {
+        inbound.remove(name);
+    }
+    match namespace {
+        Some(namespace) if still_asks => ask_host(connection, &mut inbound, namespace, auth),
+        Some(namespace) => namespace.turned_away(),
+        None if still_asks => {
+            let text = connection.layer().config.unknown_namespace.clone();
+            send_refusal(connection, name, text, writes);
+        }
+        None => {}
+    }
+}
+
+/// Asks the host whether the client may join a namespace that expects it.
+fn ask_host(connection: &Arc<Connection>, inbound: &mut Inbound, namespace: Arc<Namespace>, auth: Payload) {
+    let restored = restore(connection, &namespace, &auth);
+    let id = match &restored {
+        Some(restored) => restored.session.id.clone(),
+        None => new_id(connection, namespace.name()),
+    };
+    let name = namespace.name().clone();
+    let socket = Arc::new(Socket::new(namespace, connection.clone(), id, restored.as_ref()));
+    inbound.entries.push((name, Entry::Pending(socket.clone())));
+    let admission = Admission::new(socket.clone(), restored);
+    connection.layer().queue.push(HostEvent::Connect { socket, auth, admission });
+}
+
+/// Clients of the older protocol derive a socket's id from that of the session.
+fn new_id(connection: &Connection, namespace: &str) -> Arc<str> {
+    match connection.protocol() {
+        Protocol::V4 => Arc::from(random_id(ID_BYTES)),
+        Protocol::V3 if namespace == "/" => connection.id().clone(),
+        Protocol::V3 => Arc::from(format!("{namespace}#{}", connection.id())),
+    }
+}
+
+fn restore(connection: &Connection, namespace: &Namespace, auth: &Payload) -> Option<Restored> {
+    #[derive(Deserialize)]
+    struct Claim {
+        pid: String,
+        #[serde(default)]
+        offset: Option<String>,
+    }
+    if !namespace.keeps_events || auth.is_empty() || connection.protocol() == Protocol::V3 {
+        return None;
+    }
+    let claim: Claim = serde_json::from_str(auth.text()).ok()?;
+    namespace.restore_session(&claim.pid, claim.offset.as_deref())
+}
+
+/// In the older protocol a namespace carries a query instead of authentication data.
+fn query_as_auth(query: Option<&str>) -> Payload {
+    let pairs: BTreeMap<_, _> = parse_query(query.unwrap_or_default()).collect();
+    Payload::new(serde_json::to_string(&pairs).unwrap_or_default(), Vec::new())
+}
+
+fn error_text(connection: &Connection, message: &str) -> String {
+    match connection.protocol() {
+        Protocol::V3 => format!(r#""{message}""#),
+        Protocol::V4 => format!(r#"{{"message":"{message}"}}"#),
+    }
+}
+
+impl Socket {
+    /// Lets the client in: the events it missed, its CONNECT packet, what was sent to it meanwhile; then others can
+    /// reach it. Returns whether the client was still there.
+    pub(crate) fn admit(self: &Arc<Self>, restored: Option<Restored>, writes: &mut Writes) -> bool {
+        let (namespace, connection) = (self.namespace(), self.connection());
+        let is_there = connected(connection, self);
+        let mut rooms = namespace.rooms.lock();
+        let mut stage = self.stage.lock();
+        let waiting = match &mut *stage {
+            Stage::Pending(waiting) if is_there => std::mem::take(waiting),
+            _ => {
+                drop(stage);
+                if let (Some(log), Some(_)) = (&mut rooms.log, &self.recovery) {
+                    // It may come back once more.
+                    let session = restored.map(|restored| restored.session);
+                    let former = session.as_ref().map(|session| session.key);
+                    if !session.is_some_and(|session| namespace.keep(log, session, Instant::now())) {
+                        namespace.forget_sessions(former);
+                    }
+                    log.client_gone();
+                }
+                return false;
+            }
+        };
+        if let (Some(log), Some(restored)) = (&rooms.log, &restored) {
+            let missed = log.missed(restored).map(|(position, payload)| {
+                self.addressed(position);
+                log.with_offset(payload, position)
+            });
+            replay(self, missed, writes);
+            namespace.server.counters.recovered.add(1);
+        }
+        // Simple clients, the public protocol suite among them, wait for this one message and only then listen for the
+        // next, which they can miss when both come in one read. In socket.io, too, it leaves in a write of its own.
+        connection.push_alone(&self.connect_packet(), namespace.server.config.connect_pause, writes);
+        for (packet, flags) in &waiting.events {
+            connection.push(packet, (*flags).into(), writes);
+        }
+        *stage = Stage::Connected;
+        namespace.server.counters.sockets.add(1);
+        drop(stage);
+        let restored_rooms = restored.into_iter().flat_map(|restored| restored.session.rooms.to_vec());
+        namespace.enter(&mut rooms, self, restored_rooms.chain(waiting.rooms.to_vec()));
+        drop(rooms);
+        namespace.tell_adapter();
+        tracing::debug!(namespace = %namespace.name(), socket = %self.id(), "client joined a namespace");
+        true
+    }
+
+    fn connect_packet(&self) -> Encoded {
+        let mut data = format!(r#"{{"sid":"{}""#, self.id());
+        if let Some(recovery) = &self.recovery {
+            data.push_str(r#","pid":""#);
+            data.push_str(&recovery.private_id);
+            data.push('"');
+        }
+        data.push('}');
+        self.encoder().connect(self.namespace().name(), data)
+    }
+}
+
+/// Marks a socket as connected. Returns whether its client is still there.
+fn connected(connection: &Connection, socket: &Arc<Socket>) -> bool {
+    let mut inbound = connection.state().inbound.lock();
+    let Some(entry) = inbound.entry(socket.namespace().name()) else { return false };
+    match entry {
+        Entry::Pending(pending) if Arc::ptr_eq(pending, socket) => *entry = Entry::Connected(socket.clone()),
+        _ => return false,
+    }
+    inbound.due.connect = None;
+    true
+}
+
+/// Sends the events a returning client missed, before its CONNECT packet.
+fn replay(socket: &Arc<Socket>, missed: impl Iterator<Item = Payload>, writes: &mut Writes) {
+    for payload in missed {
+        let packet = socket.encoder().event(socket.namespace().name(), None, &payload);
+        // No policy may drop it: the client could not know that something is missing.
+        socket.connection().push(&packet, SendOptions::default(), writes);
+    }
+}

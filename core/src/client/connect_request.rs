@@ -1,0 +1,79 @@
+//! The decision whether a client may join a namespace.
+
+use std::{fmt, sync::Arc};
+
+use ferrio_engine::runtime;
+
+use crate::{Writes, client::disconnect, event::Admission, rooms::log::Restored, socket::Socket};
+
+/// The client has gone before it was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("client has gone before it was accepted")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+impl Admission {
+    pub(crate) fn new(socket: Arc<Socket>, restored: Option<Restored>) -> Self {
+        Self { socket, restored: restored.map(Box::new), is_decided: false }
+    }
+
+    /// The socket that the client will be.
+    pub fn socket(&self) -> &Arc<Socket> {
+        &self.socket
+    }
+
+    /// Lets the client in.
+    ///
+    /// # Errors
+    /// When the client has gone. It then never was in the namespace, and no disconnect follows.
+    pub fn accept(mut self, writes: &mut Writes) -> Result<(), Gone> {
+        self.is_decided = true;
+        if self.socket.admit(self.restored.take().map(|restored| *restored), writes) {
+            Ok(())
+        } else {
+            Err(Gone)
+        }
+    }
+
+    /// Keeps the client out, with a message and, if given, more data as JSON text.
+    pub fn refuse(mut self, message: &str, data: Option<&str>, writes: &mut Writes) {
+        self.is_decided = true;
+        decline(&self.socket, self.restored.take(), message, data, writes);
+    }
+}
+
+fn decline(
+    socket: &Socket,
+    restored: Option<Box<Restored>>,
+    message: &str,
+    data: Option<&str>,
+    writes: &mut Writes,
+) {
+    disconnect::refuse(socket.connection(), socket.namespace().name(), message, data, writes);
+    socket.namespace().client_not_let_in(socket);
+    socket.namespace().forget_sessions(restored.map(|restored| restored.session.key));
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if !self.is_decided {
+            let (socket, restored) = (self.socket.clone(), self.restored.take());
+            // Perhaps dropped by a closed queue, under the connection's lock; so not done here. It ends at once.
+            runtime().spawn(async move {
+                decline(&socket, restored, "Connection refused by server", None, &mut Writes::new());
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admission")
+    }
+}

@@ -1,0 +1,211 @@
+//! How clients leave: put out of a namespace, kept out of one, or gone with their whole connection.
+
+use std::sync::Arc;
+
+use ferrio_engine::{CloseReason, Protocol, SendOptions};
+use ferrio_protocol::socket::Assembler;
+
+use crate::{
+    Writes,
+    client::{Entry, Inbound},
+    event::{Departure, HostEvent},
+    namespace::Namespace,
+    packet::encode::Encoder,
+    reason::DisconnectReason,
+    rooms::selection::Selection,
+    socket::{Socket, Stage},
+    socket_io::Connection,
+};
+
+impl Socket {
+    /// Puts the client out of the namespace, or closes its whole connection.
+    ///
+    /// Returns the sockets that leave by it, this one first; the caller reports them to the application, which in
+    /// socket.io hears of them before the call returns. They do not come by the queue as well.
+    pub fn disconnect(self: &Arc<Self>, close: bool, writes: &mut Writes) -> Vec<Departure> {
+        if close {
+            return put_out_of_all(self.connection(), writes);
+        }
+        put_out(self.connection(), self, writes).into_iter().collect()
+    }
+
+    /// Marks the socket as gone. Returns whether it had been let in.
+    pub(crate) fn left(&self) -> bool {
+        let was = std::mem::replace(&mut *self.stage.lock(), Stage::Left);
+        self.give_up_waiting();
+        if matches!(was, Stage::Pending(_)) {
+            self.namespace().turned_away();
+        }
+        matches!(was, Stage::Connected)
+    }
+
+    /// The reason and rooms of a socket that goes, for the host; kept for recovery when the reason allows it.
+    pub(crate) fn depart(self: &Arc<Self>, reason: DisconnectReason) -> Departure {
+        tracing::debug!(namespace = %self.namespace().name(), socket = %self.id(), %reason, "client left a namespace");
+        let is_kept = self.namespace().keep_session(self, reason);
+        self.namespace().server.counters.sockets.sub(1);
+        Departure::new(self.clone(), reason, !is_kept)
+    }
+}
+
+impl Namespace {
+    /// Disconnects every socket that is meant, here and on other nodes. Returns those of this node, as
+    /// [`Socket::disconnect`] does.
+    pub fn disconnect(
+        &self,
+        selection: &Selection,
+        close: bool,
+        local: bool,
+        writes: &mut Writes,
+    ) -> Vec<Departure> {
+        let mut departures = Vec::new();
+        for socket in self.select(selection) {
+            departures.extend(socket.disconnect(close, writes));
+        }
+        if !local {
+            self.adapter.disconnect(selection, close);
+        }
+        departures
+    }
+}
+
+/// Tells the client that it may not join a namespace, and forgets that it asked.
+pub(super) fn refuse(
+    connection: &Arc<Connection>,
+    name: &str,
+    message: &str,
+    data: Option<&str>,
+    writes: &mut Writes,
+) {
+    let message = serde_json::Value::from(message).to_string();
+    let text = match (connection.protocol(), data) {
+        (Protocol::V3, data) => data.unwrap_or(&message).to_owned(),
+        (Protocol::V4, None) => format!(r#"{{"message":{message}}}"#),
+        (Protocol::V4, Some(data)) => format!(r#"{{"message":{message},"data":{data}}}"#),
+    };
+    refuse_with(connection, name, text, writes);
+}
+
+/// Tells the client that it may not join a namespace, in a text of its own.
+pub(super) fn refuse_with(connection: &Arc<Connection>, name: &str, text: String, writes: &mut Writes) {
+    let removed = connection.state().inbound.lock().remove(name);
+    if let Some(Entry::Pending(socket)) = removed {
+        socket.left();
+    }
+    send_refusal(connection, name, text, writes);
+}
+
+/// Queues a `CONNECT_ERROR` packet.
+pub(super) fn send_refusal(connection: &Arc<Connection>, name: &str, text: String, writes: &mut Writes) {
+    let packet = encoder(connection).connect_error(name, text);
+    connection.push(&packet, SendOptions::default(), writes);
+}
+
+/// Puts the client out of one namespace.
+fn put_out(connection: &Arc<Connection>, socket: &Arc<Socket>, writes: &mut Writes) -> Option<Departure> {
+    let mut inbound = connection.state().inbound.lock();
+    let name = socket.namespace().name().clone();
+    match inbound.entry(&name) {
+        Some(Entry::Connected(connected)) if Arc::ptr_eq(connected, socket) => inbound.remove(&name),
+        _ => return None,
+    };
+    socket.put_out();
+    let was_connected = socket.left();
+    drop(inbound);
+    let packet = encoder(connection).disconnect(&name);
+    connection.push(&packet, SendOptions::default(), writes);
+    was_connected.then(|| socket.depart(DisconnectReason::ServerNamespaceDisconnect))
+}
+
+/// Puts the client out of every namespace, and closes the connection.
+fn put_out_of_all(connection: &Arc<Connection>, writes: &mut Writes) -> Vec<Departure> {
+    let sockets = connected(&connection.state().inbound.lock());
+    let departures = sockets.iter().filter_map(|socket| put_out(connection, socket, writes)).collect();
+    connection.close(CloseReason::ForcedClose);
+    departures
+}
+
+/// Ends every socket of the connection, and tells the host.
+pub(crate) fn end(connection: &Connection, reason: DisconnectReason) {
+    let mut inbound = connection.state().inbound.lock();
+    // Under the lock, so that no event of a socket can come after its disconnect.
+    for departure in vacate(connection, &mut inbound, reason) {
+        connection.layer().queue.push(HostEvent::Disconnect(departure));
+    }
+    tell_end(connection, &mut inbound, reason);
+}
+
+/// Ends the connection at the host's own word. Returns the sockets that leave by it, as
+/// [`Socket::disconnect`] does; their reason is `forced close`.
+pub(crate) fn force_close(connection: &Arc<Connection>) -> Vec<Departure> {
+    let reason = DisconnectReason::Connection(CloseReason::ForcedClose);
+    let mut inbound = connection.state().inbound.lock();
+    let departures = vacate(connection, &mut inbound, reason);
+    for departure in &departures {
+        departure.socket().put_out();
+    }
+    tell_end(connection, &mut inbound, reason);
+    drop(inbound);
+    connection.close(CloseReason::ForcedClose);
+    departures
+}
+
+/// Has the host told of the connection's end by [`HostEvent::ConnectionEnd`]. Returns `false` when that has been:
+/// nothing will be told then.
+pub(crate) fn watch_end(connection: &Connection) -> bool {
+    let mut inbound = connection.state().inbound.lock();
+    inbound.is_watched = true;
+    inbound.is_open
+}
+
+/// Takes all sockets out. Those that were not let in yet are told of here.
+fn vacate(connection: &Connection, inbound: &mut Inbound, reason: DisconnectReason) -> Vec<Departure> {
+    inbound.assembler = Assembler::new();
+    let mut departures = Vec::new();
+    for (namespace, entry) in std::mem::take(&mut inbound.entries) {
+        let socket = match entry {
+            Entry::Connected(socket) => {
+                if socket.left() {
+                    departures.push(socket.depart(reason));
+                }
+                continue;
+            }
+            Entry::Pending(socket) => {
+                socket.left();
+                Some(socket)
+            }
+            Entry::Asking(_) => None,
+        };
+        connection.layer().queue.push(HostEvent::Withdrawn { namespace, socket, reason });
+    }
+    departures
+}
+
+/// Tells of the end once, where the host wants to know.
+fn tell_end(connection: &Connection, inbound: &mut Inbound, reason: DisconnectReason) {
+    if std::mem::replace(&mut inbound.is_open, false) && inbound.is_watched {
+        connection.layer().queue.push(HostEvent::ConnectionEnd { id: connection.id().clone(), reason });
+    }
+}
+
+/// The sockets of those namespaces to which the client is connected.
+fn connected(inbound: &Inbound) -> Vec<Arc<Socket>> {
+    let connected = |(_, entry): &(Arc<str>, Entry)| match entry {
+        Entry::Connected(socket) => Some(socket.clone()),
+        Entry::Asking(_) | Entry::Pending(_) => None,
+    };
+    inbound.entries.iter().filter_map(connected).collect()
+}
+
+/// How packets are written for a client.
+fn encoder(connection: &Connection) -> Encoder {
+    Encoder { parser: connection.layer().config.parser, protocol: connection.protocol() }
+}
+
+/// The client has left a namespace by a packet.
+pub(crate) fn by_client(socket: &Arc<Socket>) {
+    if socket.left() {
+        let departure = socket.depart(DisconnectReason::ClientNamespaceDisconnect);
+        socket.namespace().server.queue.push(HostEvent::Disconnect(departure));
+    }
+}

@@ -1,0 +1,64 @@
+//! Socket.IO as a layer of the engine: what it does when a session opens, brings a message, or is over.
+
+use std::{sync::Arc, time::Instant};
+
+use ferrio_engine::{
+    Admitted, CloseReason, Data, Layer, OriginDecision, Protocol, Refusal, RequestHead, Wait,
+};
+
+use crate::{
+    client::{Client, backpressure, connect, disconnect, requests},
+    reason::DisconnectReason,
+    receive,
+    socket_io::{Connection, SocketIo},
+};
+
+impl Layer for SocketIo {
+    type State = Client;
+
+    fn state(&self) -> Client {
+        Client::new(&self.config.limits)
+    }
+
+    fn opened(connection: &Arc<Connection>) {
+        let timeout = connection.layer().config.connect_timeout;
+        let due = Instant::now() + timeout;
+        connection.state().inbound.lock().due.connect = Some(due);
+        connection.wake_layer_at(due);
+        if connection.protocol() == Protocol::V3 {
+            connect::older_client(connection);
+        }
+    }
+
+    #[inline]
+    fn message(connection: &Arc<Connection>, message: Data<'_>, now: Instant) {
+        receive::message(connection, message, now);
+    }
+
+    fn closed(connection: &Arc<Connection>, reason: CloseReason) {
+        connection.state().share.end();
+        disconnect::end(connection, DisconnectReason::Connection(reason));
+    }
+
+    fn timeout(connection: &Arc<Connection>, now: Instant) {
+        let next = connection.state().inbound.lock().due.next();
+        match next {
+            Some(next) if next <= now => connection.close(CloseReason::ForcedClose),
+            Some(next) => connection.wake_layer_at(next),
+            None => {}
+        }
+    }
+
+    #[inline]
+    fn backpressure(connection: &Arc<Connection>, message: &Data<'_>) -> Option<Wait> {
+        backpressure::wait(connection, message)
+    }
+
+    async fn admit(&self, head: &RequestHead) -> Result<Admitted, Refusal> {
+        requests::admit(self, head).await
+    }
+
+    async fn origin(&self, head: &RequestHead) -> Result<OriginDecision, Refusal> {
+        requests::origin(self, head).await
+    }
+}

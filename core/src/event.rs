@@ -1,0 +1,206 @@
+//! What the host is told and asked, and the handles in it.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use ferrio_engine::{Handshake, OriginDecision, RequestHead};
+use tokio::sync::oneshot;
+
+use crate::{
+    acks::AckOutcome,
+    key::SocketKey,
+    packet::payload::Payload,
+    queue::{
+        self, CONNECT_OVERHEAD, Queued,
+        backpressure::{Credit, EVENT_OVERHEAD},
+    },
+    reason::DisconnectReason,
+    rooms::{index::RoomEvent, log::Restored},
+    socket::Socket,
+};
+
+/// Something that happened, or that the host is asked.
+///
+/// For one socket the order is exact: its connect first, its events in the order of their arrival, its disconnect
+/// last. No event follows when the host itself has put the socket out: what was queued of it is passed over.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HostEvent {
+    /// May this request open a session? Only with [`ask_allow_request`](crate::Config::ask_allow_request).
+    Request {
+        /// The request.
+        head: Arc<RequestHead>,
+        /// `Err` holds the message that the client gets. Dropped without an answer, the request is refused.
+        answer: Answer<Result<(), String>>,
+    },
+    /// Which origin may read the answer to this request? Only with [`Origin::Host`](crate::Origin::Host).
+    Origin {
+        /// The request.
+        head: Arc<RequestHead>,
+        /// Dropped without an answer, no origin is allowed.
+        answer: Answer<OriginDecision>,
+    },
+    /// Shall this namespace exist? Only with [`ask_namespace`](crate::Config::ask_namespace).
+    Namespace {
+        /// The namespace's name.
+        name: Arc<str>,
+        /// What the client sent along, an object or nothing.
+        auth: Payload,
+        /// The client's handshake.
+        handshake: Arc<Handshake>,
+        /// Make the namespace before `true` is sent. Dropped without an answer, the client is refused.
+        answer: Answer<bool>,
+    },
+    /// A client wants to join a namespace.
+    Connect {
+        /// The socket it will be.
+        socket: Arc<Socket>,
+        /// What the client sent along, an object or nothing.
+        auth: Payload,
+        /// Takes the decision.
+        admission: Admission,
+    },
+    /// A client has gone before it was let in or refused: there is nothing to decide any more.
+    Withdrawn {
+        /// The name of the namespace that it wanted to join.
+        namespace: Arc<str>,
+        /// The socket it would have been; `None` while the host is asked whether the namespace shall exist.
+        socket: Option<Arc<Socket>>,
+        /// Why it has gone.
+        reason: DisconnectReason,
+    },
+    /// An event from a client.
+    Event {
+        /// The socket it came from.
+        socket: Arc<Socket>,
+        /// Its name and arguments.
+        payload: Payload,
+        /// Present when the client wants an ack.
+        reply: Option<Reply>,
+        /// The event's place among those of its connection that are under way, to be kept while it is dealt with.
+        credit: Credit,
+    },
+    /// The outcome of an emit that wanted acks.
+    Ack {
+        /// The number the host gave with the emit.
+        token: u64,
+        /// What came back.
+        outcome: AckOutcome,
+    },
+    /// A socket left its namespace.
+    Disconnect(Departure),
+    /// A connection has ended, and all its sockets have left. Only where [`Connection::watch`] asked for it.
+    ///
+    /// [`Connection::watch`]: crate::Connection::watch
+    ConnectionEnd {
+        /// The connection's id.
+        id: Arc<str>,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// A room changed. Only with [`room_events`](crate::Config::room_events).
+    Room(RoomEvent),
+    /// A session that could have been recovered will not be: what the host kept for the socket may go.
+    Forget {
+        /// The socket that had the session.
+        key: SocketKey,
+    },
+}
+
+impl Queued for HostEvent {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Event { payload, .. } => payload.len(),
+            Self::Connect { auth, socket, .. } => {
+                CONNECT_OVERHEAD + auth.len() + socket.handshake().head.n_bytes()
+            }
+            Self::Namespace { name, auth, .. } => name.len() + auth.len(),
+            Self::Ack { outcome, .. } => {
+                outcome.answers.iter().map(|answer| EVENT_OVERHEAD + answer.len()).sum()
+            }
+            Self::Request { head, .. } | Self::Origin { head, .. } => head.n_bytes(),
+            Self::Disconnect(_)
+            | Self::Withdrawn { .. }
+            | Self::ConnectionEnd { .. }
+            | Self::Room(_)
+            | Self::Forget { .. } => 0,
+        }
+    }
+
+    /// An event of a socket that the host has put out meanwhile.
+    fn is_void(&self) -> bool {
+        matches!(self, Self::Event { socket, .. } if socket.is_put_out())
+    }
+}
+
+/// Takes the host's decision, from any thread, at any later time.
+pub struct Answer<T>(oneshot::Sender<T>);
+
+impl<T> Answer<T> {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<T>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(sender), receiver)
+    }
+
+    /// Gives the decision. Nothing happens when the client has gone meanwhile.
+    pub fn send(self, decision: T) {
+        let _ = self.0.send(decision);
+    }
+
+    /// Whether nobody waits for the decision any more: the client has gone, or was refused because it took too long.
+    pub fn is_abandoned(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+/// Takes the decision about one client, at once or later, from any thread.
+///
+/// Dropped without a decision, the client is refused with the message `Connection refused by server`: nobody is left
+/// waiting.
+pub struct Admission {
+    pub(crate) socket: Arc<Socket>,
+    /// In a box, because few clients have any, and every event in the queue has the size of the largest.
+    pub(crate) restored: Option<Box<Restored>>,
+    pub(crate) is_decided: bool,
+}
+
+/// A socket on its way out.
+///
+/// Its connection to the namespace is over, but it is still in its rooms, so that the host's `disconnecting`
+/// handlers see them. [`finish`](Self::finish), or dropping it, takes it out of them.
+pub struct Departure {
+    pub(crate) socket: Arc<Socket>,
+    pub(crate) reason: DisconnectReason,
+    /// Whether the client cannot come back.
+    pub(crate) is_final: bool,
+}
+
+/// The ack that a client waits for. It is given at most once; dropped, the client never gets one.
+#[derive(Debug)]
+pub struct Reply {
+    /// One that is never given must not keep a client that has gone.
+    pub(crate) socket: Weak<Socket>,
+    pub(crate) id: u64,
+}
+
+/// The host's side of the queue of its events. There is one to a server.
+pub type Events = queue::Events<HostEvent>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_small() {
+        // It is moved a few times on its way to the host, and a hundred thousand may wait.
+        assert!(size_of::<HostEvent>() <= 96, "{}", size_of::<HostEvent>());
+    }
+}
