@@ -4,6 +4,7 @@
 import { Adapter } from "./adapter";
 import type { Selection } from "./bridge";
 import { type Broadcast, BroadcastOperator, type RemoteSocket } from "./broadcast-operator";
+import { runMiddlewares } from "./middleware";
 import type { NativeServer } from "./native";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
@@ -89,13 +90,7 @@ export class Namespace<
     socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
     done: (err?: ExtendedError) => void,
   ): void {
-    const middlewares = this._fns.slice();
-    const step = (i: number): void => {
-      const middleware = middlewares[i];
-      if (middleware === undefined) done();
-      else middleware(socket, (error) => (error ? done(error) : step(i + 1)));
-    };
-    step(0);
+    runMiddlewares(this._fns.slice(), (middleware, next) => middleware(socket, next), done);
   }
 
   // ---- Choosing sockets

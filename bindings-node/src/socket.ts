@@ -7,6 +7,7 @@ import type { Adapter } from "./adapter";
 import { type Broadcast, BroadcastOperator } from "./broadcast-operator";
 import type { Client, Connection } from "./client";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
+import { runMiddlewares } from "./middleware";
 import type { Namespace } from "./namespace";
 import { AckStatus, Flag } from "./native";
 import { refuseReserved } from "./reserved";
@@ -46,6 +47,9 @@ export interface SocketReservedEventsMap {
 /** An event as it passes a socket's middleware: its name and its arguments. */
 export type Event = [eventName: string, ...args: any[]];
 
+/** A function that may let an event through, or keep it out with an error. */
+type SocketMiddleware = (event: Event, next: (err?: Error) => void) => void;
+
 interface Flags {
   volatile?: boolean;
   compress?: boolean;
@@ -55,6 +59,8 @@ interface Flags {
 type Listener = (...args: any[]) => void;
 
 const NO_FLAGS: Readonly<Flags> = Object.freeze({});
+
+const NO_MIDDLEWARES: readonly SocketMiddleware[] = [];
 
 /** No ack is wanted for an event. */
 const NO_ACK = -1;
@@ -83,7 +89,7 @@ export class Socket<
   _anyOutgoingListeners: Listener[] | undefined = undefined;
 
   #flags: Flags = NO_FLAGS;
-  #middlewares: ((event: Event, next: (err?: Error) => void) => void)[] | undefined = undefined;
+  #middlewares: readonly SocketMiddleware[] = NO_MIDDLEWARES;
   /** Events that have passed onAny and middleware and whose listeners run in the next tick. */
   #nDeferred = 0;
   #isLeaving = false;
@@ -347,13 +353,17 @@ export class Socket<
   _onEvent(args: unknown[], ack: number): void {
     if (!this.connected) return;
     if (ack !== NO_ACK) args.push(this.#answer(ack));
-    if (this._anyListeners === undefined && this.#middlewares === undefined && this.#nDeferred === 0) {
+    if (this._anyListeners === undefined && this.#middlewares.length === 0 && this.#nDeferred === 0) {
       this.#call(args);
       return;
     }
     for (const listener of this._anyListeners?.slice() ?? []) listener.apply(this, args);
     this.#nDeferred += 1;
-    this.#run(args as Event, (error) => process.nextTick(() => this.#settle(args, error)));
+    runMiddlewares(
+      this.#middlewares,
+      (middleware, next) => middleware(args as Event, next),
+      (error?: Error) => process.nextTick(() => this.#settle(args, error)),
+    );
   }
 
   /** The listeners run a tick after onAny and middleware, as they do in socket.io. */
@@ -380,20 +390,10 @@ export class Socket<
   }
 
   /** Adds a middleware that sees each event before its listeners. */
-  use(fn: (event: Event, next: (err?: Error) => void) => void): this {
-    this.#middlewares ??= [];
-    this.#middlewares.push(fn);
+  use(fn: SocketMiddleware): this {
+    // A new list: events are on their way through the old one.
+    this.#middlewares = [...this.#middlewares, fn];
     return this;
-  }
-
-  #run(event: Event, done: (error?: Error) => void): void {
-    const middlewares = this.#middlewares?.slice() ?? [];
-    const step = (i: number): void => {
-      const middleware = middlewares[i];
-      if (middleware === undefined) done();
-      else middleware(event, (error) => (error ? done(error) : step(i + 1)));
-    };
-    step(0);
   }
 
   // ---- Catch-all listeners
