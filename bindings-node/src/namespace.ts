@@ -3,22 +3,13 @@
 
 import { Adapter } from "./adapter";
 import type { Selection } from "./bridge";
-import { type Broadcast, BroadcastOperator, type RemoteSocket } from "./broadcast-operator";
+import { BroadcastOperator } from "./broadcast-operator";
+import { type Broadcast, Broadcaster } from "./broadcaster";
 import { runMiddlewares } from "./middleware";
 import type { NativeServer } from "./native";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
-import {
-  type AckValue,
-  type AllButLast,
-  type DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
-  type DefaultEventsMap,
-  type EventNames,
-  type EventNamesWithAck,
-  type EventParams,
-  type EventsMap,
-  StrictEventEmitter,
-} from "./types";
+import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
 
 /** An error that may carry data for the client. */
 export interface ExtendedError extends Error {
@@ -49,10 +40,11 @@ export class Namespace<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends StrictEventEmitter<
-  ServerSideEvents,
+> extends Broadcaster<
   EmitEvents,
-  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+  ServerSideEvents,
+  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+  SocketData
 > {
   readonly name: string;
   readonly server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
@@ -93,69 +85,13 @@ export class Namespace<
     runMiddlewares(this._fns.slice(), (middleware, next) => middleware(socket, next), done);
   }
 
-  // ---- Choosing sockets
+  // ---- Sending
 
-  /** The sockets of one room or several. */
-  to(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this._operator().to(room);
-  }
-
-  /** The same as `to`. */
-  in(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this.to(room);
-  }
-
-  /** All but the sockets of one room or several. */
-  except(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this._operator().except(room);
-  }
-
-  /** Whether the next event may be compressed. */
-  compress(compress: boolean): Broadcast<EmitEvents, SocketData> {
-    return this._operator().compress(compress);
-  }
-
-  /** The next event is dropped for clients that are not ready to take it. */
-  get volatile(): Broadcast<EmitEvents, SocketData> {
-    return this._operator().volatile;
-  }
-
-  /** The next event stays on this node of a cluster. */
-  get local(): Broadcast<EmitEvents, SocketData> {
-    return this._operator().local;
-  }
-
-  /** The next event's answers are waited for so many milliseconds. */
-  timeout(
-    timeout: number,
-  ): BroadcastOperator<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<EmitEvents>, SocketData> {
-    return this._operator().timeout(timeout) as any;
-  }
-
-  _operator(): Broadcast<EmitEvents, SocketData> {
+  protected override get _target(): Broadcast<EmitEvents, SocketData> {
     return new BroadcastOperator(this.adapter);
   }
 
-  // ---- Sending
-
-  /** Sends an event to all sockets. */
-  override emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean {
-    return this._operator().emit(ev as any, ...(args as any));
-  }
-
-  /** Sends an event named `message` to all sockets. */
-  send(...args: EventParams<EmitEvents, "message">): this {
-    this.emit("message" as any, ...args);
-    return this;
-  }
-
-  /** The same as `send`. */
-  write(...args: EventParams<EmitEvents, "message">): this {
-    return this.send(...args);
-  }
-
-  /** Sends an event to the other servers of the cluster. */
-  serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
+  override serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
     ev: Ev,
     ...args: EventParams<ServerSideEvents, Ev>
   ): boolean {
@@ -166,48 +102,9 @@ export class Namespace<
     return true;
   }
 
-  /** The same; resolves with the answers of the other servers. */
-  serverSideEmitWithAck<Ev extends EventNamesWithAck<ServerSideEvents>>(
-    ev: Ev,
-    ...args: AllButLast<EventParams<ServerSideEvents, Ev>>
-  ): Promise<AckValue<ServerSideEvents[Ev]>[]> {
-    return new Promise((resolve, reject) => {
-      const answer = (error: Error | null, responses: any) =>
-        error ? reject(Object.assign(error, { responses })) : resolve(responses);
-      this.serverSideEmit(ev, ...([...args, answer] as any));
-    });
-  }
-
   /** Calls this process's listeners with what another server has sent. */
   _onServerSideEmit(args: [string, ...any[]]): void {
     this.emitUntyped(...args);
-  }
-
-  // ---- Asking and moving many
-
-  /** The ids of all sockets. */
-  allSockets(): Promise<Set<string>> {
-    return this._operator().allSockets();
-  }
-
-  /** All sockets. */
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this._operator().fetchSockets() as any;
-  }
-
-  /** Makes all sockets join one room or several. */
-  socketsJoin(room: string | string[]): void {
-    this._operator().socketsJoin(room);
-  }
-
-  /** Makes all sockets leave one room or several. */
-  socketsLeave(room: string | string[]): void {
-    this._operator().socketsLeave(room);
-  }
-
-  /** Disconnects all sockets or, with `true`, ends their whole connections. */
-  disconnectSockets(close = false): void {
-    this._operator().disconnectSockets(close);
   }
 
   // ---- For the server

@@ -8,7 +8,8 @@ import type { Server as HttpsServer } from "node:https";
 import { Adapter } from "./adapter";
 import { HttpDoor } from "./attach";
 import { Bridge } from "./bridge";
-import type { Broadcast, BroadcastOperator, RemoteSocket } from "./broadcast-operator";
+import type { BroadcastOperator } from "./broadcast-operator";
+import { Broadcaster } from "./broadcaster";
 import { Engine } from "./engine";
 import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
 import { native } from "./native";
@@ -17,17 +18,7 @@ import { OwnPort } from "./own-port";
 import { ParentNamespace } from "./parent-namespace";
 import { Reception } from "./reception";
 import type { Socket } from "./socket";
-import {
-  type AckValue,
-  type AllButLast,
-  type DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
-  type DefaultEventsMap,
-  type EventNames,
-  type EventNamesWithAck,
-  type EventParams,
-  type EventsMap,
-  StrictEventEmitter,
-} from "./types";
+import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
 import { isWellFormed } from "./value";
 
 /** Decides whether a namespace may come into being. */
@@ -46,10 +37,11 @@ export class Server<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends StrictEventEmitter<
-  ServerSideEvents,
+> extends Broadcaster<
   EmitEvents,
-  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+  ServerSideEvents,
+  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+  SocketData
 > {
   /** The main namespace. */
   readonly sockets: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
@@ -351,101 +343,15 @@ export class Server<
     return this;
   }
 
-  /** The sockets of one room or several. */
-  to(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.to(room);
+  protected override get _target(): BroadcastOperator<any, SocketData> {
+    return this.sockets as any;
   }
 
-  /** The same as `to`. */
-  in(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.in(room);
-  }
-
-  /** All but the sockets of one room or several. */
-  except(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.except(room);
-  }
-
-  /** Whether the next event may be compressed. */
-  compress(compress: boolean): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.compress(compress);
-  }
-
-  /** The next event is dropped for clients that are not ready to take it. */
-  get volatile(): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.volatile;
-  }
-
-  /** The next event stays on this node of a cluster. */
-  get local(): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.local;
-  }
-
-  /** The next event's answers are waited for so many milliseconds. */
-  timeout(
-    timeout: number,
-  ): BroadcastOperator<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<EmitEvents>, SocketData> {
-    return this.sockets.timeout(timeout);
-  }
-
-  /** Sends an event named `message` to all sockets. */
-  send(...args: EventParams<EmitEvents, "message">): this {
-    this.sockets.send(...args);
-    return this;
-  }
-
-  /** The same as `send`. */
-  write(...args: EventParams<EmitEvents, "message">): this {
-    return this.send(...args);
-  }
-
-  /** Sends an event to all sockets and resolves with their answers. */
-  emitWithAck<Ev extends EventNamesWithAck<EmitEvents>>(
-    ev: Ev,
-    ...args: AllButLast<EventParams<EmitEvents, Ev>>
-  ): Promise<AckValue<EmitEvents[Ev]>[]> {
-    return this.sockets._operator().emitWithAck(ev as any, ...(args as any)) as any;
-  }
-
-  /** Sends an event to the other servers of the cluster. */
-  serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
+  override serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
     ev: Ev,
     ...args: EventParams<ServerSideEvents, Ev>
   ): boolean {
     return this.sockets.serverSideEmit(ev, ...args);
-  }
-
-  /** The same; resolves with the answers of the other servers. */
-  serverSideEmitWithAck<Ev extends EventNamesWithAck<ServerSideEvents>>(
-    ev: Ev,
-    ...args: AllButLast<EventParams<ServerSideEvents, Ev>>
-  ): Promise<AckValue<ServerSideEvents[Ev]>[]> {
-    return this.sockets.serverSideEmitWithAck(ev as any, ...(args as any)) as any;
-  }
-
-  /** The ids of all sockets. */
-  allSockets(): Promise<Set<string>> {
-    return this.sockets.allSockets();
-  }
-
-  /** All sockets. */
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this.sockets.fetchSockets();
-  }
-
-  /** Makes all sockets join one room or several. */
-  socketsJoin(room: string | string[]): void {
-    this.sockets.socketsJoin(room);
-  }
-
-  /** Makes all sockets leave one room or several. */
-  socketsLeave(room: string | string[]): void {
-    this.sockets.socketsLeave(room);
-  }
-
-  /** Disconnects all sockets or, with `true`, ends their whole connections. */
-  disconnectSockets(close = false): void {
-    this.sockets.disconnectSockets(close);
   }
 }
 

@@ -4,7 +4,8 @@
 import { EventEmitter } from "node:events";
 import { type AckListener, errorOf, timeoutOf } from "./ack";
 import type { Adapter } from "./adapter";
-import { type Broadcast, BroadcastOperator } from "./broadcast-operator";
+import { BroadcastOperator } from "./broadcast-operator";
+import type { Broadcast } from "./broadcaster";
 import type { Client, Connection } from "./client";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
 import { runMiddlewares } from "./middleware";
