@@ -124,9 +124,6 @@ export class Adapter extends EventEmitter {
     for (const socket of this.nsp._select(selection)) this.#leaveAloud(socket, rooms);
   }
 
-  /** Nothing to do: the core's memory goes with the server. */
-  close(): Promise<void> | void {}
-
   /** Tells of the rooms that a socket has entered by connecting. */
   _connected(socket: Socket): void {
     this.#known.delete(socket);
@@ -233,7 +230,8 @@ export class Adapter extends EventEmitter {
   }
 
   #hasListeners(): boolean {
-    return ROOM_EVENTS.some((event) => this.listenerCount(event) > 0);
+    for (const event of ROOM_EVENTS) if (this.listenerCount(event) > 0) return true;
+    return false;
   }
 }
 

@@ -102,11 +102,6 @@ export class Namespace<
     return true;
   }
 
-  /** Calls this process's listeners with what another server has sent. */
-  _onServerSideEmit(args: [string, ...any[]]): void {
-    this.emitUntyped(...args);
-  }
-
   // ---- For the server
 
   /** The core, after everything that was asked of it before. */

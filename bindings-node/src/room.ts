@@ -1,12 +1,10 @@
 /** Rooms, which in JavaScript may be any value. */
 
 import type { NativeServer } from "./native";
+import { isWellFormed } from "./value";
 
 /** So many values are numbered before those that no room stands for any more are looked for. */
 const MIN_TIDY = 1024;
-
-/** A text with a half of a pair has no form in UTF-8. */
-const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /**
  * Rooms as they cross the border, in JSON: a text stands for itself, a number is a list of its digits, and any other
@@ -47,7 +45,8 @@ export class Rooms {
   }
 
   #write(room: unknown): CoreRoom {
-    if (typeof room === "string" && !LONE_SURROGATE.test(room)) return room;
+    // A text with half of a surrogate pair has no form in UTF-8.
+    if (typeof room === "string" && isWellFormed(room)) return room;
     if (typeof room === "number") return [String(room)];
     let number = this.#numbers.get(room);
     if (number === undefined) {

@@ -124,17 +124,6 @@ export type DecorateAcknowledgementsWithTimeoutAndMultipleResponses<Events> = {
     : Events[K];
 };
 
-/** Events without those that want an acknowledgement. */
-export type RemoveAcknowledgements<Events extends EventsMap> = {
-  [K in EventNames<Events> as HasAck<Events[K]> extends true
-    ? IsAny<Events[K]> extends true
-      ? K
-      : IsAny<LooseLast<Events[K]>> extends true
-        ? K
-        : never
-    : K]: Events[K];
-};
-
 /** An event emitter whose names and arguments the compiler checks. */
 export abstract class StrictEventEmitter<
   ListenEvents extends EventsMap,
@@ -174,10 +163,5 @@ export abstract class StrictEventEmitter<
     ...args: EventParams<ReservedEvents, Event>
   ): boolean {
     return super.emit(event as string, ...args);
-  }
-
-  /** Calls this process's listeners with what came from elsewhere. */
-  protected emitUntyped(event: string, ...args: any[]): boolean {
-    return super.emit(event, ...args);
   }
 }

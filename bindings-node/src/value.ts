@@ -108,8 +108,10 @@ export function restoreBinary(value: unknown, attachments: Uint8Array[]): unknow
 
 /** Whether a text has no half of a surrogate pair without the other: the core's texts, like those of the wire, do not. */
 export function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
+  return !LONE_SURROGATE.test(text);
 }
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 type Plain = Record<string, unknown>;
 
