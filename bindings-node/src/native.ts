@@ -24,7 +24,7 @@ export const enum Kind {
   ForgetRequest = 17,
 }
 
-/** What is asked of the core, as the first number of a command in a flushed batch. */
+/** What is asked of the core, as the first number of a command in a flushed batch: the same as the library's own list. */
 export const enum Command {
   Emit = 0,
   EmitWithAck = 1,
@@ -159,6 +159,8 @@ export interface Departure {
 }
 
 interface NativeModule {
+  /** The library's own list of commands. */
+  Command: Record<keyof typeof Command, number>;
   NativeServer: {
     new (options: string, wake: () => void): NativeServer;
     /** Checks options without making a server. */
