@@ -2,7 +2,7 @@
 
 import { performance } from "node:perf_hooks";
 import type { AckListener } from "./ack";
-import { Commands, type EncodedSelection, type Wait } from "./commands";
+import { CommandBatch, type EncodedSelection, type Wait } from "./command-batch";
 import type { RequestHead } from "./handshake";
 import { AckStatus, Command, Kind, type NativeServer, native } from "./native";
 import { Rooms } from "./room";
@@ -97,7 +97,7 @@ export class Bridge {
     this.#deliverTurn();
   };
 
-  readonly #commands = new Commands();
+  readonly #commands = new CommandBatch();
   /** When the last batch was handed over. */
   #flushedAt = 0;
   /** How much may still leave at once in this tick, or during this batch. */

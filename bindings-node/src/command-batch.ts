@@ -29,7 +29,7 @@ export interface Wait {
 }
 
 /** Commands that wait to be handed over. */
-export class Commands {
+export class CommandBatch {
   readonly #numbers = new Float64Array(MAX_NUMBERS);
   #length = 0;
   #texts = "";
