@@ -5,6 +5,32 @@ import { AckStatus } from "./native";
 /** Gets the outcome of an emit that wanted acks. */
 export type AckListener = (status: AckStatus, answers: unknown[][]) => void;
 
+/** Who waits for acks, by the numbers under which the core reports them. */
+export class PendingAcks {
+  readonly #listeners = new Map<number, AckListener>();
+  #next = 1;
+
+  /** How many wait. */
+  get size(): number {
+    return this.#listeners.size;
+  }
+
+  /** Keeps a listener. Returns its number. */
+  add(listener: AckListener): number {
+    const token = this.#next;
+    this.#next += 1;
+    this.#listeners.set(token, listener);
+    return token;
+  }
+
+  /** The listener of this number, which is then forgotten. */
+  take(token: number): AckListener | undefined {
+    const listener = this.#listeners.get(token);
+    this.#listeners.delete(token);
+    return listener;
+  }
+}
+
 /** What the application is told of a wait that did not end well; the answers that came are still given. */
 export function errorOf(status: AckStatus): Error | null {
   if (status === AckStatus.Complete) return null;

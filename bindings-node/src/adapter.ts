@@ -1,7 +1,7 @@
 /** The rooms of a namespace, as applications and packages look at them. */
 
 import { EventEmitter } from "node:events";
-import type { Selection } from "./bridge";
+import type { Selection } from "./commands";
 import { LiveMap } from "./live-map";
 import type { Namespace } from "./namespace";
 import type { CoreRoom } from "./room";
@@ -107,7 +107,7 @@ export class Adapter extends EventEmitter {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
       this.#forget();
-      this.nsp.server._bridge?.joinMany(this.nsp._number, selection, rooms);
+      this.nsp.server._bridge?.commands.joinMany(this.nsp._number, selection, rooms);
       return;
     }
     for (const socket of this.nsp._select(selection)) this.#joinAloud(socket, rooms);
@@ -118,7 +118,7 @@ export class Adapter extends EventEmitter {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
       this.#forget();
-      this.nsp.server._bridge?.leaveMany(this.nsp._number, selection, rooms);
+      this.nsp.server._bridge?.commands.leaveMany(this.nsp._number, selection, rooms);
       return;
     }
     for (const socket of this.nsp._select(selection)) this.#leaveAloud(socket, rooms);
@@ -165,7 +165,7 @@ export class Adapter extends EventEmitter {
   }
 
   #join(socket: Socket, rooms: Iterable<Room>): void {
-    this.nsp.server._bridge?.join(socket._key, rooms);
+    this.nsp.server._bridge?.commands.join(socket._key, rooms);
     const known = this.#known.get(socket);
     if (known !== undefined) for (const room of rooms) known.rooms.add(room);
     // What it joins before it is let in counts from then on.
@@ -173,7 +173,7 @@ export class Adapter extends EventEmitter {
   }
 
   #leave(socket: Socket, rooms: Iterable<Room>): void {
-    this.nsp.server._bridge?.leave(socket._key, rooms);
+    this.nsp.server._bridge?.commands.leave(socket._key, rooms);
     const known = this.#known.get(socket);
     if (known !== undefined) for (const room of rooms) known.rooms.delete(room);
     if (this.#members.size > 0 && socket.connected) this.#exit(socket, rooms);

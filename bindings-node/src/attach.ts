@@ -10,6 +10,7 @@ import { type EngineRequest, queryOf } from "./handshake";
 import { decideOrigin } from "./options";
 import { clientFile, serveClientFile } from "./serve-client";
 import type { Server } from "./server";
+import { warn } from "./warning";
 
 /** How long a stream that was ended may take to write what it still has. */
 const STREAM_END_MS = 2000;
@@ -295,7 +296,7 @@ function canWrite(name: string, value: string): boolean {
     validateHeaderValue(name, value);
     return true;
   } catch (error) {
-    process.emitWarning(`header left out: ${(error as Error).message}`, "FerrioWarning");
+    warn(`header left out: ${(error as Error).message}`);
     return false;
   }
 }

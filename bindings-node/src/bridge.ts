@@ -1,36 +1,20 @@
-/** The border between JavaScript and the core: what happened comes in by batches, what is asked goes out by batches. */
+/** The border between JavaScript and the core: what happened comes in by batches, and goes to whom it concerns. */
 
-import { performance } from "node:perf_hooks";
-import type { AckListener } from "./ack";
-import { CommandBatch, type EncodedSelection, type Wait } from "./command-batch";
+import { PendingAcks } from "./ack";
+import { nextRound, nextTick, now } from "./clock";
+import { Commands } from "./commands";
 import type { RequestHead } from "./handshake";
-import { AckStatus, Command, Kind, type NativeServer, native } from "./native";
+import { AckStatus, Kind, type NativeServer, native } from "./native";
 import { Rooms } from "./room";
 import type { Socket } from "./socket";
-import { type Encoded, encode, restoreBinary } from "./value";
+import { restoreBinary } from "./value";
+import { warn } from "./warning";
 
 /**
  * How long one turn delivers before timers and HTTP requests of the application get theirs. Long enough that a busy
  * server drains in batches, short enough that nobody notices.
  */
 const TURN_MS = 4;
-
-/** While little is going on, what the application asks for leaves at once: in a batch of no more records than these. */
-const FEW = 4;
-
-/**
- * So many receivers get their first event of a tick, or of such a batch, at once: each of them means a write of its own
- * in any case. What they get after that could share that write, and costs as much as so many others.
- */
-const AT_ONCE = 32;
-const AGAIN = AT_ONCE / FEW;
-
-/**
- * Under load commands are gathered, so that one batch makes one write for each connection. They are handed over at the
- * end of the tick or, once the last batch is older than this, as soon as the application calls the library again or its
- * listener returns. Short enough that nobody notices, long enough for a hundred answers.
- */
-const GATHER_MS = 0.2;
 
 /** After so many records that ask for nothing the turn looks at the clock all the same. */
 const LOOK_UP = 8;
@@ -43,11 +27,6 @@ const GAP_MS = 0.5;
 
 /** Values in one record of a batch. */
 const RECORD = 4;
-
-// Those of tests that replace time would stop the bridge.
-const now = performance.now.bind(performance);
-const { nextTick } = process;
-const nextRound = setImmediate;
 
 /** What the bridge tells of, besides events and acks of sockets. */
 export interface Host {
@@ -75,10 +54,11 @@ export class Bridge {
   /** The connected sockets, and those that wait to be admitted, by number. */
   readonly sockets = new Map<number, Socket>();
   readonly rooms = new Rooms();
+  /** What is asked of the core by batches. */
+  readonly commands: Commands;
 
   readonly #host: Host;
-  readonly #acks = new Map<number, AckListener>();
-  #nextToken = 1;
+  readonly #acks = new PendingAcks();
   #onPortClosed: (() => void) | undefined = undefined;
 
   #records: unknown[] = [];
@@ -97,26 +77,13 @@ export class Bridge {
     this.#deliverTurn();
   };
 
-  readonly #commands = new CommandBatch();
-  /** When the last batch was handed over. */
-  #flushedAt = 0;
-  /** How much may still leave at once in this tick, or during this batch. */
-  #nAtOnce = 0;
-  /** To whom something has left at once: numbers of sockets, or rooms. */
-  readonly #told = new Set<number | string>();
-  #turn = 1;
-  #isTickOpen = false;
-  #isDelivering = false;
-  readonly #endTick = (): void => {
-    this.#isTickOpen = false;
-    this.#endTurn();
-  };
-
   constructor(options: string, host: Host) {
     this.#host = host;
-    // Held weakly: whoever can still be reached by clients holds the server, and a server that nobody holds shall go.
-    const self = new WeakRef(this);
-    this.native = new native.NativeServer(options, () => self.deref()?.wake());
+    this.native = new native.NativeServer(options, wakeOf(this));
+    this.commands = new Commands(this.native, this.rooms, this.#acks, () => {
+      this.wake();
+      this.carry();
+    });
   }
 
   // ---- In
@@ -144,12 +111,11 @@ export class Bridge {
   #deliverTurn(): void {
     const start = now();
     if (start - this.#turnEnded > GAP_MS) this.#turnBegan = start;
-    this.#isDelivering = true;
+    this.commands.beginTurn();
     try {
       while (this.#deliverBatch() && this.#moreWaits) this.#take();
     } finally {
-      this.#isDelivering = false;
-      this.#endTurn();
+      this.commands.endTurn();
       if (this.#isTimeUp(now())) {
         nextRound(this.#pumpAnew);
       } else if (this.#moreWaits || this.#position < this.#records.length) {
@@ -172,8 +138,7 @@ export class Bridge {
     this.#moreWaits ||= this.#records[0] === 1;
     this.#position = 2;
     this.#beside = this.#records[1] === 1 ? this.native.beside() : NOTHING;
-    this.#nAtOnce = this.#records.length <= 2 + FEW * RECORD ? AT_ONCE : 0;
-    this.#told.clear();
+    this.commands.beginBatch((this.#records.length - 2) / RECORD);
   }
 
   #isTimeUp(time: number): boolean {
@@ -193,9 +158,9 @@ export class Bridge {
         records[at + 2] as number,
         records[at + 3],
       );
-      if (this.#commands.isEmpty && this.#position % (LOOK_UP * RECORD) !== 2) continue;
+      if (this.commands.isEmpty && this.#position % (LOOK_UP * RECORD) !== 2) continue;
       const time = now();
-      if (time - this.#flushedAt > GATHER_MS) this.flush();
+      this.commands.flushIfOld(time);
       if (this.#isTimeUp(time)) return false;
     }
     this.#records = [];
@@ -228,7 +193,7 @@ export class Bridge {
       }
       case Kind.Disconnect: {
         const socket = this.sockets.get(subject);
-        if (socket === undefined) this.depart(subject);
+        if (socket === undefined) this.commands.depart(subject);
         else this.#host.onDisconnect(this, socket, data as string);
         break;
       }
@@ -335,9 +300,8 @@ export class Bridge {
   }
 
   #onAck(token: number, status: AckStatus, answers: unknown[]): void {
-    const listener = this.#acks.get(token);
+    const listener = this.#acks.take(token);
     if (listener === undefined) return;
-    this.#acks.delete(token);
     for (let i = 0; i < answers.length; i += 1) {
       const answer = answers[i];
       if (Array.isArray(answer)) continue;
@@ -395,175 +359,21 @@ export class Bridge {
     this.flushed.closePort();
   }
 
-  // ---- Out
-
-  /** Sends an event to one socket. */
-  emit(socket: number, flags: number, args: unknown[]): void {
-    this.#append(Command.Emit, socket, flags, EVERYBODY, encode(args));
-    this.#settle(socket);
-  }
-
-  /** Sends an event to one socket; the listener gets what it answers. */
-  emitWithAck(
-    socket: number,
-    flags: number,
-    timeout: number | undefined,
-    args: unknown[],
-    listener: AckListener,
-  ) {
-    const payload = encode(args);
-    const wait = this.#expect(timeout, listener);
-    this.#append(Command.EmitWithAck, socket, flags, EVERYBODY, payload, wait);
-    this.#settle(socket);
-  }
-
-  /** Answers an event of a socket. */
-  answer(socket: number, ack: number, args: unknown[]): void {
-    this.#append(Command.Answer, socket, ack, EVERYBODY, encode(args));
-    this.#settle(socket);
-  }
-
-  /** Sends an event to every socket of a selection. */
-  broadcast(namespace: number, to: Selection, flags: number, args: unknown[]): void {
-    const payload = encode(args);
-    const selection = this.#selection(to);
-    this.#append(Command.Broadcast, namespace, flags, selection, payload);
-    this.#settle(selection.rooms ?? -namespace);
-  }
-
-  /** The same; the listener gets all answers. */
-  broadcastWithAck(
-    namespace: number,
-    to: Selection,
-    flags: number,
-    timeout: number | undefined,
-    args: unknown[],
-    listener: AckListener,
-  ): void {
-    const payload = encode(args);
-    const selection = this.#selection(to);
-    const wait = this.#expect(timeout, listener);
-    this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, wait);
-    this.#settle(selection.rooms ?? -namespace);
-  }
-
-  /** Puts a socket into rooms. */
-  join(socket: number, rooms: Iterable<unknown>): void {
-    this.#move(Command.Join, socket, rooms);
-  }
-
-  /** Takes a socket out of rooms. */
-  leave(socket: number, rooms: Iterable<unknown>): void {
-    this.#move(Command.Leave, socket, rooms);
-  }
-
-  /** Puts every socket of a selection into rooms. */
-  joinMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
-    this.#move(Command.JoinMany, namespace, rooms, to);
-  }
-
-  /** Takes every socket of a selection out of rooms. */
-  leaveMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
-    this.#move(Command.LeaveMany, namespace, rooms, to);
-  }
-
-  /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */
-  #move(command: Command, subject: number, rooms: Iterable<unknown>, to?: Selection): void {
-    const selection = to === undefined ? EVERYBODY : this.#selection(to);
-    this.#append(command, subject, 0, selection, this.rooms.listToCore(rooms));
-    this.flush();
-  }
-
-  /** Forgets a socket that has left, which takes it out of its rooms. */
-  depart(socket: number): void {
-    this.#append(Command.Depart, socket, 0, EVERYBODY, undefined);
-  }
-
-  /** Hands everything over that waits; called before any other use of the core, so that order is kept. */
-  flush(): void {
-    if (!this.#commands.isEmpty) this.#handOver();
-    this.rooms.tidy(this.native);
-  }
-
-  #handOver(): void {
-    try {
-      if (this.#commands.handOver(this.native, this.#turn)) {
-        this.wake();
-        this.carry();
-      }
-    } catch (error) {
-      // Whoever called now has nothing to do with it, and perhaps nobody did.
-      warn(String(error));
-    }
-    this.#flushedAt = now();
-  }
-
   /** The core, after everything that was asked of it before. */
   get flushed(): NativeServer {
-    this.flush();
+    this.commands.flush();
     return this.native;
   }
-
-  #selection({ rooms, except }: Selection): EncodedSelection {
-    return {
-      rooms: rooms.size > 0 ? this.rooms.listToCore(rooms) : undefined,
-      except: except.size > 0 ? this.rooms.listToCore(except) : undefined,
-    };
-  }
-
-  #expect(timeout: number | undefined, listener: AckListener): Wait {
-    const token = this.#nextToken;
-    this.#nextToken += 1;
-    this.#acks.set(token, listener);
-    return { timeout, token };
-  }
-
-  #append(
-    command: Command,
-    subject: number,
-    detail: number,
-    to: EncodedSelection,
-    payload: Encoded | undefined,
-    wait?: Wait,
-  ): void {
-    this.#commands.add(command, subject, detail, to, payload, wait);
-    if (!this.#isDelivering && !this.#isTickOpen) this.#openTick();
-    if (this.#commands.mustLeave) this.flush();
-  }
-
-  #openTick(): void {
-    this.#isTickOpen = true;
-    this.#nAtOnce = AT_ONCE;
-    this.#told.clear();
-    nextTick(this.#endTick);
-  }
-
-  #endTurn(): void {
-    this.flush();
-    // The core knows it as 32 bits; 0 is none.
-    this.#turn = this.#turn === MAX_TURN ? 1 : this.#turn + 1;
-  }
-
-  /** Hands over what waits if it should not wait any longer. What came last is for the receivers of this name. */
-  #settle(receivers: number | string): void {
-    if (this.#commands.isEmpty) return;
-    if (this.#nAtOnce > 0) {
-      this.#nAtOnce -= this.#told.has(receivers) ? AGAIN : 1;
-      this.#told.add(receivers);
-      this.flush();
-    } else if (now() - this.#flushedAt > GATHER_MS) {
-      this.flush();
-    }
-  }
 }
 
-/** Sockets of one namespace, by rooms. */
-export interface Selection {
-  rooms: ReadonlySet<unknown>;
-  except: ReadonlySet<unknown>;
+/**
+ * Held weakly: whoever can still be reached by clients holds the server, and a server that nobody holds shall go. Not made in
+ * the constructor, because functions made in one place hold all that any of them uses.
+ */
+function wakeOf(bridge: Bridge): () => void {
+  const self = new WeakRef(bridge);
+  return () => self.deref()?.wake();
 }
-
-const EVERYBODY: EncodedSelection = { rooms: undefined, except: undefined };
 
 const NOTHING: never[] = [];
 
@@ -577,8 +387,6 @@ const CARRIED: ReadonlySet<Kind | undefined> = new Set([
   Kind.PortClosed,
 ]);
 
-const MAX_TURN = 2 ** 32 - 1;
-
 /** The place of a text or, with binary values, the place of the first, their number, and the rest or its place. */
 type Beside = number | [first: number, n: number, rest: object | number];
 
@@ -587,8 +395,3 @@ interface BinaryAnswer {
 }
 
 const TOO_LARGE = "more data than JavaScript can hold";
-
-/** Tells the operator of a fault of ours that must not end the process. */
-function warn(problem: string): void {
-  process.emitWarning(problem, "FerrioWarning");
-}

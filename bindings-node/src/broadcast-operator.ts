@@ -94,10 +94,17 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
       return;
     }
     const timeout = timeoutOf(this.flags.timeout);
-    bridge.broadcastWithAck(nsp._number, this.#selection, this.#bits, timeout, data, (status, answers) => {
-      const firsts = answers.map((values) => values[0]);
-      ack.call(this, errorOf(status), firsts);
-    });
+    bridge.commands.broadcastWithAck(
+      nsp._number,
+      this.#selection,
+      this.#bits,
+      timeout,
+      data,
+      (status, answers) => {
+        const firsts = answers.map((values) => values[0]);
+        ack.call(this, errorOf(status), firsts);
+      },
+    );
   }
 
   /** Sends an event and resolves with the list of answers; the error has those that came in time. */

@@ -2,9 +2,9 @@
 /** A namespace: its sockets, its middleware, and emitting to all of them. */
 
 import { Adapter } from "./adapter";
-import type { Selection } from "./bridge";
 import { BroadcastOperator } from "./broadcast-operator";
 import { type Broadcast, Broadcaster } from "./broadcaster";
+import type { Selection } from "./commands";
 import { runMiddlewares } from "./middleware";
 import type { NativeServer } from "./native";
 import type { Server } from "./server";
@@ -132,7 +132,7 @@ export class Namespace<
 
   _broadcast(to: Selection, flags: number, data: unknown[]): void {
     this._eavesdrop(to, data);
-    if (this._number !== -1) this.server._bridge?.broadcast(this._number, to, flags, data);
+    if (this._number !== -1) this.server._bridge?.commands.broadcast(this._number, to, flags, data);
   }
 
   /** Tells the receivers' catch-all listeners of a broadcast. */

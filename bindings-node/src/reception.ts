@@ -121,14 +121,14 @@ export class Reception implements Host {
   onWithdrawn(bridge: Bridge, key: number, namespace: string): void {
     const socket = bridge.sockets.get(key);
     if (socket !== undefined) this.#withdraw(bridge, socket);
-    else bridge.depart(key);
+    else bridge.commands.depart(key);
     this.#tidy(bridge, namespace);
   }
 
   #withdraw(bridge: Bridge, socket: Socket): void {
     socket._keepRecord();
     bridge.sockets.delete(socket._key);
-    bridge.depart(socket._key);
+    bridge.commands.depart(socket._key);
     socket.nsp._remove(socket);
   }
 
@@ -157,7 +157,7 @@ export class Reception implements Host {
     for (const { socket: key, reason } of departures) {
       const socket = bridge.sockets.get(key);
       try {
-        if (socket === undefined) bridge.depart(key);
+        if (socket === undefined) bridge.commands.depart(key);
         else this.leave(bridge, socket, reasonOf(reason));
       } catch (error) {
         // They have all left, so all are told.
@@ -181,7 +181,7 @@ export class Reception implements Host {
     socket._onClose(reason, () => {
       bridge?.sockets.delete(socket._key);
       try {
-        socket.adapter._departing(socket, () => bridge?.depart(socket._key));
+        socket.adapter._departing(socket, () => bridge?.commands.depart(socket._key));
       } finally {
         socket.nsp._remove(socket);
       }

@@ -135,7 +135,7 @@ export class Socket<
       // The client may come back for it.
       if (this.#hasLeft && this.server.opts.connectionStateRecovery)
         (this.nsp as any).to(this.id).emit(...data);
-      else this.server._bridge?.emit(this._key, bitsOf(flags), data);
+      else this.server._bridge?.commands.emit(this._key, bitsOf(flags), data);
     }
     return true;
   }
@@ -172,7 +172,7 @@ export class Socket<
       return;
     }
     const timeout = hasTimeout ? timeoutOf(flags.timeout) : undefined;
-    bridge?.emitWithAck(this._key, bitsOf(flags), timeout, data, listener);
+    bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, listener);
   }
 
   /** Sends an event named `message`. */
@@ -385,7 +385,7 @@ export class Socket<
     let isSent = false;
     return (...values: unknown[]) => {
       if (isSent) return;
-      this.server._bridge?.answer(this._key, ack, values);
+      this.server._bridge?.commands.answer(this._key, ack, values);
       isSent = true;
     };
   }

@@ -1,0 +1,243 @@
+/** What is asked of the core by batches: a method for each command, and when a batch leaves. */
+
+import type { AckListener, PendingAcks } from "./ack";
+import { nextTick, now } from "./clock";
+import { CommandBatch, type EncodedSelection, type Wait } from "./command-batch";
+import { Command, type NativeServer } from "./native";
+import type { Rooms } from "./room";
+import { type Encoded, encode } from "./value";
+import { warn } from "./warning";
+
+/** While little is going on, what the application asks for leaves at once: in a batch of no more records than these. */
+const FEW = 4;
+
+/**
+ * So many receivers get their first event of a tick, or of such a batch, at once: each of them means a write of its own
+ * in any case. What they get after that could share that write, and costs as much as so many others.
+ */
+const AT_ONCE = 32;
+const AGAIN = AT_ONCE / FEW;
+
+/**
+ * Under load commands are gathered, so that one batch makes one write for each connection. They are handed over at the
+ * end of the tick or, once the last batch is older than this, as soon as the application calls the library again or its
+ * listener returns. Short enough that nobody notices, long enough for a hundred answers.
+ */
+const GATHER_MS = 0.2;
+
+/** Sockets of one namespace, by rooms. */
+export interface Selection {
+  rooms: ReadonlySet<unknown>;
+  except: ReadonlySet<unknown>;
+}
+
+/** Gathers commands for one core, and hands them over in their order. */
+export class Commands {
+  readonly #core: NativeServer;
+  readonly #rooms: Rooms;
+  readonly #acks: PendingAcks;
+  /** Called when there is something to drain. */
+  readonly #wake: () => void;
+  readonly #batch = new CommandBatch();
+  /** When the last batch was handed over. */
+  #flushedAt = 0;
+  /** How much may still leave at once in this tick, or during this batch of records. */
+  #nAtOnce = 0;
+  /** To whom something has left at once: numbers of sockets, or rooms. */
+  readonly #receivers = new Set<number | string>();
+  #turn = 1;
+  #isTickOpen = false;
+  #isDelivering = false;
+  readonly #endTick = (): void => {
+    this.#isTickOpen = false;
+    this.#nextTurn();
+  };
+
+  constructor(core: NativeServer, rooms: Rooms, acks: PendingAcks, wake: () => void) {
+    this.#core = core;
+    this.#rooms = rooms;
+    this.#acks = acks;
+    this.#wake = wake;
+  }
+
+  // ---- One method for each command
+
+  /** Sends an event to one socket. */
+  emit(socket: number, flags: number, args: unknown[]): void {
+    this.#append(Command.Emit, socket, flags, EVERYBODY, encode(args));
+    this.#flushIfDue(socket);
+  }
+
+  /** Sends an event to one socket; the listener gets what it answers. */
+  emitWithAck(
+    socket: number,
+    flags: number,
+    timeout: number | undefined,
+    args: unknown[],
+    listener: AckListener,
+  ): void {
+    const payload = encode(args);
+    const wait = { timeout, token: this.#acks.add(listener) };
+    this.#append(Command.EmitWithAck, socket, flags, EVERYBODY, payload, wait);
+    this.#flushIfDue(socket);
+  }
+
+  /** Answers an event of a socket. */
+  answer(socket: number, ack: number, args: unknown[]): void {
+    this.#append(Command.Answer, socket, ack, EVERYBODY, encode(args));
+    this.#flushIfDue(socket);
+  }
+
+  /** Sends an event to every socket of a selection. */
+  broadcast(namespace: number, to: Selection, flags: number, args: unknown[]): void {
+    const payload = encode(args);
+    const selection = this.#encodeSelection(to);
+    this.#append(Command.Broadcast, namespace, flags, selection, payload);
+    this.#flushIfDue(selection.rooms ?? -namespace);
+  }
+
+  /** The same; the listener gets all answers. */
+  broadcastWithAck(
+    namespace: number,
+    to: Selection,
+    flags: number,
+    timeout: number | undefined,
+    args: unknown[],
+    listener: AckListener,
+  ): void {
+    const payload = encode(args);
+    const selection = this.#encodeSelection(to);
+    const wait = { timeout, token: this.#acks.add(listener) };
+    this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, wait);
+    this.#flushIfDue(selection.rooms ?? -namespace);
+  }
+
+  /** Puts a socket into rooms. */
+  join(socket: number, rooms: Iterable<unknown>): void {
+    this.#move(Command.Join, socket, rooms);
+  }
+
+  /** Takes a socket out of rooms. */
+  leave(socket: number, rooms: Iterable<unknown>): void {
+    this.#move(Command.Leave, socket, rooms);
+  }
+
+  /** Puts every socket of a selection into rooms. */
+  joinMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
+    this.#move(Command.JoinMany, namespace, rooms, to);
+  }
+
+  /** Takes every socket of a selection out of rooms. */
+  leaveMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
+    this.#move(Command.LeaveMany, namespace, rooms, to);
+  }
+
+  /** Forgets a socket that has left, which takes it out of its rooms. */
+  depart(socket: number): void {
+    this.#append(Command.Depart, socket, 0, EVERYBODY, undefined);
+  }
+
+  /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */
+  #move(command: Command, subject: number, rooms: Iterable<unknown>, to?: Selection): void {
+    const selection = to === undefined ? EVERYBODY : this.#encodeSelection(to);
+    this.#append(command, subject, 0, selection, this.#rooms.listToCore(rooms));
+    this.flush();
+  }
+
+  #encodeSelection({ rooms, except }: Selection): EncodedSelection {
+    return {
+      rooms: rooms.size > 0 ? this.#rooms.listToCore(rooms) : undefined,
+      except: except.size > 0 ? this.#rooms.listToCore(except) : undefined,
+    };
+  }
+
+  #append(
+    command: Command,
+    subject: number,
+    detail: number,
+    to: EncodedSelection,
+    payload: Encoded | undefined,
+    wait?: Wait,
+  ): void {
+    this.#batch.add(command, subject, detail, to, payload, wait);
+    if (!this.#isDelivering && !this.#isTickOpen) this.#openTick();
+    if (this.#batch.mustLeave) this.flush();
+  }
+
+  // ---- When they leave
+
+  /** Whether nothing waits. */
+  get isEmpty(): boolean {
+    return this.#batch.isEmpty;
+  }
+
+  /** Hands everything over that waits; called before any other use of the core, so that order is kept. */
+  flush(): void {
+    if (!this.#batch.isEmpty) this.#handOver();
+    this.#rooms.tidy(this.#core);
+  }
+
+  /** The same, once the last batch is old enough. */
+  flushIfOld(time: number): void {
+    if (time - this.#flushedAt > GATHER_MS) this.flush();
+  }
+
+  /** Hands over what waits if it should not wait any longer. What came last is for the receivers of this name. */
+  #flushIfDue(receivers: number | string): void {
+    if (this.#batch.isEmpty) return;
+    if (this.#nAtOnce > 0) {
+      this.#nAtOnce -= this.#receivers.has(receivers) ? AGAIN : 1;
+      this.#receivers.add(receivers);
+      this.flush();
+    } else {
+      this.flushIfOld(now());
+    }
+  }
+
+  #handOver(): void {
+    try {
+      if (this.#batch.handOver(this.#core, this.#turn)) this.#wake();
+    } catch (error) {
+      // Whoever called now has nothing to do with it, and perhaps nobody did.
+      warn(String(error));
+    }
+    this.#flushedAt = now();
+  }
+
+  /** What the application asks for from now on, it asks for in listeners to which a turn delivers. */
+  beginTurn(): void {
+    this.#isDelivering = true;
+  }
+
+  /** The turn delivers a batch of so many records. */
+  beginBatch(nRecords: number): void {
+    this.#allowAtOnce(nRecords <= FEW ? AT_ONCE : 0);
+  }
+
+  /** Nothing that a turn has brought about waits for longer than the turn. */
+  endTurn(): void {
+    this.#isDelivering = false;
+    this.#nextTurn();
+  }
+
+  #openTick(): void {
+    this.#isTickOpen = true;
+    this.#allowAtOnce(AT_ONCE);
+    nextTick(this.#endTick);
+  }
+
+  #allowAtOnce(n: number): void {
+    this.#nAtOnce = n;
+    this.#receivers.clear();
+  }
+
+  #nextTurn(): void {
+    this.flush();
+    // The core knows it as 32 bits; 0 is none.
+    this.#turn = this.#turn === MAX_TURN ? 1 : this.#turn + 1;
+  }
+}
+
+const EVERYBODY: EncodedSelection = { rooms: undefined, except: undefined };
+
+const MAX_TURN = 2 ** 32 - 1;
