@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import type { Bridge } from "./bridge";
 import type { Engine } from "./engine";
 import { type EngineRequest, queryOf } from "./handshake";
+import type { HttpHandler } from "./http-records";
 import { decideOrigin } from "./options";
 import { clientFile, serveClientFile } from "./serve-client";
 import type { Server } from "./server";
@@ -16,7 +17,7 @@ import { warn } from "./warning";
 const STREAM_END_MS = 2000;
 
 /** Requests and streams that the core works on, by their numbers. */
-export class HttpDoor {
+export class HttpDoor implements HttpHandler {
   readonly #server: Server;
   readonly #engine: Engine;
   readonly #bridge: () => Bridge | undefined;
@@ -150,6 +151,11 @@ export class HttpDoor {
       const fields = request.httpVersionMajor === 1 ? headers : fieldsOf(headers);
       response.writeHead(status, fields as OutgoingHttpHeaders).end(body);
     }
+  }
+
+  /** The core has let go of a request. */
+  onForgetRequest(tag: number): void {
+    this.#engine._forget(tag);
   }
 
   /** Lets the engine's listeners change the headers of an answer. */

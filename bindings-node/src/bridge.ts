@@ -4,45 +4,27 @@ import { PendingAcks } from "./ack";
 import { nextRound, nextTick, now } from "./clock";
 import { Commands } from "./commands";
 import type { RequestHead } from "./handshake";
+import { type HttpHandler, HttpRecords } from "./http-records";
 import { AckStatus, Kind, type NativeServer, native } from "./native";
+import { type Beside, RecordBatch } from "./record-batch";
 import { Rooms } from "./room";
 import type { Socket } from "./socket";
-import { restoreBinary } from "./value";
+import { TurnClock } from "./turn-clock";
 import { warn } from "./warning";
-
-/**
- * How long one turn delivers before timers and HTTP requests of the application get theirs. Long enough that a busy
- * server drains in batches, short enough that nobody notices.
- */
-const TURN_MS = 4;
 
 /** After so many records that ask for nothing the turn looks at the clock all the same. */
 const LOOK_UP = 8;
 
-/**
- * Turns that follow each other sooner than this are one: Node hands on up to a thousand wake-ups before it looks at
- * anything else.
- */
-const GAP_MS = 0.5;
-
-/** Values in one record of a batch. */
-const RECORD = 4;
-
-/** What the bridge tells of, besides events and acks of sockets. */
+/** What the bridge tells of clients, besides events and acks of their sockets. */
 export interface Host {
   onConnect(bridge: Bridge, socket: number, told: Connecting): void;
   onWithdrawn(bridge: Bridge, socket: number, namespace: string): void;
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void;
   onConnectionEnd(connection: string, reason: string): void;
   onForget(socket: number): void;
-  onForgetRequest(request: number): void;
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void;
-  onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void;
-  onResumeBody(tag: number): void;
-  onStreamData(tag: number, chunk: Buffer): void;
-  onStreamEnd(tag: number): void;
 }
 
 /** What is told of a client that wants to join: `previous` is the number of the socket that it continues, or 0. */
@@ -58,35 +40,36 @@ export class Bridge {
   readonly commands: Commands;
 
   readonly #host: Host;
+  readonly #http: HttpRecords;
   readonly #acks = new PendingAcks();
-  #onPortClosed: (() => void) | undefined = undefined;
 
-  #records: unknown[] = [];
-  #position = 0;
-  /** What crossed beside the records, which name it by its place. */
-  #beside: (string | Buffer | null)[] = NOTHING;
+  readonly #batch = new RecordBatch();
+  readonly #clock = new TurnClock();
   #moreWaits = false;
   #isScheduled = false;
-  /** When the turn began, and when something was last delivered in it. */
-  #turnBegan = 0;
-  #turnEnded = 0;
-  readonly #pump = (): void => this.#deliverTurn();
-  readonly #pumpAnew = (): void => {
-    // Timers and I/O had their turn.
-    this.#turnEnded = 0;
+  readonly #deliverSoon = (): void => this.#deliverTurn();
+  readonly #deliverAnew = (): void => {
+    this.#clock.renew();
     this.#deliverTurn();
   };
 
-  constructor(options: string, host: Host) {
+  constructor(options: string, host: Host, http: HttpHandler) {
     this.#host = host;
     this.native = new native.NativeServer(options, wakeOf(this));
+    this.#http = new HttpRecords(this.native, http);
     this.commands = new Commands(this.native, this.rooms, this.#acks, () => {
       this.wake();
       this.carry();
     });
   }
 
-  // ---- In
+  /** The core, after everything that was asked of it before. */
+  get flushed(): NativeServer {
+    this.commands.flush();
+    return this.native;
+  }
+
+  // ---- When something is delivered
 
   /** Something happened that has not been taken yet. */
   wake(): void {
@@ -99,26 +82,25 @@ export class Bridge {
     this.#moreWaits = true;
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    nextRound(this.#pumpAnew);
+    nextRound(this.#deliverAnew);
   }
 
   /** A tick of its own, so that what a listener throws is an uncaught exception like any other. */
   #schedule(): void {
     this.#isScheduled = true;
-    nextTick(this.#pump);
+    nextTick(this.#deliverSoon);
   }
 
   #deliverTurn(): void {
-    const start = now();
-    if (start - this.#turnEnded > GAP_MS) this.#turnBegan = start;
+    this.#clock.begin();
     this.commands.beginTurn();
     try {
       while (this.#deliverBatch() && this.#moreWaits) this.#take();
     } finally {
       this.commands.endTurn();
-      if (this.#isTimeUp(now())) {
-        nextRound(this.#pumpAnew);
-      } else if (this.#moreWaits || this.#position < this.#records.length) {
+      if (this.#clock.isUp(now())) {
+        nextRound(this.#deliverAnew);
+      } else if (this.#moreWaits || this.#batch.hasMore) {
         // A listener threw: the rest of its batch comes right after.
         this.#schedule();
       } else {
@@ -130,73 +112,51 @@ export class Bridge {
   #take(): void {
     this.#moreWaits = false;
     try {
-      this.#records = JSON.parse(this.native.drain());
+      this.#moreWaits = this.#batch.take(this.native) || this.#moreWaits;
     } catch (error) {
       warn(String(error));
       return;
     }
-    this.#moreWaits ||= this.#records[0] === 1;
-    this.#position = 2;
-    this.#beside = this.#records[1] === 1 ? this.native.beside() : NOTHING;
-    this.commands.beginBatch((this.#records.length - 2) / RECORD);
-  }
-
-  #isTimeUp(time: number): boolean {
-    this.#turnEnded = time;
-    return time - this.#turnBegan > TURN_MS;
+    this.commands.beginBatch(this.#batch.nRecords);
   }
 
   /** Returns whether there is time for more. */
   #deliverBatch(): boolean {
-    const records = this.#records;
-    while (this.#position < records.length) {
-      const at = this.#position;
-      this.#position = at + RECORD;
-      this.#deliver(
-        records[at] as Kind,
-        records[at + 1] as number,
-        records[at + 2] as number,
-        records[at + 3],
-      );
-      if (this.commands.isEmpty && this.#position % (LOOK_UP * RECORD) !== 2) continue;
+    const batch = this.#batch;
+    while (batch.next()) {
+      this.#deliver(batch.kind, batch.subject, batch.detail, batch.data);
+      if (this.commands.isEmpty && batch.nTaken % LOOK_UP !== 0) continue;
       const time = now();
       this.commands.flushIfOld(time);
-      if (this.#isTimeUp(time)) return false;
+      if (this.#clock.isUp(time)) return false;
     }
-    this.#records = [];
-    this.#position = 0;
-    this.#beside = NOTHING;
-    return !this.#isTimeUp(now());
+    return !this.#clock.isUp(now());
   }
+
+  /** Has leave at once what was asked for and goes by Node's HTTP server: answers of polls, and bytes of streams. */
+  carry(): void {
+    this.#http.drain(this.#batch.upcoming);
+  }
+
+  // ---- To whom
 
   #deliver(kind: Kind, subject: number, detail: number, data: unknown): void {
     switch (kind) {
       case Kind.Event:
-        this.#onEvent(subject, detail, typeof data === "number" ? this.#read(data) : data);
+        this.#onEvent(subject, detail, typeof data === "number" ? this.#batch.read(data) : data);
         break;
       case Kind.BinaryEvent:
-        this.#onEvent(subject, detail, this.#read(data as Beside));
+        this.#onEvent(subject, detail, this.#batch.read(data as Beside));
         break;
       case Kind.Ack:
         this.#onAck(subject, detail, data as unknown[]);
         break;
-      case Kind.Connect: {
-        const told = data as Connecting;
-        const auth = this.#readObject(told[3]);
-        if (auth === undefined) {
-          this.flushed.refuse(subject, TOO_LARGE, undefined);
-          break;
-        }
-        told[3] = auth;
-        this.#host.onConnect(this, subject, told);
+      case Kind.Connect:
+        this.#onConnect(subject, data as Connecting);
         break;
-      }
-      case Kind.Disconnect: {
-        const socket = this.sockets.get(subject);
-        if (socket === undefined) this.commands.depart(subject);
-        else this.#host.onDisconnect(this, socket, data as string);
+      case Kind.Disconnect:
+        this.#onDisconnect(subject, data as string);
         break;
-      }
       default:
         this.#deliverRare(kind, subject, detail, data);
     }
@@ -221,70 +181,14 @@ export class Bridge {
       case Kind.AskOrigin:
         this.#host.onAskOrigin(this, detail, subject, data as RequestHead);
         break;
-      case Kind.AskNamespace: {
-        const [name, told] = data as [string, object];
-        const auth = this.#readObject(told);
-        if (auth === undefined) this.native.answerNamespace(detail, false);
-        else this.#host.onAskNamespace(this, detail, name, auth);
+      case Kind.AskNamespace:
+        this.#onAskNamespace(detail, data as [string, object]);
         break;
-      }
       case Kind.Problem:
         warn(data as string);
         break;
       default:
-        this.#deliverCarried(kind, subject, detail, data, this.#beside);
-    }
-  }
-
-  /** What is for Node's HTTP server. */
-  #deliverCarried(kind: Kind, subject: number, detail: number, data: unknown, beside: unknown[]): void {
-    switch (kind) {
-      case Kind.Response: {
-        const [body, ...headers] = data as [string | number, ...string[]];
-        const whole = typeof body === "number" ? (beside[body] as Buffer) : body;
-        this.#host.onResponse(subject, detail, headers, whole);
-        break;
-      }
-      case Kind.ResumeBody:
-        this.#host.onResumeBody(subject);
-        break;
-      case Kind.StreamData:
-        this.#host.onStreamData(subject, beside[data as number] as Buffer);
-        break;
-      case Kind.StreamEnd:
-        this.#host.onStreamEnd(subject);
-        break;
-      case Kind.ForgetRequest:
-        this.#host.onForgetRequest(subject);
-        break;
-      case Kind.PortClosed:
-        // It calls the application.
-        nextTick(() => this.#onPortClosed?.());
-        break;
-    }
-  }
-
-  /** Has leave at once what was asked for and goes by Node's HTTP server: answers of polls, and bytes of streams. */
-  carry(): void {
-    // What the batch in hand has of the kind comes first, in which it comes before all else.
-    if (CARRIED.has(this.#records[this.#position] as Kind)) return;
-    const records: unknown[] = JSON.parse(this.native.drainCarried());
-    const beside: unknown[] = records[1] === 1 ? this.native.beside() : NOTHING;
-    for (let at = 2; at < records.length; at += RECORD) {
-      try {
-        this.#deliverCarried(
-          records[at] as Kind,
-          records[at + 1] as number,
-          records[at + 2] as number,
-          records[at + 3],
-          beside,
-        );
-      } catch (error) {
-        // Of a listener for headers: whoever emits has nothing to do with it.
-        nextTick(() => {
-          throw error;
-        });
-      }
+        this.#http.deliver(kind, subject, detail, data, this.#batch.beside);
     }
   }
 
@@ -305,7 +209,7 @@ export class Bridge {
     for (let i = 0; i < answers.length; i += 1) {
       const answer = answers[i];
       if (Array.isArray(answer)) continue;
-      const read = this.#read(typeof answer === "number" ? answer : (answer as BinaryAnswer).binary);
+      const read = this.#batch.read(typeof answer === "number" ? answer : (answer as BinaryAnswer).binary);
       if (read === undefined) {
         // With those before it.
         listener(AckStatus.TooLarge, answers.slice(0, i) as unknown[][]);
@@ -316,31 +220,29 @@ export class Bridge {
     listener(status, answers as unknown[][]);
   }
 
-  /** What a client sent along, an object: a list stands for what is beside. */
-  #readObject(told: object | Beside): object | undefined {
-    const isBeside = typeof told === "number" || Array.isArray(told);
-    return isBeside ? (this.#read(told as Beside) as object | undefined) : told;
-  }
-
-  /** What crossed beside the records; `undefined` if it is more than JavaScript can hold. */
-  #read(told: Beside): unknown {
-    try {
-      if (typeof told === "number") return this.#parse(told);
-      const [first, n, data] = told;
-      const attachments = this.#beside.slice(first, first + n);
-      if (attachments.includes(null)) return undefined;
-      return restoreBinary(typeof data === "number" ? this.#parse(data) : data, attachments as Buffer[]);
-    } catch {
-      return undefined;
+  #onConnect(key: number, told: Connecting): void {
+    const auth = this.#batch.readObject(told[3]);
+    if (auth === undefined) {
+      this.flushed.refuse(key, TOO_LARGE, undefined);
+      return;
     }
+    told[3] = auth;
+    this.#host.onConnect(this, key, told);
   }
 
-  #parse(place: number): unknown {
-    const text = this.#beside[place] as string | null;
-    // It may be large, and the rest of the batch may take a while.
-    this.#beside[place] = null;
-    return text === null ? undefined : JSON.parse(text);
+  #onDisconnect(key: number, reason: string): void {
+    const socket = this.sockets.get(key);
+    if (socket === undefined) this.commands.depart(key);
+    else this.#host.onDisconnect(this, socket, reason);
   }
+
+  #onAskNamespace(question: number, [name, told]: [string, object]): void {
+    const auth = this.#batch.readObject(told);
+    if (auth === undefined) this.native.answerNamespace(question, false);
+    else this.#host.onAskNamespace(this, question, name, auth);
+  }
+
+  // ---- The end
 
   /** Closes the server. What happened until then is still delivered; after that nothing is held. */
   close(): void {
@@ -348,21 +250,15 @@ export class Bridge {
     this.wake();
   }
 
-  /** How much is held for clients, by kinds; for tests. */
-  held(): Record<string, number> {
-    return { ...this.flushed.held(), ownSockets: this.sockets.size, acks: this.#acks.size };
-  }
-
   /** Closes the core's own port; the listener is called when others can have it. */
   closePort(listener: () => void): void {
-    this.#onPortClosed = listener;
+    this.#http.whenPortClosed(listener);
     this.flushed.closePort();
   }
 
-  /** The core, after everything that was asked of it before. */
-  get flushed(): NativeServer {
-    this.commands.flush();
-    return this.native;
+  /** How much is held for clients, by kinds; for tests. */
+  held(): Record<string, number> {
+    return { ...this.flushed.held(), ownSockets: this.sockets.size, acks: this.#acks.size };
   }
 }
 
@@ -374,21 +270,6 @@ function wakeOf(bridge: Bridge): () => void {
   const self = new WeakRef(bridge);
   return () => self.deref()?.wake();
 }
-
-const NOTHING: never[] = [];
-
-/** What `drainCarried` brings. */
-const CARRIED: ReadonlySet<Kind | undefined> = new Set([
-  Kind.Response,
-  Kind.ResumeBody,
-  Kind.StreamData,
-  Kind.StreamEnd,
-  Kind.ForgetRequest,
-  Kind.PortClosed,
-]);
-
-/** The place of a text or, with binary values, the place of the first, their number, and the rest or its place. */
-type Beside = number | [first: number, n: number, rest: object | number];
 
 interface BinaryAnswer {
   binary: Beside;

@@ -1,6 +1,5 @@
 /** What the core tells of clients: who wants to join, who has left, and what it asks meanwhile. */
 
-import type { HttpDoor } from "./attach";
 import type { Bridge, Connecting, Host } from "./bridge";
 import { Client } from "./client";
 import { type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
@@ -13,14 +12,12 @@ import { type DisconnectReason, Socket } from "./socket";
 /** Receives the clients of one server, and sees them off. */
 export class Reception implements Host {
   readonly #server: Server;
-  readonly #door: HttpDoor;
   readonly #clients = new Map<string, Client>();
   /** The data of sockets whose clients may come back. */
   readonly #retained = new Map<number, { data: unknown }>();
 
-  constructor(server: Server, door: HttpDoor) {
+  constructor(server: Server) {
     this.#server = server;
-    this.#door = door;
   }
 
   // ---- Questions
@@ -224,28 +221,6 @@ export class Reception implements Host {
   /** How much is kept, by kinds; for tests. */
   _held(): Record<string, number> {
     return { clients: this.#clients.size, retained: this.#retained.size };
-  }
-
-  // ---- Requests and streams
-
-  onForgetRequest(tag: number): void {
-    this.#server.engine._forget(tag);
-  }
-
-  onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void {
-    this.#door.onResponse(tag, status, headers, body);
-  }
-
-  onResumeBody(tag: number): void {
-    this.#door.onResumeBody(tag);
-  }
-
-  onStreamData(tag: number, chunk: Buffer): void {
-    this.#door.onStreamData(tag, chunk);
-  }
-
-  onStreamEnd(tag: number): void {
-    this.#door.onStreamEnd(tag);
   }
 }
 

@@ -94,7 +94,7 @@ export class Server<
     native.NativeServer.checkOptions(this.#coreOptions(this.opts));
     this.engine = new Engine(this as any);
     this.#door = new HttpDoor(this as any, this.engine, () => this._bridge);
-    this._reception = new Reception(this as any, this.#door);
+    this._reception = new Reception(this as any);
     this.sockets = this.of("/");
     if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
   }
@@ -191,7 +191,7 @@ export class Server<
 
   #start(options: Partial<ServerOptions>): Bridge {
     if (this._bridge !== undefined) return this._bridge;
-    this._bridge = new Bridge(this.#coreOptions(options), this._reception);
+    this._bridge = new Bridge(this.#coreOptions(options), this._reception, this.#door);
     for (const namespace of this._nsps.values()) this.#register(namespace);
     return this._bridge;
   }
