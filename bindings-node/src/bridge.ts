@@ -15,8 +15,8 @@ import { warn } from "./warning";
 /** After so many records that ask for nothing the turn looks at the clock all the same. */
 const LOOK_UP = 8;
 
-/** What the bridge tells of clients, besides events and acks of their sockets. */
-export interface Host {
+/** Who hears of clients, apart from events and acks of their sockets, and answers what the core asks about them. */
+export interface ClientHandler {
   onConnect(bridge: Bridge, socket: number, told: Connecting): void;
   onWithdrawn(bridge: Bridge, socket: number, namespace: string): void;
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void;
@@ -39,7 +39,7 @@ export class Bridge {
   /** What is asked of the core by batches. */
   readonly commands: Commands;
 
-  readonly #host: Host;
+  readonly #clients: ClientHandler;
   readonly #http: HttpRecords;
   readonly #acks = new PendingAcks();
 
@@ -53,8 +53,8 @@ export class Bridge {
     this.#deliverTurn();
   };
 
-  constructor(options: string, host: Host, http: HttpHandler) {
-    this.#host = host;
+  constructor(options: string, clients: ClientHandler, http: HttpHandler) {
+    this.#clients = clients;
     this.native = new native.NativeServer(options, wakeOf(this));
     this.#http = new HttpRecords(this.native, http);
     this.commands = new Commands(this.native, this.rooms, this.#acks, () => {
@@ -165,21 +165,21 @@ export class Bridge {
   #deliverRare(kind: Kind, subject: number, detail: number, data: unknown): void {
     switch (kind) {
       case Kind.Withdrawn:
-        this.#host.onWithdrawn(this, subject, data as string);
+        this.#clients.onWithdrawn(this, subject, data as string);
         break;
       case Kind.ConnectionEnd: {
         const [connection, reason] = data as [string, string];
-        this.#host.onConnectionEnd(connection, reason);
+        this.#clients.onConnectionEnd(connection, reason);
         break;
       }
       case Kind.Forget:
-        this.#host.onForget(subject);
+        this.#clients.onForget(subject);
         break;
       case Kind.AskRequest:
-        this.#host.onAskRequest(this, detail, subject, data as RequestHead);
+        this.#clients.onAskRequest(this, detail, subject, data as RequestHead);
         break;
       case Kind.AskOrigin:
-        this.#host.onAskOrigin(this, detail, subject, data as RequestHead);
+        this.#clients.onAskOrigin(this, detail, subject, data as RequestHead);
         break;
       case Kind.AskNamespace:
         this.#onAskNamespace(detail, data as [string, object]);
@@ -227,19 +227,19 @@ export class Bridge {
       return;
     }
     told[3] = auth;
-    this.#host.onConnect(this, key, told);
+    this.#clients.onConnect(this, key, told);
   }
 
   #onDisconnect(key: number, reason: string): void {
     const socket = this.sockets.get(key);
     if (socket === undefined) this.commands.depart(key);
-    else this.#host.onDisconnect(this, socket, reason);
+    else this.#clients.onDisconnect(this, socket, reason);
   }
 
   #onAskNamespace(question: number, [name, told]: [string, object]): void {
     const auth = this.#batch.readObject(told);
     if (auth === undefined) this.native.answerNamespace(question, false);
-    else this.#host.onAskNamespace(this, question, name, auth);
+    else this.#clients.onAskNamespace(this, question, name, auth);
   }
 
   // ---- The end

@@ -147,7 +147,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
     const rooms = bridge.rooms.listToCore(this.rooms);
     const except = bridge.rooms.listToCore(this.exceptRooms);
     const departures = core.disconnectMany(nsp._number, rooms, except, close);
-    nsp.server._reception.departed(bridge, departures);
+    nsp.server._connectionHandler.departed(bridge, departures);
   }
 
   get #selection() {

@@ -10,13 +10,13 @@ import { HttpDoor } from "./attach";
 import { Bridge } from "./bridge";
 import type { BroadcastOperator } from "./broadcast-operator";
 import { Broadcaster } from "./broadcaster";
+import { ConnectionHandler } from "./connection-handler";
 import { Engine } from "./engine";
 import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
 import { native } from "./native";
 import { asksForOrigins, optionsForCore, type ServerOptions } from "./options";
 import { OwnPort } from "./own-port";
 import { ParentNamespace } from "./parent-namespace";
-import { Reception } from "./reception";
 import type { Socket } from "./socket";
 import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
 import { isWellFormed } from "./value";
@@ -65,8 +65,7 @@ export class Server<
     RegExp,
     ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
   >();
-  /** Who receives the clients. */
-  readonly _reception: Reception;
+  readonly _connectionHandler: ConnectionHandler;
   readonly #door: HttpDoor;
   #path: string;
   #connectTimeout: number;
@@ -94,7 +93,7 @@ export class Server<
     native.NativeServer.checkOptions(this.#coreOptions(this.opts));
     this.engine = new Engine(this as any);
     this.#door = new HttpDoor(this as any, this.engine, () => this._bridge);
-    this._reception = new Reception(this as any);
+    this._connectionHandler = new ConnectionHandler(this as any);
     this.sockets = this.of("/");
     if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
   }
@@ -191,7 +190,7 @@ export class Server<
 
   #start(options: Partial<ServerOptions>): Bridge {
     if (this._bridge !== undefined) return this._bridge;
-    this._bridge = new Bridge(this.#coreOptions(options), this._reception, this.#door);
+    this._bridge = new Bridge(this.#coreOptions(options), this._connectionHandler, this.#door);
     for (const namespace of this._nsps.values()) this.#register(namespace);
     return this._bridge;
   }
@@ -201,7 +200,7 @@ export class Server<
     for (const namespace of this._nsps.values()) {
       for (const socket of namespace.sockets.values()) {
         try {
-          this._reception.leave(this._bridge, socket as Socket, "server shutting down");
+          this._connectionHandler.leave(this._bridge, socket as Socket, "server shutting down");
         } catch {
           // As in socket.io: what a listener throws does not keep the others from hearing of it, nor the server from closing.
         }
@@ -227,7 +226,7 @@ export class Server<
     for (const socket of bridge.sockets.values()) socket._keepRecord();
     this._bridge = undefined;
     bridge.close();
-    this._reception.clear();
+    this._connectionHandler.clear();
     this.engine._clear();
   }
 
@@ -238,7 +237,7 @@ export class Server<
       namespaces.reduce((sum, namespace) => sum + size(namespace), 0);
     return {
       ...this._bridge?.held(),
-      ...this._reception._held(),
+      ...this._connectionHandler._held(),
       joined: count((namespace) => namespace.sockets.size),
       waiting: count((namespace) => namespace._preConnectSockets.size),
       keptRequests: this.engine._kept,

@@ -290,7 +290,7 @@ export class Socket<
   /** What the sockets of one connection share. */
   get client(): Client {
     if (this.#client === undefined) {
-      this.#client = this.server._reception.clientOf(this.#readRecord());
+      this.#client = this.server._connectionHandler.clientOf(this.#readRecord());
     }
     return this.#client;
   }
@@ -304,7 +304,7 @@ export class Socket<
   disconnect(close = false): this {
     const bridge = this.server._bridge;
     if (this.connected && bridge !== undefined) {
-      this.server._reception.departed(bridge, bridge.flushed.disconnect(this._key, close));
+      this.server._connectionHandler.departed(bridge, bridge.flushed.disconnect(this._key, close));
     }
     return this;
   }

@@ -1,6 +1,6 @@
-/** What the core tells of clients: who wants to join, who has left, and what it asks meanwhile. */
+/** What happens to clients: they want to connect, they disconnect, and the core asks about them. */
 
-import type { Bridge, Connecting, Host } from "./bridge";
+import type { Bridge, ClientHandler, Connecting } from "./bridge";
 import { Client } from "./client";
 import { type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
 import type { ExtendedError } from "./namespace";
@@ -9,8 +9,8 @@ import { decideOrigin } from "./options";
 import type { Server } from "./server";
 import { type DisconnectReason, Socket } from "./socket";
 
-/** Receives the clients of one server, and sees them off. */
-export class Reception implements Host {
+/** Lets the clients of one server in, tells the listeners when they disconnect, and answers what the core asks. */
+export class ConnectionHandler implements ClientHandler {
   readonly #server: Server;
   readonly #clients = new Map<string, Client>();
   /** The data of sockets whose clients may come back. */
