@@ -17,11 +17,11 @@ import { warn } from "./warning";
 const STREAM_END_MS = 2000;
 
 /** Requests and streams that the core works on, by their numbers. */
-export class HttpDoor implements HttpHandler {
+export class HttpEntryPoint implements HttpHandler {
   readonly #server: Server;
   readonly #engine: Engine;
   readonly #bridge: () => Bridge | undefined;
-  readonly #exchanges = new Map<number, { request: EngineRequest; response: ServerResponse }>();
+  readonly #requests = new Map<number, { request: EngineRequest; response: ServerResponse }>();
   readonly #streams = new Map<number, { bridge: Bridge; socket: Duplex }>();
 
   constructor(server: Server, engine: Engine, bridge: () => Bridge | undefined) {
@@ -80,18 +80,18 @@ export class HttpDoor implements HttpHandler {
 
   #onRequest(request: EngineRequest, response: ServerResponse): void {
     if (!this.#engine._isWatched) {
-      this.#exchange(request, response);
+      this.#proxy(request, response);
       return;
     }
     request._query = queryOf(request.url as string);
     (request as EngineRequest & { res: ServerResponse }).res = response;
     this.#engine._run(request, response, (error) => {
       if (error) refuse(response);
-      else this.#exchange(request, response);
+      else this.#proxy(request, response);
     });
   }
 
-  #exchange(request: EngineRequest, response: ServerResponse): void {
+  #proxy(request: EngineRequest, response: ServerResponse): void {
     const bridge = this.#bridge();
     if (bridge === undefined) {
       refuse(response);
@@ -100,19 +100,19 @@ export class HttpDoor implements HttpHandler {
     if (response.destroyed) return;
     const tag = this.#engine._tag();
     const kept = this.#engine._keep(tag, request);
-    this.#exchanges.set(tag, { request, response });
+    this.#requests.set(tag, { request, response });
     const hasBody = request.method !== "GET" && request.method !== "OPTIONS";
     try {
       if (bridge.flushed.request(headOf(request), tag, kept, hasBody)) bridge.wakeLater();
     } catch {
       // The client wrote a head that Node takes and the core does not.
-      this.#exchanges.delete(tag);
+      this.#requests.delete(tag);
       refuse(response);
       return;
     }
     if (hasBody) this.#pumpBody(bridge, tag, request);
     const abort = () => {
-      if (this.#exchanges.delete(tag)) bridge.native.requestAbort(tag);
+      if (this.#requests.delete(tag)) bridge.native.requestAbort(tag);
     };
     response.on("close", abort);
     // A response that waits behind another on its connection is not told when that closes; its request is.
@@ -132,16 +132,16 @@ export class HttpDoor implements HttpHandler {
 
   /** The core has taken in what it was given of a body. */
   onResumeBody(tag: number): void {
-    this.#exchanges.get(tag)?.request.resume();
+    this.#requests.get(tag)?.request.resume();
     this.#streams.get(tag)?.socket.resume();
   }
 
   /** The core has answered a request. */
   onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void {
-    const exchange = this.#exchanges.get(tag);
-    if (exchange === undefined) return;
-    this.#exchanges.delete(tag);
-    const { request, response } = exchange;
+    const proxied = this.#requests.get(tag);
+    if (proxied === undefined) return;
+    this.#requests.delete(tag);
+    const { request, response } = proxied;
     try {
       if (this.#engine._isWatched) this.#tellHeaders(headers, request);
     } finally {
@@ -243,7 +243,7 @@ export class HttpDoor implements HttpHandler {
 
   /** How many requests and streams are under way. */
   get _open(): number {
-    return this.#exchanges.size + this.#streams.size;
+    return this.#requests.size + this.#streams.size;
   }
 
   /** The core has bytes for a stream. */
@@ -259,8 +259,8 @@ export class HttpDoor implements HttpHandler {
     if (stream === undefined) return;
     const { socket } = stream;
     // A client that does not read would be waited for without an end.
-    const patience = setTimeout(() => socket.destroy(), STREAM_END_MS);
-    socket.on("close", () => clearTimeout(patience));
+    const deadline = setTimeout(() => socket.destroy(), STREAM_END_MS);
+    socket.on("close", () => clearTimeout(deadline));
     socket.end(() => socket.destroy());
   }
 }

@@ -6,7 +6,7 @@ import type { Server as HttpServer } from "node:http";
 import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HttpsServer } from "node:https";
 import { Adapter } from "./adapter";
-import { HttpDoor } from "./attach";
+import { HttpEntryPoint } from "./attach";
 import { Bridge } from "./bridge";
 import type { BroadcastOperator } from "./broadcast-operator";
 import { Broadcaster } from "./broadcaster";
@@ -66,7 +66,7 @@ export class Server<
     ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
   >();
   readonly _connectionHandler: ConnectionHandler;
-  readonly #door: HttpDoor;
+  readonly #httpEntryPoint: HttpEntryPoint;
   #path: string;
   #connectTimeout: number;
   #servesClient: boolean;
@@ -92,7 +92,7 @@ export class Server<
     }
     native.NativeServer.checkOptions(this.#coreOptions(this.opts));
     this.engine = new Engine(this as any);
-    this.#door = new HttpDoor(this as any, this.engine, () => this._bridge);
+    this.#httpEntryPoint = new HttpEntryPoint(this as any, this.engine, () => this._bridge);
     this._connectionHandler = new ConnectionHandler(this as any);
     this.sockets = this.of("/");
     if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
@@ -165,7 +165,7 @@ export class Server<
     this.#path = (options.path || this.#path).replace(/\/$/, "");
     const bridge = this.#start(options);
     const http = isPort ? new OwnPort(this as any, bridge) : (server as HttpServer);
-    this.#door.open(http);
+    this.#httpEntryPoint.open(http);
     http.on("close", () => this.#stop(this._bridge));
     http.on("listening", () => this.#start(options));
     this.httpServer = http;
@@ -190,7 +190,7 @@ export class Server<
 
   #start(options: Partial<ServerOptions>): Bridge {
     if (this._bridge !== undefined) return this._bridge;
-    this._bridge = new Bridge(this.#coreOptions(options), this._connectionHandler, this.#door);
+    this._bridge = new Bridge(this.#coreOptions(options), this._connectionHandler, this.#httpEntryPoint);
     for (const namespace of this._nsps.values()) this.#register(namespace);
     return this._bridge;
   }
@@ -241,7 +241,7 @@ export class Server<
       joined: count((namespace) => namespace.sockets.size),
       waiting: count((namespace) => namespace._preConnectSockets.size),
       keptRequests: this.engine._kept,
-      carried: this.#door._open,
+      carried: this.#httpEntryPoint._open,
     };
   }
 
