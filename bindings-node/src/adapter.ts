@@ -13,7 +13,7 @@ export type Room = string;
 /** The id of a socket. */
 export type SocketId = string;
 
-/** Tells of a change of a room; `socket` is set when it joins or leaves. */
+/** Called when a room changes; `socket` is set when it joins or leaves. */
 type RoomListener = (room: Room, socket: SocketId) => void;
 
 /**
@@ -56,7 +56,7 @@ export class Adapter extends EventEmitter {
   addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void {
     const socket = this.nsp._find(id);
     if (socket === undefined) return;
-    if (this.#hasListeners()) this.#joinAloud(socket, rooms);
+    if (this.#hasListeners()) this.#joinAndEmit(socket, rooms);
     else this.#join(socket, rooms);
   }
 
@@ -64,7 +64,7 @@ export class Adapter extends EventEmitter {
   del(id: SocketId, room: Room): Promise<void> | void {
     const socket = this.nsp._find(id);
     if (socket === undefined) return;
-    if (this.#hasListeners()) this.#leaveAloud(socket, [room]);
+    if (this.#hasListeners()) this.#leaveAndEmit(socket, [room]);
     else this.#leave(socket, [room]);
   }
 
@@ -73,7 +73,7 @@ export class Adapter extends EventEmitter {
     const socket = this.nsp._find(id);
     const rooms = [...(this.socketRooms(id) ?? [])];
     if (socket === undefined || rooms.length === 0) return;
-    if (this.#hasListeners()) this.#leaveAloud(socket, rooms);
+    if (this.#hasListeners()) this.#leaveAndEmit(socket, rooms);
     else this.#leave(socket, rooms);
   }
 
@@ -106,28 +106,28 @@ export class Adapter extends EventEmitter {
   addSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
-      this.#forget();
+      this.#forgetAll();
       this.nsp.server._bridge?.commands.joinMany(this.nsp._number, selection, rooms);
       return;
     }
-    for (const socket of this.nsp._select(selection)) this.#joinAloud(socket, rooms);
+    for (const socket of this.nsp._select(selection)) this.#joinAndEmit(socket, rooms);
   }
 
   /** Takes every socket of a selection out of rooms. */
   delSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
     if (!this.#hasListeners()) {
-      this.#forget();
+      this.#forgetAll();
       this.nsp.server._bridge?.commands.leaveMany(this.nsp._number, selection, rooms);
       return;
     }
-    for (const socket of this.nsp._select(selection)) this.#leaveAloud(socket, rooms);
+    for (const socket of this.nsp._select(selection)) this.#leaveAndEmit(socket, rooms);
   }
 
-  /** Tells of the rooms that a socket has entered by connecting. */
+  /** A socket has connected, which puts it into rooms. */
   _connected(socket: Socket): void {
     this.#known.delete(socket);
-    if (this.#members.size > 0) this.#enter(socket, this.socketRooms(socket.id) ?? []);
+    if (this.#members.size > 0) this.#addMember(socket, this.socketRooms(socket.id) ?? []);
     if (!this.#hasListeners()) return;
     for (const room of [...(this.socketRooms(socket.id) ?? [])]) {
       if (this.#size(room) === 1) this.emit("create-room", room);
@@ -137,26 +137,26 @@ export class Adapter extends EventEmitter {
 
   /** Carries out `depart`, by which a socket loses its rooms, and tells of it. */
   _departing(socket: Socket, depart: () => void): void {
-    const isTold = this.#hasListeners();
-    const rooms = isTold || this.#members.size > 0 ? this.socketRooms(socket.id) : undefined;
+    const hasListeners = this.#hasListeners();
+    const rooms = hasListeners || this.#members.size > 0 ? this.socketRooms(socket.id) : undefined;
     depart();
     // Its client may have come back in its place.
     if (this.#members.size > 0 && this.nsp._has(socket))
-      this.#exit(socket, rooms ?? [...this.#members.keys()]);
-    if (isTold) for (const room of [...(rooms ?? [])]) this.#left(room, socket);
+      this.#removeMember(socket, rooms ?? [...this.#members.keys()]);
+    if (hasListeners) for (const room of [...(rooms ?? [])]) this.#emitLeave(room, socket);
   }
 
   /** What is known of rooms is not up to date any more. */
-  #forget(): void {
+  #forgetAll(): void {
     this.#epoch += 1;
     this.#members.clear();
   }
 
-  #enter(socket: Socket, rooms: Iterable<Room>): void {
+  #addMember(socket: Socket, rooms: Iterable<Room>): void {
     for (const room of rooms) this.#members.get(room)?.add(socket.id);
   }
 
-  #exit(socket: Socket, rooms: Iterable<Room>): void {
+  #removeMember(socket: Socket, rooms: Iterable<Room>): void {
     for (const room of rooms) {
       const members = this.#members.get(room);
       members?.delete(socket.id);
@@ -169,17 +169,17 @@ export class Adapter extends EventEmitter {
     const known = this.#known.get(socket);
     if (known !== undefined) for (const room of rooms) known.rooms.add(room);
     // What it joins before it is let in counts from then on.
-    if (this.#members.size > 0 && socket.connected) this.#enter(socket, rooms);
+    if (this.#members.size > 0 && socket.connected) this.#addMember(socket, rooms);
   }
 
   #leave(socket: Socket, rooms: Iterable<Room>): void {
     this.nsp.server._bridge?.commands.leave(socket._key, rooms);
     const known = this.#known.get(socket);
     if (known !== undefined) for (const room of rooms) known.rooms.delete(room);
-    if (this.#members.size > 0 && socket.connected) this.#exit(socket, rooms);
+    if (this.#members.size > 0 && socket.connected) this.#removeMember(socket, rooms);
   }
 
-  #joinAloud(socket: Socket, rooms: Iterable<Room>): void {
+  #joinAndEmit(socket: Socket, rooms: Iterable<Room>): void {
     for (const room of rooms) {
       if (this.socketRooms(socket.id)?.has(room)) continue;
       const isNew = this.#size(room) === 0;
@@ -190,15 +190,15 @@ export class Adapter extends EventEmitter {
     }
   }
 
-  #leaveAloud(socket: Socket, rooms: Iterable<Room>): void {
+  #leaveAndEmit(socket: Socket, rooms: Iterable<Room>): void {
     for (const room of rooms) {
       if (!this.socketRooms(socket.id)?.has(room)) continue;
       this.#leave(socket, [room]);
-      if (socket.connected) this.#left(room, socket);
+      if (socket.connected) this.#emitLeave(room, socket);
     }
   }
 
-  #left(room: Room, socket: Socket): void {
+  #emitLeave(room: Room, socket: Socket): void {
     this.emit("leave-room", room, socket.id);
     if (this.#size(room) === 0) this.emit("delete-room", room);
   }

@@ -87,7 +87,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
 
   #emitWithAck(data: unknown[], ack: (error: Error | null, answers: any[]) => void): void {
     const { nsp } = this.adapter;
-    nsp._eavesdrop(this.#selection, data);
+    nsp._notifyOutgoing(this.#selection, data);
     const bridge = nsp.server._bridge;
     if (bridge === undefined || nsp._number === -1) {
       process.nextTick(ack, null, []);

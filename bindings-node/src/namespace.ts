@@ -58,8 +58,8 @@ export class Namespace<
     string,
     Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
   >();
-  /** The numbers of the sockets with catch-all listeners for what goes out. */
-  readonly _eavesdropped = new Set<number>();
+  /** The numbers of the sockets that have catch-all listeners for outgoing events. */
+  readonly _withOutgoingListeners = new Set<number>();
   readonly _fns: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>[] = [];
   /** The number by which the core knows the namespace; -1 while the server has no core, and after the removal. */
   _number = -1;
@@ -131,13 +131,13 @@ export class Namespace<
   }
 
   _broadcast(to: Selection, flags: number, data: unknown[]): void {
-    this._eavesdrop(to, data);
+    this._notifyOutgoing(to, data);
     if (this._number !== -1) this.server._bridge?.commands.broadcast(this._number, to, flags, data);
   }
 
-  /** Tells the receivers' catch-all listeners of a broadcast. */
-  _eavesdrop(selection: Selection, data: unknown[]): void {
-    if (this._eavesdropped.size === 0) return;
+  /** Calls the receivers' catch-all listeners for outgoing events. */
+  _notifyOutgoing(selection: Selection, data: unknown[]): void {
+    if (this._withOutgoingListeners.size === 0) return;
     for (const socket of this._select(selection)) socket._notifyOutgoing(data);
   }
 
@@ -145,7 +145,7 @@ export class Namespace<
   _connect(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
     this._preConnectSockets.delete(socket.id);
     this.sockets.set(socket.id, socket);
-    if (socket._anyOutgoingListeners !== undefined) this._eavesdropped.add(socket._key);
+    if (socket._anyOutgoingListeners !== undefined) this._withOutgoingListeners.add(socket._key);
     socket._onConnect();
     this.adapter._connected(socket as any);
     try {
@@ -160,7 +160,7 @@ export class Namespace<
 
   /** A socket has left, or is not let in. */
   _remove(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
-    this._eavesdropped.delete(socket._key);
+    this._withOutgoingListeners.delete(socket._key);
     for (const sockets of [this.sockets, this._preConnectSockets]) {
       // A client that came back has the id of the socket that it continues.
       if (sockets.get(socket.id) === socket) sockets.delete(socket.id);

@@ -363,12 +363,12 @@ export class Socket<
     runMiddlewares(
       this.#middlewares,
       (middleware, next) => middleware(args as Event, next),
-      (error?: Error) => process.nextTick(() => this.#settle(args, error)),
+      (error?: Error) => process.nextTick(() => this.#afterMiddleware(args, error)),
     );
   }
 
   /** The listeners run a tick after onAny and middleware, as they do in socket.io. */
-  #settle(args: unknown[], error: Error | undefined): void {
+  #afterMiddleware(args: unknown[], error: Error | undefined): void {
     this.#nDeferred -= 1;
     if (error) this._onError(error);
     else if (this.connected) this.#call(args);
@@ -448,11 +448,11 @@ export class Socket<
   #setOutgoing(listeners: Listener[] | undefined): void {
     this._anyOutgoingListeners = listeners;
     // Broadcasts look for such listeners only where there are any.
-    if (listeners === undefined) this.nsp._eavesdropped.delete(this._key);
-    else if (this.nsp._has(this as any)) this.nsp._eavesdropped.add(this._key);
+    if (listeners === undefined) this.nsp._withOutgoingListeners.delete(this._key);
+    else if (this.nsp._has(this as any)) this.nsp._withOutgoingListeners.add(this._key);
   }
 
-  /** Tells the catch-all listeners of an event that goes out. */
+  /** Calls the catch-all listeners for outgoing events. */
   _notifyOutgoing(data: unknown[]): void {
     if (this._anyOutgoingListeners === undefined) return;
     for (const listener of this._anyOutgoingListeners.slice()) listener.apply(this, data);
