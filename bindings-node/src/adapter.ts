@@ -135,11 +135,11 @@ export class Adapter extends EventEmitter {
     }
   }
 
-  /** Carries out `depart`, by which a socket loses its rooms, and tells of it. */
-  _departing(socket: Socket, depart: () => void): void {
+  /** A socket disconnects; `release` takes it out of its rooms. */
+  _disconnecting(socket: Socket, release: () => void): void {
     const hasListeners = this.#hasListeners();
     const rooms = hasListeners || this.#members.size > 0 ? this.socketRooms(socket.id) : undefined;
-    depart();
+    release();
     // Its client may have come back in its place.
     if (this.#members.size > 0 && this.nsp._has(socket))
       this.#removeMember(socket, rooms ?? [...this.#members.keys()]);

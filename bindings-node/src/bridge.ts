@@ -232,7 +232,7 @@ export class Bridge {
 
   #onDisconnect(key: number, reason: string): void {
     const socket = this.sockets.get(key);
-    if (socket === undefined) this.commands.depart(key);
+    if (socket === undefined) this.commands.release(key);
     else this.#clients.onDisconnect(this, socket, reason);
   }
 

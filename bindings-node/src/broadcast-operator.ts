@@ -146,8 +146,8 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
     const core = bridge.flushed;
     const rooms = bridge.rooms.listToCore(this.rooms);
     const except = bridge.rooms.listToCore(this.exceptRooms);
-    const departures = core.disconnectMany(nsp._number, rooms, except, close);
-    nsp.server._connectionHandler.departed(bridge, departures);
+    const sockets = core.disconnectMany(nsp._number, rooms, except, close);
+    nsp.server._connectionHandler.disconnected(bridge, sockets);
   }
 
   get #selection() {

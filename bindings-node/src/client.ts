@@ -58,7 +58,7 @@ export class Connection extends EventEmitter {
     const bridge = this.#server._bridge;
     if (bridge === undefined || this.#isClosed) return this;
     try {
-      this.#server._connectionHandler.departed(bridge, bridge.flushed.closeConnection(this.id));
+      this.#server._connectionHandler.disconnected(bridge, bridge.flushed.closeConnection(this.id));
     } finally {
       this._onClose("forced close");
     }

@@ -40,8 +40,8 @@ pub enum CommandKind {
     JoinMany = 7,
     /// Take every socket of a selection out of rooms.
     LeaveMany = 8,
-    /// Forget a socket that has left.
-    Depart = 9,
+    /// Forget a socket that has disconnected.
+    Release = 9,
 }
 
 impl CommandKind {
@@ -56,7 +56,7 @@ impl CommandKind {
         Self::Leave,
         Self::JoinMany,
         Self::LeaveMany,
-        Self::Depart,
+        Self::Release,
     ];
 
     fn from_number(number: u64) -> result::Result<Self, Problem> {
@@ -148,7 +148,7 @@ impl State {
             CommandKind::Leave => self.leave_rooms(command)?,
             CommandKind::JoinMany => self.join_many(command)?,
             CommandKind::LeaveMany => self.leave_many(command)?,
-            CommandKind::Depart => self.depart(command.subject),
+            CommandKind::Release => self.depart(command.subject),
         }
         Ok(())
     }

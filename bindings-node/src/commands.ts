@@ -132,9 +132,9 @@ export class Commands {
     this.#move(Command.LeaveMany, namespace, rooms, to);
   }
 
-  /** Forgets a socket that has left, which takes it out of its rooms. */
-  depart(socket: number): void {
-    this.#append(Command.Depart, socket, 0, EVERYBODY, undefined);
+  /** Forgets a socket that has disconnected, which takes it out of its rooms. */
+  release(socket: number): void {
+    this.#append(Command.Release, socket, 0, EVERYBODY, undefined);
   }
 
   /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */

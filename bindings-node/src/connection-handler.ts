@@ -4,7 +4,7 @@ import type { Bridge, ClientHandler, Connecting } from "./bridge";
 import { Client } from "./client";
 import { type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
 import type { ExtendedError } from "./namespace";
-import type { Departure } from "./native";
+import type { DisconnectedSocket } from "./native";
 import { decideOrigin } from "./options";
 import type { Server } from "./server";
 import { type DisconnectReason, Socket } from "./socket";
@@ -49,7 +49,7 @@ export class ConnectionHandler implements ClientHandler {
     });
   }
 
-  // ---- Arrival
+  // ---- Connect
 
   onConnect(bridge: Bridge, key: number, told: Connecting): void {
     // A server that was closed meanwhile hears that the client has gone, too.
@@ -118,14 +118,14 @@ export class ConnectionHandler implements ClientHandler {
   onWithdrawn(bridge: Bridge, key: number, namespace: string): void {
     const socket = bridge.sockets.get(key);
     if (socket !== undefined) this.#withdraw(bridge, socket);
-    else bridge.commands.depart(key);
+    else bridge.commands.release(key);
     this.#tidy(bridge, namespace);
   }
 
   #withdraw(bridge: Bridge, socket: Socket): void {
     socket._keepRecord();
     bridge.sockets.delete(socket._key);
-    bridge.commands.depart(socket._key);
+    bridge.commands.release(socket._key);
     socket.nsp._remove(socket);
   }
 
@@ -136,26 +136,26 @@ export class ConnectionHandler implements ClientHandler {
     else namespace._removeIfEmpty();
   }
 
-  // ---- Departure
+  // ---- Disconnect
 
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void {
     try {
       // The client sent something that is no packet.
       if (reason === "forced close") socket._onError(new Error("invalid packet"));
     } finally {
-      this.leave(bridge, socket, reasonOf(reason));
+      this.disconnect(bridge, socket, reasonOf(reason));
     }
   }
 
   /** Tells the listeners of sockets that have left at the server's own word. */
-  departed(bridge: Bridge, departures: Departure[]): void {
+  disconnected(bridge: Bridge, sockets: DisconnectedSocket[]): void {
     bridge.carry();
     const errors: unknown[] = [];
-    for (const { socket: key, reason } of departures) {
+    for (const { socket: key, reason } of sockets) {
       const socket = bridge.sockets.get(key);
       try {
-        if (socket === undefined) bridge.commands.depart(key);
-        else this.leave(bridge, socket, reasonOf(reason));
+        if (socket === undefined) bridge.commands.release(key);
+        else this.disconnect(bridge, socket, reasonOf(reason));
       } catch (error) {
         // They have all left, so all are told.
         errors.push(error);
@@ -169,8 +169,8 @@ export class ConnectionHandler implements ClientHandler {
     if (errors.length > 0) throw errors[0];
   }
 
-  /** A socket leaves its namespace. */
-  leave(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
+  /** A socket is out of its namespace: its listeners are called. */
+  disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
     if (this.#server.opts.connectionStateRecovery && isLost) {
       this.#retained.set(socket._key, { data: socket.data });
@@ -178,7 +178,7 @@ export class ConnectionHandler implements ClientHandler {
     socket._onClose(reason, () => {
       bridge?.sockets.delete(socket._key);
       try {
-        socket.adapter._departing(socket, () => bridge?.commands.depart(socket._key));
+        socket.adapter._disconnecting(socket, () => bridge?.commands.release(socket._key));
       } finally {
         socket.nsp._remove(socket);
       }

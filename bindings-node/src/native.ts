@@ -35,7 +35,7 @@ export const enum Command {
   Leave = 6,
   JoinMany = 7,
   LeaveMany = 8,
-  Depart = 9,
+  Release = 9,
 }
 
 /** How an event is sent, as bits. */
@@ -102,7 +102,7 @@ export interface NativeServer {
   members(namespace: number, room: string): string[];
   /** How many members a room has. */
   roomSize(namespace: number, room: string): number;
-  disconnectMany(namespace: number, rooms: string, except: string, close: boolean): Departure[];
+  disconnectMany(namespace: number, rooms: string, except: string, close: boolean): DisconnectedSocket[];
   /** The numbers of the values that no room stands for any more; they are forgotten. */
   unusedRooms(): number[];
 
@@ -114,13 +114,13 @@ export interface NativeServer {
   socketRooms(socket: number): string;
   /** The handshake as JSON text. */
   handshake(socket: number): string | null;
-  disconnect(socket: number, close: boolean): Departure[];
+  disconnect(socket: number, close: boolean): DisconnectedSocket[];
 
   /** The transport of a connection, by its id; `null` once it is closed. */
   transport(connection: string): string | null;
   /** Has the end of a connection told. Returns `false` when it has ended already. */
   watchConnection(connection: string): boolean;
-  closeConnection(connection: string): Departure[];
+  closeConnection(connection: string): DisconnectedSocket[];
 
   answerRequest(question: number, refusal: string | undefined): void;
   answerOrigin(question: number, decision: string): void;
@@ -152,8 +152,8 @@ export interface NativeServer {
   close(): void;
 }
 
-/** A socket that has left, and why. */
-export interface Departure {
+/** A socket that was disconnected, and why. */
+export interface DisconnectedSocket {
   socket: number;
   reason: string;
 }

@@ -200,7 +200,7 @@ export class Server<
     for (const namespace of this._nsps.values()) {
       for (const socket of namespace.sockets.values()) {
         try {
-          this._connectionHandler.leave(this._bridge, socket as Socket, "server shutting down");
+          this._connectionHandler.disconnect(this._bridge, socket as Socket, "server shutting down");
         } catch {
           // As in socket.io: what a listener throws does not keep the others from hearing of it, nor the server from closing.
         }

@@ -304,7 +304,7 @@ export class Socket<
   disconnect(close = false): this {
     const bridge = this.server._bridge;
     if (this.connected && bridge !== undefined) {
-      this.server._connectionHandler.departed(bridge, bridge.flushed.disconnect(this._key, close));
+      this.server._connectionHandler.disconnected(bridge, bridge.flushed.disconnect(this._key, close));
     }
     return this;
   }
@@ -324,8 +324,8 @@ export class Socket<
     this.connected = true;
   }
 
-  /** The socket leaves; `depart` takes it out of its rooms. */
-  _onClose(reason: DisconnectReason, depart: () => void): void {
+  /** The socket disconnects; `release` takes it out of its rooms. */
+  _onClose(reason: DisconnectReason, release: () => void): void {
     // A listener may close the server, of which this socket would hear once more.
     if (this.#isLeaving) return;
     this.#isLeaving = true;
@@ -334,7 +334,7 @@ export class Socket<
     } finally {
       this._keepRecord();
       try {
-        depart();
+        release();
       } finally {
         this.connected = false;
         this.#hasLeft = true;
