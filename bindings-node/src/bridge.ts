@@ -17,7 +17,7 @@ const LOOK_UP = 8;
 
 /** Who hears of clients, apart from events and acks of their sockets, and answers what the core asks about them. */
 export interface ClientHandler {
-  onConnect(bridge: Bridge, socket: number, told: Connecting): void;
+  onConnect(bridge: Bridge, socket: number, connect: ConnectRequest): void;
   onWithdrawn(bridge: Bridge, socket: number, namespace: string): void;
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void;
   onConnectionEnd(connection: string, reason: string): void;
@@ -27,8 +27,8 @@ export interface ClientHandler {
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void;
 }
 
-/** What is told of a client that wants to join: `previous` is the number of the socket that it continues, or 0. */
-export type Connecting = [namespace: string, id: string, previous: number, auth: object];
+/** A client wants to connect to a namespace: `previous` is the number of the socket that it continues, or 0. */
+export type ConnectRequest = [namespace: string, id: string, previous: number, auth: object];
 
 /** Carries batches between one `Server` and its core. */
 export class Bridge {
@@ -59,7 +59,7 @@ export class Bridge {
     this.#http = new HttpRecords(this.native, http);
     this.commands = new Commands(this.native, this.rooms, this.#acks, () => {
       this.wake();
-      this.carry();
+      this.drainHttp();
     });
   }
 
@@ -134,7 +134,7 @@ export class Bridge {
   }
 
   /** Has leave at once what was asked for and goes by Node's HTTP server: answers of polls, and bytes of streams. */
-  carry(): void {
+  drainHttp(): void {
     this.#http.drain(this.#batch.upcoming);
   }
 
@@ -152,7 +152,7 @@ export class Bridge {
         this.#onAck(subject, detail, data as unknown[]);
         break;
       case Kind.Connect:
-        this.#onConnect(subject, data as Connecting);
+        this.#onConnect(subject, data as ConnectRequest);
         break;
       case Kind.Disconnect:
         this.#onDisconnect(subject, data as string);
@@ -220,14 +220,14 @@ export class Bridge {
     listener(status, answers as unknown[][]);
   }
 
-  #onConnect(key: number, told: Connecting): void {
-    const auth = this.#batch.readObject(told[3]);
+  #onConnect(key: number, connect: ConnectRequest): void {
+    const auth = this.#batch.readObject(connect[3]);
     if (auth === undefined) {
       this.flushed.refuse(key, TOO_LARGE, undefined);
       return;
     }
-    told[3] = auth;
-    this.#clients.onConnect(this, key, told);
+    connect[3] = auth;
+    this.#clients.onConnect(this, key, connect);
   }
 
   #onDisconnect(key: number, reason: string): void {
@@ -236,8 +236,8 @@ export class Bridge {
     else this.#clients.onDisconnect(this, socket, reason);
   }
 
-  #onAskNamespace(question: number, [name, told]: [string, object]): void {
-    const auth = this.#batch.readObject(told);
+  #onAskNamespace(question: number, [name, sent]: [string, object]): void {
+    const auth = this.#batch.readObject(sent);
     if (auth === undefined) this.native.answerNamespace(question, false);
     else this.#clients.onAskNamespace(this, question, name, auth);
   }

@@ -1,6 +1,6 @@
 /** What happens to clients: they want to connect, they disconnect, and the core asks about them. */
 
-import type { Bridge, ClientHandler, Connecting } from "./bridge";
+import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
 import { type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
 import type { ExtendedError } from "./namespace";
@@ -51,16 +51,16 @@ export class ConnectionHandler implements ClientHandler {
 
   // ---- Connect
 
-  onConnect(bridge: Bridge, key: number, told: Connecting): void {
+  onConnect(bridge: Bridge, key: number, connect: ConnectRequest): void {
     // A server that was closed meanwhile hears that the client has gone, too.
     if (bridge !== this.#server._bridge) return;
-    const [name, id, previous, auth] = told;
+    const [name, id, previous, auth] = connect;
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) {
       // It went away with its last socket, just before this one came.
       this.#server._admitNamespace(name, auth, (exists) => {
         if (exists && bridge.native.isPending(key)) {
-          this.onConnect(bridge, key, told);
+          this.onConnect(bridge, key, connect);
           return;
         }
         bridge.flushed.refuse(key, "Invalid namespace", undefined);
@@ -92,7 +92,7 @@ export class ConnectionHandler implements ClientHandler {
   #admit(bridge: Bridge, socket: Socket, previous: number): void {
     if (bridge.flushed.accept(socket._key)) {
       this.#retained.delete(previous);
-      bridge.carry();
+      bridge.drainHttp();
       socket.nsp._connect(socket);
     } else {
       this.#withdraw(bridge, socket);
@@ -104,7 +104,7 @@ export class ConnectionHandler implements ClientHandler {
     try {
       const data = error.data === undefined ? undefined : JSON.stringify(error.data);
       bridge.flushed.refuse(socket._key, String(error.message ?? ""), data);
-      bridge.carry();
+      bridge.drainHttp();
     } finally {
       bridge.sockets.delete(socket._key);
       socket.nsp._remove(socket);
@@ -149,7 +149,7 @@ export class ConnectionHandler implements ClientHandler {
 
   /** Tells the listeners of sockets that have left at the server's own word. */
   disconnected(bridge: Bridge, sockets: DisconnectedSocket[]): void {
-    bridge.carry();
+    bridge.drainHttp();
     const errors: unknown[] = [];
     for (const { socket: key, reason } of sockets) {
       const socket = bridge.sockets.get(key);
@@ -225,6 +225,6 @@ export class ConnectionHandler implements ClientHandler {
 }
 
 /** In socket.io a packet that comes out of turn has no reason of its own. */
-function reasonOf(told: string): DisconnectReason {
-  return told === "forced server close" ? "forced close" : (told as DisconnectReason);
+function reasonOf(reason: string): DisconnectReason {
+  return reason === "forced server close" ? "forced close" : (reason as DisconnectReason);
 }
