@@ -1,4 +1,4 @@
-/** The rooms of a namespace, as applications and packages look at them. */
+/** The rooms of a namespace, as applications and packages see them. */
 
 import { EventEmitter } from "node:events";
 import type { Selection } from "./commands";
@@ -26,11 +26,11 @@ export class Adapter extends EventEmitter {
   /** Every socket's id with its rooms. */
   readonly sids: ReadonlyMap<SocketId, Set<Room>>;
 
-  /** The rooms of sockets that were asked for, which are kept up to date from then on; of this epoch only. */
+  /** A cache of the rooms of sockets. Entries of earlier epochs are out of date. */
   readonly #known = new WeakMap<Socket, { epoch: number; rooms: Set<Room> }>();
-  /** The members of rooms that were asked for, likewise: applications ask for how many there are at every turn. */
+  /** A cache of the members of rooms: applications often ask how many there are. */
   readonly #members = new Map<Room, Set<SocketId>>();
-  /** Ends when sockets are moved of which nobody here knows the names. */
+  /** Goes up when the core moves many sockets at once, of which nothing is known here. */
   #epoch = 0;
 
   constructor(readonly nsp: Namespace) {
@@ -140,13 +140,13 @@ export class Adapter extends EventEmitter {
     const hasListeners = this.#hasListeners();
     const rooms = hasListeners || this.#members.size > 0 ? this.socketRooms(socket.id) : undefined;
     release();
-    // Its client may have come back in its place.
+    // Its client may have reconnected and taken its place.
     if (this.#members.size > 0 && this.nsp._has(socket))
       this.#removeMember(socket, rooms ?? [...this.#members.keys()]);
     if (hasListeners) for (const room of [...(rooms ?? [])]) this.#emitLeave(room, socket);
   }
 
-  /** What is known of rooms is not up to date any more. */
+  /** Drops both caches. */
   #forgetAll(): void {
     this.#epoch += 1;
     this.#members.clear();
@@ -168,7 +168,7 @@ export class Adapter extends EventEmitter {
     this.nsp.server._bridge?.commands.join(socket._key, rooms);
     const known = this.#known.get(socket);
     if (known !== undefined) for (const room of rooms) known.rooms.add(room);
-    // What it joins before it is let in counts from then on.
+    // Rooms that it joins in middleware count once it is connected.
     if (this.#members.size > 0 && socket.connected) this.#addMember(socket, rooms);
   }
 

@@ -1,4 +1,7 @@
-/** The way in through an HTTP server of the application: which requests are the engine's, and how the core gets them. */
+/**
+ * The entry point through an HTTP server of the application: which requests are for Socket.IO, and how the core gets
+ * them.
+ */
 
 import type { Server as HttpServer, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { ServerResponse as Response, validateHeaderName, validateHeaderValue } from "node:http";
@@ -13,10 +16,10 @@ import { clientFile, serveClientFile } from "./serve-client";
 import type { Server } from "./server";
 import { warn } from "./warning";
 
-/** How long a stream that was ended may take to write what it still has. */
+/** How long an ended stream may take to flush. */
 const STREAM_END_MS = 2000;
 
-/** Requests and streams that the core works on, by their numbers. */
+/** Hands requests and upgrades of HTTP servers to the core, and the core's answers back. */
 export class HttpEntryPoint implements HttpHandler {
   readonly #server: Server;
   readonly #engine: Engine;
@@ -30,7 +33,7 @@ export class HttpEntryPoint implements HttpHandler {
     this.#bridge = bridge;
   }
 
-  /** Takes over an HTTP server: its own listeners get the requests that are not the engine's. */
+  /** Attaches to an HTTP server. Its other listeners get the requests that are not for Socket.IO. */
   open(http: HttpServer): void {
     const base = this.#server.path();
     const { addTrailingSlash, transports, destroyUpgrade } = this.#server.opts;
@@ -66,7 +69,7 @@ export class HttpEntryPoint implements HttpHandler {
     });
   }
 
-  /** An upgrade that nobody has answered in a while is ended; otherwise it would stay open for ever. */
+  /** Closes an upgrade that nobody answers, which would stay open for ever. */
   #destroyLater(socket: Duplex): void {
     const end = () => {
       if (!socket.writable || (socket as NetSocket).bytesWritten > 0) return;
@@ -105,7 +108,7 @@ export class HttpEntryPoint implements HttpHandler {
     try {
       if (bridge.flushed.request(headOf(request), tag, kept, hasBody)) bridge.wakeLater();
     } catch {
-      // The client wrote a head that Node takes and the core does not.
+      // Node accepts some request heads that the core refuses.
       this.#requests.delete(tag);
       refuse(response);
       return;
@@ -115,7 +118,7 @@ export class HttpEntryPoint implements HttpHandler {
       if (this.#requests.delete(tag)) bridge.native.requestAbort(tag);
     };
     response.on("close", abort);
-    // A response that waits behind another on its connection is not told when that closes; its request is.
+    // A pipelined response that is still queued gets no `close`; its request does.
     request.on("close", () => {
       if (request.readableAborted) abort();
     });
@@ -130,7 +133,7 @@ export class HttpEntryPoint implements HttpHandler {
     });
   }
 
-  /** The core has taken in what it was given of a body. */
+  /** The core has room for more of a body or stream. */
   onResumeBody(tag: number): void {
     this.#requests.get(tag)?.request.resume();
     this.#streams.get(tag)?.socket.resume();
@@ -145,15 +148,15 @@ export class HttpEntryPoint implements HttpHandler {
     try {
       if (this.#engine._isWatched) this.#tellHeaders(headers, request);
     } finally {
-      // What is left of a body that the core did not want must not hold up the connection.
+      // The unread rest of a body must not block the connection.
       if (!request.readableEnded) request.resume();
-      // HTTP/2 has no lists of headers.
+      // HTTP/2 does not take headers as a list.
       const fields = request.httpVersionMajor === 1 ? headers : fieldsOf(headers);
       response.writeHead(status, fields as OutgoingHttpHeaders).end(body);
     }
   }
 
-  /** The core has let go of a request. */
+  /** The core does not need a request any more. */
   onForgetRequest(tag: number): void {
     this.#engine._forget(tag);
   }
@@ -179,7 +182,7 @@ export class HttpEntryPoint implements HttpHandler {
       this.#handOver(request, socket, head);
       return;
     }
-    // Middleware may take its time: nothing is read meanwhile.
+    // Nothing is read while middleware runs.
     socket.pause();
     const response = new Response(request);
     response.assignSocket(socket as NetSocket);
@@ -193,7 +196,7 @@ export class HttpEntryPoint implements HttpHandler {
     });
   }
 
-  /** Gives the connection itself to the core or, where that cannot be, the bytes that come and go on it. */
+  /** Hands the descriptor of the connection to the core or, where there is none, passes its bytes on. */
   #handOver(request: EngineRequest, socket: Duplex, head: Buffer): void {
     const bridge = this.#bridge();
     if (bridge === undefined || socket.destroyed) {
@@ -207,7 +210,7 @@ export class HttpEntryPoint implements HttpHandler {
       try {
         bridge.flushed.stream(headOf(request), tag, kept, head);
       } catch {
-        // The head cannot be read: there is no way to tell.
+        // The core cannot read the head, and there is no response to refuse it with.
         socket.destroy();
         return;
       }
@@ -221,9 +224,9 @@ export class HttpEntryPoint implements HttpHandler {
     try {
       bridge.flushed.adopt(headOf(request), kept, handle.fd, readAlready);
     } catch {
-      // The connection is lost already, or its head cannot be read: there is nobody to answer.
+      // The connection is already lost, or the core cannot read the head.
     } finally {
-      // The core has a descriptor of its own; closing this one does not end the connection.
+      // The core has duplicated the descriptor, so the connection stays open.
       socket.destroy();
     }
   }
@@ -258,7 +261,7 @@ export class HttpEntryPoint implements HttpHandler {
     this.#streams.delete(tag);
     if (stream === undefined) return;
     const { socket } = stream;
-    // A client that does not read would be waited for without an end.
+    // A client that does not read would keep the stream open for ever.
     const deadline = setTimeout(() => socket.destroy(), STREAM_END_MS);
     socket.on("close", () => clearTimeout(deadline));
     socket.end(() => socket.destroy());

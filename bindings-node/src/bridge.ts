@@ -1,4 +1,7 @@
-/** The border between JavaScript and the core: what happened comes in by batches, and goes to whom it concerns. */
+/**
+ * Brings what happened in the core to JavaScript: takes records in batches, and delivers each to its socket or
+ * handler.
+ */
 
 import { PendingAcks } from "./ack";
 import { nextRound, nextTick, now } from "./clock";
@@ -12,10 +15,12 @@ import type { Socket } from "./socket";
 import { TurnClock } from "./turn-clock";
 import { warn } from "./warning";
 
-/** After so many records that ask for nothing the turn looks at the clock all the same. */
+/** The clock is read after so many records whose listeners have asked for nothing. */
 const LOOK_UP = 8;
 
-/** Who hears of clients, apart from events and acks of their sockets, and answers what the core asks about them. */
+/**
+ * Handles what concerns clients, apart from the events and acks of their sockets, and answers questions about them.
+ */
 export interface ClientHandler {
   onConnect(bridge: Bridge, socket: number, connect: ConnectRequest): void;
   onWithdrawn(bridge: Bridge, socket: number, namespace: string): void;
@@ -30,10 +35,10 @@ export interface ClientHandler {
 /** A client wants to connect to a namespace: `previous` is the number of the socket that it continues, or 0. */
 export type ConnectRequest = [namespace: string, id: string, previous: number, auth: object];
 
-/** Carries batches between one `Server` and its core. */
+/** Connects one `Server` to its core. */
 export class Bridge {
   readonly native: NativeServer;
-  /** The connected sockets, and those that wait to be admitted, by number. */
+  /** The sockets that are connected or wait to be, by number. */
   readonly sockets = new Map<number, Socket>();
   readonly rooms = new Rooms();
   /** What is asked of the core by batches. */
@@ -63,7 +68,7 @@ export class Bridge {
     });
   }
 
-  /** The core, after everything that was asked of it before. */
+  /** The core, with all earlier commands carried out. */
   get flushed(): NativeServer {
     this.commands.flush();
     return this.native;
@@ -71,13 +76,13 @@ export class Bridge {
 
   // ---- When something is delivered
 
-  /** Something happened that has not been taken yet. */
+  /** The core has something to drain. */
   wake(): void {
     this.#moreWaits = true;
     if (!this.#isScheduled) this.#schedule();
   }
 
-  /** The same, but once all that Node has read by now is taken in: requests come many at a time. */
+  /** The same, but after Node has handled all input it has already read: requests come many at a time. */
   wakeLater(): void {
     this.#moreWaits = true;
     if (this.#isScheduled) return;
@@ -101,7 +106,7 @@ export class Bridge {
       if (this.#clock.isUp(now())) {
         nextRound(this.#deliverAnew);
       } else if (this.#moreWaits || this.#batch.hasMore) {
-        // A listener threw: the rest of its batch comes right after.
+        // A listener threw: the rest of its batch follows.
         this.#schedule();
       } else {
         this.#isScheduled = false;
@@ -133,7 +138,7 @@ export class Bridge {
     return !this.#clock.isUp(now());
   }
 
-  /** Has leave at once what was asked for and goes by Node's HTTP server: answers of polls, and bytes of streams. */
+  /** Hands what is ready for Node's HTTP server to it now: responses of polls, and bytes of streams. */
   drainHttp(): void {
     this.#http.drain(this.#batch.upcoming);
   }
@@ -198,7 +203,7 @@ export class Bridge {
       socket?._onEvent(args as unknown[], ack);
       return;
     }
-    // What comes next may build on it.
+    // Later events may depend on this one.
     socket?._onError(new RangeError(TOO_LARGE));
     socket?.disconnect(true);
   }
@@ -211,7 +216,7 @@ export class Bridge {
       if (Array.isArray(answer)) continue;
       const read = this.#batch.read(typeof answer === "number" ? answer : (answer as BinaryAnswer).binary);
       if (read === undefined) {
-        // With those before it.
+        // The ones before it are still given.
         listener(AckStatus.TooLarge, answers.slice(0, i) as unknown[][]);
         return;
       }
@@ -244,27 +249,28 @@ export class Bridge {
 
   // ---- The end
 
-  /** Closes the server. What happened until then is still delivered; after that nothing is held. */
+  /** Closes the server. What happened before is still delivered. */
   close(): void {
     this.flushed.close();
     this.wake();
   }
 
-  /** Closes the core's own port; the listener is called when others can have it. */
+  /** Closes the core's own port; the listener is called when it can be used again. */
   closePort(listener: () => void): void {
     this.#http.whenPortClosed(listener);
     this.flushed.closePort();
   }
 
-  /** How much is held for clients, by kinds; for tests. */
+  /** How many objects are kept for clients, by kind; for tests. */
   held(): Record<string, number> {
     return { ...this.flushed.held(), ownSockets: this.sockets.size, acks: this.#acks.size };
   }
 }
 
 /**
- * Held weakly: whoever can still be reached by clients holds the server, and a server that nobody holds shall go. Not made in
- * the constructor, because functions made in one place hold all that any of them uses.
+ * What the native library calls. It refers to the bridge weakly, so that a server which neither the application nor a
+ * client can reach is collected. It is made in a function of its own, because all closures of one function keep alive
+ * what any of them uses.
  */
 function wakeOf(bridge: Bridge): () => void {
   const self = new WeakRef(bridge);

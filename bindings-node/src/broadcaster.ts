@@ -1,5 +1,7 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
-/** What servers, namespaces and broadcast operators offer alike: choosing sockets, and doing something with them. */
+/**
+ * What servers, namespaces and broadcast operators have in common: choosing sockets, and doing something with them.
+ */
 
 import type { BroadcastOperator, RemoteSocket } from "./broadcast-operator";
 import {
@@ -15,8 +17,8 @@ import {
 } from "./types";
 
 /**
- * Sockets that can be narrowed down, sent to, asked for and moved. `EmitEvents` are the events as they are sent from here,
- * `Chained` and `Timed` as operators send them that were made from here: their acks bring the answers of many sockets.
+ * A choice of sockets. `EmitEvents` are the events that `emit` takes here; `Chained` and `Timed` are the same events
+ * for the operators that are returned, without and with a timeout: their acks bring the answers of many sockets.
  */
 export interface Broadcasting<
   EmitEvents extends EventsMap,
@@ -58,7 +60,7 @@ export type Broadcast<EmitEvents extends EventsMap, SocketData> = BroadcastOpera
   SocketData
 >;
 
-/** An emitter of events that sends them to all of its sockets: a server or a namespace. */
+/** Sends what it emits to all of its sockets: a server or a namespace. */
 export abstract class Broadcaster<
     EmitEvents extends EventsMap,
     ServerSideEvents extends EventsMap,
@@ -74,7 +76,7 @@ export abstract class Broadcaster<
       SocketData
     >
 {
-  /** Who does what is asked here: a new operator or, for a server, its main namespace, which offers the same. */
+  /** Where the methods below are implemented: in a new operator or, for a server, in its main namespace. */
   protected abstract get _target(): BroadcastOperator<any, SocketData>;
 
   to(room: string | string[]): Broadcast<EmitEvents, SocketData> {

@@ -1,4 +1,4 @@
-/** A batch of what is asked of the core, in the form that `batch.rs` reads. */
+/** A batch of commands to the core, in the form that `batch.rs` reads. */
 
 import { type Command, type NativeServer, Text } from "./native";
 import { type Encoded, SMALL_ATTACHMENT } from "./value";
@@ -12,7 +12,7 @@ const MAX_NUMBERS = FRAME * 1024;
 /** A batch ends beyond so many characters and bytes. */
 const MAX_BYTES = 1 << 18;
 
-/** A text of this length crosses on its own: one string for all of them could grow beyond what a string can hold. */
+/** A text of this length is passed on its own: the string for all texts could exceed the longest possible string. */
 const LARGE_TEXT = 1 << 16;
 
 /** Rooms, and those that are left out, as JSON texts. */
@@ -21,21 +21,21 @@ export interface EncodedSelection {
   except: string | undefined;
 }
 
-/** How long an answer is waited for, and the number under which it is reported. */
+/** How long to wait for answers, and the number under which they are reported. */
 export interface Wait {
   /** Milliseconds. */
   timeout: number | undefined;
   token: number;
 }
 
-/** Commands that wait to be handed over. */
+/** Commands that are to be handed over together. */
 export class CommandBatch {
   readonly #numbers = new Float64Array(MAX_NUMBERS);
   #length = 0;
   #texts = "";
   #large: string[] = [];
   #attachments: Uint8Array[] = [];
-  /** Characters and bytes that wait. */
+  /** Characters and bytes in the batch. */
   #nBytes = 0;
   #hasLent = false;
 
@@ -79,7 +79,9 @@ export class CommandBatch {
     this.#length = at + FRAME;
   }
 
-  /** Hands them over, whatever comes of it. Returns whether there is something to drain. */
+  /**
+   * Hands the commands over, and empties the batch even if that fails. Returns whether there is something to drain.
+   */
   handOver(core: NativeServer, turn: number): boolean {
     const length = this.#length;
     const texts = this.#texts;

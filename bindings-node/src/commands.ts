@@ -1,4 +1,4 @@
-/** What is asked of the core by batches: a method for each command, and when a batch leaves. */
+/** Commands to the core: a method for each, and when a batch of them leaves. */
 
 import type { AckListener, PendingAcks } from "./ack";
 import { nextTick, now } from "./clock";
@@ -8,7 +8,7 @@ import type { Rooms } from "./room";
 import { type Encoded, encode } from "./value";
 import { warn } from "./warning";
 
-/** While little is going on, what the application asks for leaves at once: in a batch of no more records than these. */
+/** While there is little load, commands leave at once: when a batch has no more records than this. */
 const FEW = 4;
 
 /**
@@ -31,7 +31,7 @@ export interface Selection {
   except: ReadonlySet<unknown>;
 }
 
-/** Gathers commands for one core, and hands them over in their order. */
+/** Collects commands for one core, and hands them over in their order. */
 export class Commands {
   readonly #core: NativeServer;
   readonly #rooms: Rooms;
@@ -41,9 +41,9 @@ export class Commands {
   readonly #batch = new CommandBatch();
   /** When the last batch was handed over. */
   #flushedAt = 0;
-  /** How much may still leave at once in this tick, or during this batch of records. */
+  /** How many commands may still leave at once in this tick, or during this batch of records. */
   #nAtOnce = 0;
-  /** To whom something has left at once: numbers of sockets, or rooms. */
+  /** The receivers of commands that left at once: numbers of sockets, or rooms. */
   readonly #receivers = new Set<number | string>();
   #turn = 1;
   #isTickOpen = false;
@@ -171,7 +171,7 @@ export class Commands {
     return this.#batch.isEmpty;
   }
 
-  /** Hands everything over that waits; called before any other use of the core, so that order is kept. */
+  /** Hands over all commands; called before any other use of the core, so that order is kept. */
   flush(): void {
     if (!this.#batch.isEmpty) this.#handOver();
     this.#rooms.tidy(this.#core);
@@ -182,7 +182,7 @@ export class Commands {
     if (time - this.#flushedAt > GATHER_MS) this.flush();
   }
 
-  /** Hands over what waits if it should not wait any longer. What came last is for the receivers of this name. */
+  /** Hands over the commands if it is time. The last one is for these receivers. */
   #flushIfDue(receivers: number | string): void {
     if (this.#batch.isEmpty) return;
     if (this.#nAtOnce > 0) {
@@ -204,17 +204,17 @@ export class Commands {
     this.#flushedAt = now();
   }
 
-  /** What the application asks for from now on, it asks for in listeners to which a turn delivers. */
+  /** Records are being delivered: commands come from listeners, and leave with their turn. */
   beginTurn(): void {
     this.#isDelivering = true;
   }
 
-  /** The turn delivers a batch of so many records. */
+  /** A batch of so many records is about to be delivered. */
   beginBatch(nRecords: number): void {
     this.#allowAtOnce(nRecords <= FEW ? AT_ONCE : 0);
   }
 
-  /** Nothing that a turn has brought about waits for longer than the turn. */
+  /** The turn is over: all of its commands leave. */
   endTurn(): void {
     this.#isDelivering = false;
     this.#nextTurn();

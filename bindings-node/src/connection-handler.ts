@@ -1,4 +1,4 @@
-/** What happens to clients: they want to connect, they disconnect, and the core asks about them. */
+/** Clients connect and disconnect, and the core asks whether they may. */
 
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
@@ -9,7 +9,7 @@ import { decideOrigin } from "./options";
 import type { Server } from "./server";
 import { type DisconnectReason, Socket } from "./socket";
 
-/** Lets the clients of one server in, tells the listeners when they disconnect, and answers what the core asks. */
+/** Connects and disconnects the sockets of one server, and answers the core's questions about clients. */
 export class ConnectionHandler implements ClientHandler {
   readonly #server: Server;
   readonly #clients = new Map<string, Client>();
@@ -52,12 +52,12 @@ export class ConnectionHandler implements ClientHandler {
   // ---- Connect
 
   onConnect(bridge: Bridge, key: number, connect: ConnectRequest): void {
-    // A server that was closed meanwhile hears that the client has gone, too.
+    // The server was closed meanwhile; a record of the client's end follows.
     if (bridge !== this.#server._bridge) return;
     const [name, id, previous, auth] = connect;
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) {
-      // It went away with its last socket, just before this one came.
+      // It was removed with its last socket, just before this one.
       this.#server._admitNamespace(name, auth, (exists) => {
         if (exists && bridge.native.isPending(key)) {
           this.onConnect(bridge, key, connect);
@@ -79,7 +79,7 @@ export class ConnectionHandler implements ClientHandler {
     }
     let isDecided = false;
     namespace._run(socket, (error) => {
-      // A middleware may call twice by mistake.
+      // A middleware may call `next` twice by mistake.
       if (isDecided) return;
       isDecided = true;
       process.nextTick(() => {
@@ -112,8 +112,7 @@ export class ConnectionHandler implements ClientHandler {
   }
 
   /**
-   * A client has left before it was let in or refused, whether or not its middleware ever says so. The number is 0 where
-   * it was the namespace that was asked about.
+   * A client has gone before it was accepted or refused. The number is 0 if its namespace was still being decided on.
    */
   onWithdrawn(bridge: Bridge, key: number, namespace: string): void {
     const socket = bridge.sockets.get(key);
@@ -129,7 +128,10 @@ export class ConnectionHandler implements ClientHandler {
     socket.nsp._remove(socket);
   }
 
-  /** Nobody joins a namespace after all, which may have come into being for this client, or been kept by the core for it. */
+  /**
+   * Removes a namespace that was created for a client, or kept by the core for it, if the client did not connect after
+   * all.
+   */
   #tidy(bridge: Bridge, name: string): void {
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) bridge.flushed.removeNamespace(name, undefined);
@@ -140,14 +142,14 @@ export class ConnectionHandler implements ClientHandler {
 
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void {
     try {
-      // The client sent something that is no packet.
+      // The client sent an invalid packet.
       if (reason === "forced close") socket._onError(new Error("invalid packet"));
     } finally {
       this.disconnect(bridge, socket, reasonOf(reason));
     }
   }
 
-  /** Tells the listeners of sockets that have left at the server's own word. */
+  /** Calls the listeners of sockets that the server itself disconnected. */
   disconnected(bridge: Bridge, sockets: DisconnectedSocket[]): void {
     bridge.drainHttp();
     const errors: unknown[] = [];
@@ -157,7 +159,7 @@ export class ConnectionHandler implements ClientHandler {
         if (socket === undefined) bridge.commands.release(key);
         else this.disconnect(bridge, socket, reasonOf(reason));
       } catch (error) {
-        // They have all left, so all are told.
+        // All of them are disconnected, so all listeners are called.
         errors.push(error);
       }
     }
@@ -189,12 +191,12 @@ export class ConnectionHandler implements ClientHandler {
     this.#retained.delete(key);
   }
 
-  /** Nobody can come back any more. */
+  /** The server is closed: no client can recover its session. */
   clear(): void {
     this.#retained.clear();
     const clients = [...this.#clients.values()];
     this.#clients.clear();
-    // On ticks of their own: what a listener throws is nothing to whoever closes the server.
+    // In ticks of their own, so that `close` does not throw what a listener throws.
     for (const { conn } of clients) process.nextTick(() => conn._onClose("forced close"));
   }
 
@@ -206,7 +208,7 @@ export class ConnectionHandler implements ClientHandler {
     if (known !== undefined) return known;
     const request = this.#server.engine._request(record.tag) ?? makeRequest(record);
     const client = new Client(this.#server, record, request);
-    // Of one that has ended nothing more will be told.
+    // There will be no record of the end of one that has already ended.
     const isThere = this.#server._bridge?.native.watchConnection(record.engine);
     if (isThere) this.#clients.set(record.engine, client);
     return client;
@@ -218,13 +220,13 @@ export class ConnectionHandler implements ClientHandler {
     client?.conn._onClose(reasonOf(reason));
   }
 
-  /** How much is kept, by kinds; for tests. */
+  /** How many objects are kept, by kind; for tests. */
   _held(): Record<string, number> {
     return { clients: this.#clients.size, retained: this.#retained.size };
   }
 }
 
-/** In socket.io a packet that comes out of turn has no reason of its own. */
+/** socket.io has no reason of its own for a packet that is out of order. */
 function reasonOf(reason: string): DisconnectReason {
   return reason === "forced server close" ? "forced close" : (reason as DisconnectReason);
 }

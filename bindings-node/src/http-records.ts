@@ -1,13 +1,13 @@
 /**
- * What the core has for Node's HTTP server: answers of requests, and bytes of streams. It comes ahead of everything else in
- * a batch, and may be asked for in the middle of anything.
+ * Records for Node's HTTP server: responses, and bytes of streams. They come first in a batch, and can also be
+ * drained on their own at any time, so that they leave at once.
  */
 
 import { nextTick } from "./clock";
 import { Kind, type NativeServer } from "./native";
 import { HEAD, RECORD } from "./record-batch";
 
-/** Who has the requests and streams, which records name by their numbers. */
+/** Has the requests and streams, which records refer to by number. */
 export interface HttpHandler {
   onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void;
   onResumeBody(tag: number): void;
@@ -25,7 +25,7 @@ const HTTP_KINDS: ReadonlySet<Kind | undefined> = new Set([
   Kind.PortClosed,
 ]);
 
-/** Delivers such records of one core. */
+/** Delivers such records to their handler. */
 export class HttpRecords {
   readonly #core: NativeServer;
   readonly #handler: HttpHandler;
@@ -36,14 +36,14 @@ export class HttpRecords {
     this.#handler = handler;
   }
 
-  /** Has a listener called when others can have the core's own port. */
+  /** Sets the listener that is called when the core's own port can be used again. */
   whenPortClosed(listener: () => void): void {
     this.#onPortClosed = listener;
   }
 
   /**
-   * Takes from the core what is there by now, and delivers it. `upcoming` is the kind of the record that is delivered next:
-   * what is for HTTP in that batch has to come first.
+   * Drains and delivers such records, unless some of the batch in hand still have to be delivered before them:
+   * `upcoming` is the kind of its next record.
    */
   drain(upcoming: Kind | undefined): void {
     if (HTTP_KINDS.has(upcoming)) return;
@@ -59,7 +59,7 @@ export class HttpRecords {
           beside,
         );
       } catch (error) {
-        // Of a listener for headers: whoever emits has nothing to do with it.
+        // From a listener for headers. The caller, who emits an event, has nothing to do with it.
         nextTick(() => {
           throw error;
         });

@@ -1,11 +1,10 @@
-/** Middleware: functions that see something in turn, each of which says whether the next one shall. */
+/** Runs middleware: functions that are called one after the other. */
 
 /**
- * Calls `call` for each middleware in order, with the function by which that one goes on. `done` gets the first error, or
- * nothing when all went on. A middleware that calls twice has what follows it run twice, as in socket.io.
+ * Calls each middleware, by `call`, when the one before it has called `next()`. Then calls `done`, or calls it with
+ * the first error. A middleware that calls `next` twice runs what follows twice, as in socket.io.
  *
- * The list must not change meanwhile: a middleware may take its time, and one that is added then is not for what is already
- * under way.
+ * The list must not change meanwhile: one that is added later does not count for what is already under way.
  */
 export function runMiddlewares<Middleware, Failure>(
   middlewares: readonly Middleware[],

@@ -16,7 +16,7 @@ export interface ExtendedError extends Error {
   data?: any;
 }
 
-/** What the server itself tells a namespace's listeners. */
+/** Events that the server itself emits on a namespace. */
 export interface NamespaceReservedEventsMap<
   ListenEvents extends EventsMap,
   EmitEvents extends EventsMap,
@@ -28,13 +28,13 @@ export interface NamespaceReservedEventsMap<
   new_namespace: (namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void;
 }
 
-/** Names that servers do not send to each other. */
+/** Events that servers cannot send to each other. */
 const RESERVED_EVENTS: ReadonlySet<string | symbol> = new Set(["connect", "connection", "new_namespace"]);
 
-/** A function that may let a socket in, or keep it out with an error. */
+/** Accepts a socket with `next()`, or refuses it with `next(error)`. */
 export type NamespaceMiddleware<S> = (socket: S, next: (err?: ExtendedError) => void) => void;
 
-/** The sockets that have joined under one name. */
+/** A namespace: the sockets that are connected under one name. */
 export class Namespace<
   ListenEvents extends EventsMap = DefaultEventsMap,
   EmitEvents extends EventsMap = ListenEvents,
@@ -53,7 +53,7 @@ export class Namespace<
   /** The namespace's rooms. */
   readonly adapter: Adapter;
 
-  /** Sockets that wait to be let in. */
+  /** Sockets whose middleware is still running. */
   readonly _preConnectSockets = new Map<
     string,
     Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
@@ -61,7 +61,7 @@ export class Namespace<
   /** The numbers of the sockets that have catch-all listeners for outgoing events. */
   readonly _withOutgoingListeners = new Set<number>();
   readonly _fns: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>[] = [];
-  /** The number by which the core knows the namespace; -1 while the server has no core, and after the removal. */
+  /** The namespace's number in the core; -1 before the server starts and after the namespace was removed. */
   _number = -1;
 
   constructor(server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, name: string) {
@@ -71,7 +71,7 @@ export class Namespace<
     this.adapter = new Adapter(this as any);
   }
 
-  /** Adds a middleware that each socket passes before it is let in. */
+  /** Adds a middleware, which runs for each socket before it is connected. */
   use(fn: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>): this {
     this._fns.push(fn);
     return this;
@@ -104,7 +104,7 @@ export class Namespace<
 
   // ---- For the server
 
-  /** The core, after everything that was asked of it before. */
+  /** The core, with all earlier commands carried out. */
   get _core(): NativeServer | undefined {
     return this._number === -1 ? undefined : this.server._bridge?.flushed;
   }
@@ -141,7 +141,7 @@ export class Namespace<
     for (const socket of this._select(selection)) socket._notifyOutgoing(data);
   }
 
-  /** A socket is let in. */
+  /** A socket's middleware has accepted it. */
   _connect(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
     this._preConnectSockets.delete(socket.id);
     this.sockets.set(socket.id, socket);
@@ -155,14 +155,14 @@ export class Namespace<
     }
   }
 
-  /** A namespace that was asked for by name stays. */
+  /** Only child namespaces are removed. */
   _removeIfEmpty(): void {}
 
-  /** A socket has left, or is not let in. */
+  /** A socket was disconnected or refused. */
   _remove(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
     this._withOutgoingListeners.delete(socket._key);
     for (const sockets of [this.sockets, this._preConnectSockets]) {
-      // A client that came back has the id of the socket that it continues.
+      // A client that recovered its session has taken over the id.
       if (sockets.get(socket.id) === socket) sockets.delete(socket.id);
     }
   }

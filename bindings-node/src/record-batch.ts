@@ -1,4 +1,4 @@
-/** A batch of records of what happened, and the values that crossed beside them. */
+/** A batch of records of what happened, and the values that come beside it. */
 
 import type { Kind, NativeServer } from "./native";
 import { restoreBinary } from "./value";
@@ -6,12 +6,12 @@ import { restoreBinary } from "./value";
 /** Values in one record: its kind, a number, another, and what belongs to it. */
 export const RECORD = 4;
 
-/** Values ahead of the records: whether more waits, and whether something crosses beside the batch. */
+/** Values ahead of the records: whether more waits, and whether values come beside the batch. */
 export const HEAD = 2;
 
 /**
- * In the place of a value that crosses beside the batch: its place or, with binary values, the place of the first of them,
- * their number, and the rest of the value or its place.
+ * Stands in a record for a value beside the batch: its index or, for one with binary parts, the index of the first
+ * part, their number, and the rest of the value or its index.
  */
 export type Beside = number | [first: number, n: number, rest: object | number];
 
@@ -31,7 +31,7 @@ export class RecordBatch {
     return values[0] === 1;
   }
 
-  /** Goes on to the next record. Returns whether there is one; with the last, everything is let go of. */
+  /** Moves to the next record. Returns whether there is one; if not, the batch is dropped. */
   next(): boolean {
     if (this.hasMore) {
       this.#at += RECORD;
@@ -48,7 +48,7 @@ export class RecordBatch {
     return (this.#values.length - HEAD) / RECORD;
   }
 
-  /** How many records have been gone through, with the current one. */
+  /** How many records have been taken, with the current one. */
   get nTaken(): number {
     return (this.#at + RECORD - HEAD) / RECORD;
   }
@@ -82,7 +82,7 @@ export class RecordBatch {
     return this.#beside;
   }
 
-  /** A value that crossed beside the batch; `undefined` if it is more than JavaScript can hold. */
+  /** A value beside the batch; `undefined` if it is too large for JavaScript. */
   read(place: Beside): unknown {
     try {
       if (typeof place === "number") return this.#parse(place);
@@ -95,7 +95,9 @@ export class RecordBatch {
     }
   }
 
-  /** The same of an object, which may also stand in the record itself: a list says that it does not. */
+  /**
+   * The same for an object that may also stand in the record itself, which a list or number says that it does not.
+   */
   readObject(value: object | Beside): object | undefined {
     const isBeside = typeof value === "number" || Array.isArray(value);
     return isBeside ? (this.read(value as Beside) as object | undefined) : value;

@@ -21,7 +21,7 @@ import type { Socket } from "./socket";
 import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
 import { isWellFormed } from "./value";
 
-/** Decides whether a namespace may come into being. */
+/** Decides whether a namespace may be created for a client. */
 export type ParentNspNameMatchFn = (
   name: string,
   auth: { [key: string]: any },
@@ -45,7 +45,7 @@ export class Server<
 > {
   /** The main namespace. */
   readonly sockets: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
-  /** What lies below the sockets. */
+  /** The Engine.IO level. */
   readonly engine: Engine;
   /** The HTTP server, once there is one. */
   httpServer!: HttpServer;
@@ -58,7 +58,7 @@ export class Server<
     ParentNspNameMatchFn,
     ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
   >();
-  /** The way to the core; there from `attach` to `close`. */
+  /** The connection to the core; set from `attach` to `close`. */
   _bridge: Bridge | undefined = undefined;
 
   readonly #patterns = new Map<
@@ -109,7 +109,7 @@ export class Server<
     return this;
   }
 
-  /** Milliseconds that a client may stay without joining a namespace. */
+  /** Milliseconds that a client may stay without connecting to a namespace. */
   connectTimeout(): number;
   connectTimeout(milliseconds: number): this;
   connectTimeout(milliseconds?: number): number | this {
@@ -133,12 +133,12 @@ export class Server<
     return Adapter;
   }
 
-  /** The options; the old name. */
+  /** An older name of `opts`. */
   get _opts(): Partial<ServerOptions> {
     return this.opts;
   }
 
-  /** What lies below the sockets; the old name. */
+  /** An older name of `engine`. */
   get eio(): Engine {
     return this.engine;
   }
@@ -150,7 +150,7 @@ export class Server<
 
   // ---- Start and end
 
-  /** Shares an HTTP server, or makes one that listens on a port. */
+  /** Attaches to an HTTP server, or creates one that listens on a port. */
   attach(server: AnyHttpServer | number | string, options: Partial<ServerOptions> = {}): this {
     if (typeof server === "function") {
       throw new Error(
@@ -178,7 +178,7 @@ export class Server<
     else http.open(port);
   }
 
-  /** Something wants to see the requests. */
+  /** Node has to handle the requests: something in this process wants to see them. */
   _giveToNode(): void {
     if (this.httpServer instanceof OwnPort) this.httpServer.giveToNode();
   }
@@ -222,7 +222,7 @@ export class Server<
 
   #stop(bridge: Bridge | undefined): void {
     if (bridge === undefined || bridge !== this._bridge) return;
-    // What sockets want to know of their clients later must be asked now.
+    // The core forgets the handshakes, and sockets may still be asked for them.
     for (const socket of bridge.sockets.values()) socket._keepRecord();
     this._bridge = undefined;
     bridge.close();
@@ -230,7 +230,7 @@ export class Server<
     this.engine._clear();
   }
 
-  /** How much is held for clients, by kinds; for tests. */
+  /** How many objects are kept for clients, by kind; for tests. */
   _held(): Record<string, number> {
     const namespaces = [...this._nsps.values()];
     const count = (size: (namespace: (typeof namespaces)[number]) => number) =>
@@ -247,7 +247,10 @@ export class Server<
 
   // ---- Namespaces
 
-  /** The namespace of this name, made if need be; or the parent of those that match a pattern or a function. */
+  /**
+   * Returns the namespace of this name, which is created if necessary, or the parent of all that match a pattern or
+   * function.
+   */
   of(
     name: string | RegExp | ParentNspNameMatchFn,
     fn?: (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void,
@@ -293,14 +296,14 @@ export class Server<
   }
 
   #register(namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
-    // No client can name it, and in the core it would be mixed up with others.
+    // Clients cannot send such a name, and in the core it would collide with others.
     if (!isWellFormed(namespace.name)) return;
     namespace._number = this._bridge?.flushed.namespace(namespace.name) ?? -1;
   }
 
-  /** Takes out a namespace that is empty. What is sent to it from now on reaches nobody. */
+  /** Removes an empty namespace. Later events to it reach nobody. */
   _removeNamespace(namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
-    // It may have been removed before, and there may be a new one of its name.
+    // It may have been removed already, and replaced by a new one of the same name.
     if (this._nsps.get(namespace.name) !== namespace) return;
     this._nsps.delete(namespace.name);
     const number = namespace._number;
@@ -308,7 +311,7 @@ export class Server<
     this._bridge?.flushed.removeNamespace(namespace.name, number);
   }
 
-  /** Asks the functions and patterns in their order whether the namespace may exist. */
+  /** Asks the functions and patterns, in the order in which they were added, whether the namespace may be created. */
   _admitNamespace(name: string, auth: { [key: string]: any }, answer: (exists: boolean) => void): void {
     const parents = [...this.parentNsps];
     const step = (i: number): void => {
@@ -336,7 +339,7 @@ export class Server<
 
   // ---- The main namespace
 
-  /** Adds a middleware that each socket of the main namespace passes. */
+  /** Adds a middleware to the main namespace. */
   use(fn: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>): this {
     this.sockets.use(fn);
     return this;

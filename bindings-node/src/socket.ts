@@ -25,7 +25,7 @@ import {
   StrictEventEmitter,
 } from "./types";
 
-/** Why a socket left its namespace. */
+/** Why a socket was disconnected. */
 export type DisconnectReason =
   | "client namespace disconnect"
   | "server namespace disconnect"
@@ -38,7 +38,7 @@ export type DisconnectReason =
   | "transport error"
   | "slow reader";
 
-/** What the server itself tells a socket's listeners. */
+/** Events that the server itself emits on a socket. */
 export interface SocketReservedEventsMap {
   disconnect: (reason: DisconnectReason, description?: any) => void;
   disconnecting: (reason: DisconnectReason, description?: any) => void;
@@ -48,7 +48,7 @@ export interface SocketReservedEventsMap {
 /** An event as it passes a socket's middleware: its name and its arguments. */
 export type Event = [eventName: string, ...args: any[]];
 
-/** A function that may let an event through, or keep it out with an error. */
+/** Lets an event through with `next()`, or drops it with `next(error)`. */
 type SocketMiddleware = (event: Event, next: (err?: Error) => void) => void;
 
 interface Flags {
@@ -63,10 +63,10 @@ const NO_FLAGS: Readonly<Flags> = Object.freeze({});
 
 const NO_MIDDLEWARES: readonly SocketMiddleware[] = [];
 
-/** No ack is wanted for an event. */
+/** The client wants no ack. */
 const NO_ACK = -1;
 
-/** One client in one namespace: emits to it, hears from it, and is a member of rooms. */
+/** One client in one namespace: sends and receives its events, and is a member of rooms. */
 export class Socket<
   ListenEvents extends EventsMap = DefaultEventsMap,
   EmitEvents extends EventsMap = ListenEvents,
@@ -77,14 +77,14 @@ export class Socket<
   readonly id: string;
   readonly nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   readonly server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
-  /** Whether the connection was lost and came back with its id, rooms and data. */
+  /** Whether the client reconnected and got back its id, rooms and data. */
   readonly recovered: boolean;
-  /** Whatever the application keeps with the socket. */
+  /** Free for the application. */
   data: SocketData;
-  /** Whether the socket is in its namespace. */
+  /** Whether the socket is connected to its namespace. */
   connected = false;
 
-  /** The number by which the core knows the socket. */
+  /** The socket's number in the core. */
   readonly _key: number;
   _anyListeners: Listener[] | undefined = undefined;
   _anyOutgoingListeners: Listener[] | undefined = undefined;
@@ -132,7 +132,7 @@ export class Socket<
       this.#emitWithAck(data, flags, ack as Listener);
     } else {
       this._notifyOutgoing(data);
-      // The client may come back for it.
+      // The client gets it if it recovers the session.
       if (this.#hasLeft && this.server.opts.connectionStateRecovery)
         (this.nsp as any).to(this.id).emit(...data);
       else this.server._bridge?.commands.emit(this._key, bitsOf(flags), data);
@@ -271,7 +271,7 @@ export class Socket<
     return this.nsp.adapter;
   }
 
-  /** What the client's first request told. */
+  /** What is known from the client's first request. */
   get handshake(): Handshake {
     this.#handshake ??= makeHandshake(this.#readRecord(), this.request, this.#auth);
     return this.#handshake;
@@ -295,12 +295,12 @@ export class Socket<
     return this.#client;
   }
 
-  /** Whether the socket is not in its namespace. */
+  /** Whether the socket is not connected to its namespace. */
   get disconnected(): boolean {
     return !this.connected;
   }
 
-  /** Puts the client out of the namespace or, with `true`, ends its whole connection. */
+  /** Disconnects the client from the namespace or, with `true`, closes its whole connection. */
   disconnect(close = false): this {
     const bridge = this.server._bridge;
     if (this.connected && bridge !== undefined) {
@@ -314,19 +314,19 @@ export class Socket<
     return JSON.parse(this.#record as string);
   }
 
-  /** Copies what the core knows, which it forgets when the socket has left. */
+  /** Copies the handshake, which the core forgets once the socket is disconnected. */
   _keepRecord(): void {
     this.#record ??= this.server._bridge?.native.handshake(this._key) ?? "{}";
   }
 
-  /** The socket is in its namespace. */
+  /** The socket is connected to its namespace. */
   _onConnect(): void {
     this.connected = true;
   }
 
   /** The socket disconnects; `release` takes it out of its rooms. */
   _onClose(reason: DisconnectReason, release: () => void): void {
-    // A listener may close the server, of which this socket would hear once more.
+    // A listener may close the server, which disconnects all sockets.
     if (this.#isLeaving) return;
     this.#isLeaving = true;
     try {
@@ -343,7 +343,7 @@ export class Socket<
     }
   }
 
-  /** Something is wrong with the client or, by a middleware's word, with an event of it. */
+  /** The client broke the protocol, or a middleware refused one of its events. */
   _onError(error: Error): void {
     this.emitReserved("error", error);
   }
@@ -392,20 +392,20 @@ export class Socket<
 
   /** Adds a middleware that sees each event before its listeners. */
   use(fn: SocketMiddleware): this {
-    // A new list: events are on their way through the old one.
+    // A new list, because events may be passing through the old one.
     this.#middlewares = [...this.#middlewares, fn];
     return this;
   }
 
   // ---- Catch-all listeners
 
-  /** Has a listener hear every incoming event. */
+  /** Adds a listener for every incoming event. */
   onAny(listener: Listener): this {
     this._anyListeners = [...(this._anyListeners ?? []), listener];
     return this;
   }
 
-  /** The same, ahead of the others. */
+  /** The same, before the other ones. */
   prependAny(listener: Listener): this {
     this._anyListeners = [listener, ...(this._anyListeners ?? [])];
     return this;
@@ -422,13 +422,13 @@ export class Socket<
     return this._anyListeners ?? [];
   }
 
-  /** Has a listener hear every outgoing event. */
+  /** Adds a listener for every outgoing event. */
   onAnyOutgoing(listener: Listener): this {
     this.#setOutgoing([...(this._anyOutgoingListeners ?? []), listener]);
     return this;
   }
 
-  /** The same, ahead of the others. */
+  /** The same, before the other ones. */
   prependAnyOutgoing(listener: Listener): this {
     this.#setOutgoing([listener, ...(this._anyOutgoingListeners ?? [])]);
     return this;
@@ -447,7 +447,7 @@ export class Socket<
 
   #setOutgoing(listeners: Listener[] | undefined): void {
     this._anyOutgoingListeners = listeners;
-    // Broadcasts look for such listeners only where there are any.
+    // Broadcasts look for such listeners only if a namespace has any.
     if (listeners === undefined) this.nsp._withOutgoingListeners.delete(this._key);
     else if (this.nsp._has(this as any)) this.nsp._withOutgoingListeners.add(this._key);
   }

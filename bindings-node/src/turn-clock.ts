@@ -1,4 +1,4 @@
-/** How long events are delivered before the rest of the process gets its turn. */
+/** Limits how long events are delivered in one go. */
 
 import { now } from "./clock";
 
@@ -9,8 +9,7 @@ import { now } from "./clock";
 const TURN_MS = 4;
 
 /**
- * Turns that follow each other sooner than this are one: Node hands on up to a thousand wake-ups before it looks at
- * anything else.
+ * Turns with a shorter gap than this count as one: Node handles up to a thousand wake-ups before anything else.
  */
 const GAP_MS = 0.5;
 
@@ -32,7 +31,7 @@ export class TurnClock {
     return time - this.#began > TURN_MS;
   }
 
-  /** Timers and I/O had their turn: the next one is a new one. */
+  /** Timers and I/O have run, so a new turn begins. */
   renew(): void {
     this.#ended = 0;
   }

@@ -21,7 +21,7 @@ export type EventParams<Events extends EventsMap, Event extends EventNames<Event
   Events[Event]
 >;
 
-/** The names of what the server itself tells of, and those of the application. */
+/** The names of the server's own events and of the application's. */
 export type ReservedOrUserEventNames<Reserved extends EventsMap, User extends EventsMap> =
   | EventNames<Reserved>
   | EventNames<User>;
@@ -157,7 +157,7 @@ export abstract class StrictEventEmitter<
     return super.listeners(event as string) as ReservedOrUserListener<ReservedEvents, ListenEvents, Event>[];
   }
 
-  /** Tells this process's listeners of something that the server does. */
+  /** Calls the listeners for one of the server's own events. */
   protected emitReserved<Event extends EventNames<ReservedEvents>>(
     event: Event,
     ...args: EventParams<ReservedEvents, Event>
