@@ -6,6 +6,7 @@ import { type AckListener, errorOf, timeoutOf } from "./ack";
 import type { Adapter } from "./adapter";
 import { BroadcastOperator } from "./broadcast-operator";
 import type { Broadcast } from "./broadcaster";
+import { CatchAllEmitter, type Listener } from "./catch-all";
 import type { Client, Connection } from "./client";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
 import { runMiddlewares } from "./middleware";
@@ -13,16 +14,15 @@ import type { Namespace } from "./namespace";
 import { AckStatus, Flag } from "./native";
 import { refuseReserved } from "./reserved";
 import type { Server } from "./server";
-import {
-  type AckValue,
-  type AllButLast,
-  type DecorateAcknowledgements,
-  type DefaultEventsMap,
-  type EventNames,
-  type EventNamesWithAck,
-  type EventParams,
-  type EventsMap,
-  StrictEventEmitter,
+import type {
+  AckValue,
+  AllButLast,
+  DecorateAcknowledgements,
+  DefaultEventsMap,
+  EventNames,
+  EventNamesWithAck,
+  EventParams,
+  EventsMap,
 } from "./types";
 
 /** Why a socket was disconnected. */
@@ -57,8 +57,6 @@ interface Flags {
   timeout?: number;
 }
 
-type Listener = (...args: any[]) => void;
-
 const NO_FLAGS: Readonly<Flags> = Object.freeze({});
 
 const NO_MIDDLEWARES: readonly SocketMiddleware[] = [];
@@ -72,7 +70,7 @@ export class Socket<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends StrictEventEmitter<ListenEvents, EmitEvents, SocketReservedEventsMap> {
+> extends CatchAllEmitter<ListenEvents, EmitEvents, SocketReservedEventsMap> {
   /** The socket's id, unique among all namespaces. */
   readonly id: string;
   readonly nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
@@ -86,8 +84,6 @@ export class Socket<
 
   /** The socket's number in the core. */
   readonly _key: number;
-  _anyListeners: Listener[] | undefined = undefined;
-  _anyOutgoingListeners: Listener[] | undefined = undefined;
 
   #flags: Flags = NO_FLAGS;
   #middlewares: readonly SocketMiddleware[] = NO_MIDDLEWARES;
@@ -358,7 +354,7 @@ export class Socket<
       this.#call(args);
       return;
     }
-    for (const listener of this._anyListeners?.slice() ?? []) listener.apply(this, args);
+    this._notifyIncoming(args);
     this.#nDeferred += 1;
     runMiddlewares(
       this.#middlewares,
@@ -397,65 +393,10 @@ export class Socket<
     return this;
   }
 
-  // ---- Catch-all listeners
-
-  /** Adds a listener for every incoming event. */
-  onAny(listener: Listener): this {
-    this._anyListeners = [...(this._anyListeners ?? []), listener];
-    return this;
-  }
-
-  /** The same, before the other ones. */
-  prependAny(listener: Listener): this {
-    this._anyListeners = [listener, ...(this._anyListeners ?? [])];
-    return this;
-  }
-
-  /** Removes one such listener, or all. */
-  offAny(listener?: Listener): this {
-    this._anyListeners = without(this._anyListeners, listener);
-    return this;
-  }
-
-  /** The list of such listeners. */
-  listenersAny(): Listener[] {
-    return this._anyListeners ?? [];
-  }
-
-  /** Adds a listener for every outgoing event. */
-  onAnyOutgoing(listener: Listener): this {
-    this.#setOutgoing([...(this._anyOutgoingListeners ?? []), listener]);
-    return this;
-  }
-
-  /** The same, before the other ones. */
-  prependAnyOutgoing(listener: Listener): this {
-    this.#setOutgoing([listener, ...(this._anyOutgoingListeners ?? [])]);
-    return this;
-  }
-
-  /** Removes one such listener, or all. */
-  offAnyOutgoing(listener?: Listener): this {
-    this.#setOutgoing(without(this._anyOutgoingListeners, listener));
-    return this;
-  }
-
-  /** The list of such listeners. */
-  listenersAnyOutgoing(): Listener[] {
-    return this._anyOutgoingListeners ?? [];
-  }
-
-  #setOutgoing(listeners: Listener[] | undefined): void {
-    this._anyOutgoingListeners = listeners;
+  protected override _onOutgoingListeners(): void {
     // Broadcasts look for such listeners only if a namespace has any.
-    if (listeners === undefined) this.nsp._withOutgoingListeners.delete(this._key);
+    if (this._anyOutgoingListeners === undefined) this.nsp._withOutgoingListeners.delete(this._key);
     else if (this.nsp._has(this as any)) this.nsp._withOutgoingListeners.add(this._key);
-  }
-
-  /** Calls the catch-all listeners for outgoing events. */
-  _notifyOutgoing(data: unknown[]): void {
-    if (this._anyOutgoingListeners === undefined) return;
-    for (const listener of this._anyOutgoingListeners.slice()) listener.apply(this, data);
   }
 }
 
@@ -464,10 +405,3 @@ function bitsOf(flags: Flags): number {
 }
 
 function ignore(): void {}
-
-function without(listeners: Listener[] | undefined, listener: Listener | undefined): Listener[] | undefined {
-  if (listeners === undefined || listener === undefined) return undefined;
-  const at = listeners.indexOf(listener);
-  const rest = listeners.filter((_, i) => i !== at);
-  return rest.length > 0 ? rest : undefined;
-}
