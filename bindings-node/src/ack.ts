@@ -2,10 +2,36 @@
 
 import { AckStatus } from "./native";
 
-/** Gets the outcome of an emit that wanted acks. */
+/** Called with the outcome of an emit that asked for acks. */
 export type AckListener = (status: AckStatus, answers: unknown[][]) => void;
 
-/** What the application is told of a wait that did not end well; the answers that came are still given. */
+/** Listeners that wait for acks, by the numbers under which the core reports these. */
+export class PendingAcks {
+  readonly #listeners = new Map<number, AckListener>();
+  #next = 1;
+
+  /** How many wait. */
+  get size(): number {
+    return this.#listeners.size;
+  }
+
+  /** Keeps a listener. Returns its number. */
+  add(listener: AckListener): number {
+    const token = this.#next;
+    this.#next += 1;
+    this.#listeners.set(token, listener);
+    return token;
+  }
+
+  /** The listener of this number, which is then forgotten. */
+  take(token: number): AckListener | undefined {
+    const listener = this.#listeners.get(token);
+    this.#listeners.delete(token);
+    return listener;
+  }
+}
+
+/** The error for an application whose wait for acks ended like this, if that is one. */
 export function errorOf(status: AckStatus): Error | null {
   if (status === AckStatus.Complete) return null;
   return new Error(status === AckStatus.TooLarge ? "the answers are too large" : "operation has timed out");
@@ -14,7 +40,7 @@ export function errorOf(status: AckStatus): Error | null {
 /** The longest time that a timer of Node can wait; a longer one fires at once. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** The time that a timer of Node would wait, given any value. */
+/** The time that a timer of Node would wait for a given value. */
 export function timeoutOf(milliseconds: unknown): number {
   const value = Number(milliseconds);
   return value >= 1 && value <= MAX_TIMEOUT_MS ? value : 1;

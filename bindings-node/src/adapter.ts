@@ -1,10 +1,10 @@
-/** The rooms of a namespace, as applications and packages look at them. */
+/** The rooms of a namespace, as applications and packages see them. */
 
 import { EventEmitter } from "node:events";
-import type { Selection } from "./bridge";
+import type { Selection } from "./commands";
 import { LiveMap } from "./live-map";
 import type { Namespace } from "./namespace";
-import type { CoreRoom } from "./room";
+import { RoomIndex } from "./room-index";
 import type { Socket } from "./socket";
 
 /** The name of a room. */
@@ -13,7 +13,7 @@ export type Room = string;
 /** The id of a socket. */
 export type SocketId = string;
 
-/** Tells of a change of a room; `socket` is set when it joins or leaves. */
+/** Called when a room changes; `socket` is set when it joins or leaves. */
 type RoomListener = (room: Room, socket: SocketId) => void;
 
 /**
@@ -26,19 +26,16 @@ export class Adapter extends EventEmitter {
   /** Every socket's id with its rooms. */
   readonly sids: ReadonlyMap<SocketId, Set<Room>>;
 
-  /** The rooms of sockets that were asked for, which are kept up to date from then on; of this epoch only. */
-  readonly #known = new WeakMap<Socket, { epoch: number; rooms: Set<Room> }>();
-  /** The members of rooms that were asked for, likewise: applications ask for how many there are at every turn. */
-  readonly #members = new Map<Room, Set<SocketId>>();
-  /** Ends when sockets are moved of which nobody here knows the names. */
-  #epoch = 0;
+  readonly #index: RoomIndex;
 
   constructor(readonly nsp: Namespace) {
     super();
+    const index = new RoomIndex(nsp);
+    this.#index = index;
     this.rooms = new LiveMap(
-      () => this.#everyRoom(),
-      (room) => this.#membersOf(room),
-      () => nsp._core?.roomCount(nsp._number) ?? 0,
+      () => index.all(),
+      (room) => index.membersOf(room),
+      () => index.count(),
     );
     this.sids = new LiveMap(
       () => [...nsp.sockets.keys()].map((id) => [id, this.socketRooms(id) ?? new Set()]),
@@ -55,26 +52,20 @@ export class Adapter extends EventEmitter {
   /** Puts a socket into rooms. */
   addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void {
     const socket = this.nsp._find(id);
-    if (socket === undefined) return;
-    if (this.#hasListeners()) this.#joinAloud(socket, rooms);
-    else this.#join(socket, rooms);
+    if (socket !== undefined) this.#join(socket, rooms);
   }
 
   /** Takes a socket out of a room. */
   del(id: SocketId, room: Room): Promise<void> | void {
     const socket = this.nsp._find(id);
-    if (socket === undefined) return;
-    if (this.#hasListeners()) this.#leaveAloud(socket, [room]);
-    else this.#leave(socket, [room]);
+    if (socket !== undefined) this.#leave(socket, [room]);
   }
 
   /** Takes a socket out of all rooms. */
   delAll(id: SocketId): void {
     const socket = this.nsp._find(id);
     const rooms = [...(this.socketRooms(id) ?? [])];
-    if (socket === undefined || rooms.length === 0) return;
-    if (this.#hasListeners()) this.#leaveAloud(socket, rooms);
-    else this.#leave(socket, rooms);
+    if (socket !== undefined && rooms.length > 0) this.#leave(socket, rooms);
   }
 
   /** The ids of the sockets in any of the rooms; of all sockets if there are none. */
@@ -86,15 +77,7 @@ export class Adapter extends EventEmitter {
   /** The rooms of a socket. */
   socketRooms(id: SocketId): Set<Room> | undefined {
     const socket = this.nsp._find(id);
-    const core = this.nsp._core;
-    const names = this.nsp.server._bridge?.rooms;
-    if (socket === undefined || core === undefined || names === undefined) return undefined;
-    const known = this.#known.get(socket);
-    if (known?.epoch === this.#epoch) return known.rooms;
-    const list: CoreRoom[] = JSON.parse(core.socketRooms(socket._key));
-    const rooms = new Set(list.map((room) => names.fromCore(room)));
-    this.#known.set(socket, { epoch: this.#epoch, rooms });
-    return rooms;
+    return socket === undefined ? undefined : this.#index.roomsOf(socket);
   }
 
   /** The sockets of a selection. */
@@ -105,135 +88,74 @@ export class Adapter extends EventEmitter {
   /** Puts every socket of a selection into rooms. */
   addSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
-    if (!this.#hasListeners()) {
-      this.#forget();
-      this.nsp.server._bridge?.joinMany(this.nsp._number, selection, rooms);
-      return;
-    }
-    for (const socket of this.nsp._select(selection)) this.#joinAloud(socket, rooms);
+    if (this.#hasListeners()) for (const socket of this.nsp._select(selection)) this.#join(socket, rooms);
+    else this.#index.joinMany(selection, rooms);
   }
 
   /** Takes every socket of a selection out of rooms. */
   delSockets(selection: Selection, rooms: Room[]): void {
     if (this.nsp._number === -1) return;
-    if (!this.#hasListeners()) {
-      this.#forget();
-      this.nsp.server._bridge?.leaveMany(this.nsp._number, selection, rooms);
-      return;
-    }
-    for (const socket of this.nsp._select(selection)) this.#leaveAloud(socket, rooms);
+    if (this.#hasListeners()) for (const socket of this.nsp._select(selection)) this.#leave(socket, rooms);
+    else this.#index.leaveMany(selection, rooms);
   }
 
-  /** Nothing to do: the core's memory goes with the server. */
-  close(): Promise<void> | void {}
-
-  /** Tells of the rooms that a socket has entered by connecting. */
+  /** A socket has connected, which has put it into rooms. */
   _connected(socket: Socket): void {
-    this.#known.delete(socket);
-    if (this.#members.size > 0) this.#enter(socket, this.socketRooms(socket.id) ?? []);
+    this.#index.connected(socket);
     if (!this.#hasListeners()) return;
     for (const room of [...(this.socketRooms(socket.id) ?? [])]) {
-      if (this.#size(room) === 1) this.emit("create-room", room);
+      if (this.#index.sizeOf(room) === 1) this.emit("create-room", room);
       this.emit("join-room", room, socket.id);
     }
   }
 
-  /** Carries out `depart`, by which a socket loses its rooms, and tells of it. */
-  _departing(socket: Socket, depart: () => void): void {
-    const isTold = this.#hasListeners();
-    const rooms = isTold || this.#members.size > 0 ? this.socketRooms(socket.id) : undefined;
-    depart();
-    // Its client may have come back in its place.
-    if (this.#members.size > 0 && this.nsp._has(socket))
-      this.#exit(socket, rooms ?? [...this.#members.keys()]);
-    if (isTold) for (const room of [...(rooms ?? [])]) this.#left(room, socket);
-  }
-
-  /** What is known of rooms is not up to date any more. */
-  #forget(): void {
-    this.#epoch += 1;
-    this.#members.clear();
-  }
-
-  #enter(socket: Socket, rooms: Iterable<Room>): void {
-    for (const room of rooms) this.#members.get(room)?.add(socket.id);
-  }
-
-  #exit(socket: Socket, rooms: Iterable<Room>): void {
-    for (const room of rooms) {
-      const members = this.#members.get(room);
-      members?.delete(socket.id);
-      if (members?.size === 0) this.#members.delete(room);
-    }
+  /** A socket disconnects; `release` takes it out of its rooms. */
+  _disconnecting(socket: Socket, release: () => void): void {
+    const hasListeners = this.#hasListeners();
+    const rooms = hasListeners || this.#index.hasMembers ? this.socketRooms(socket.id) : undefined;
+    release();
+    // Its client may have reconnected and taken its place.
+    if (this.nsp._has(socket)) this.#index.disconnected(socket, rooms);
+    if (hasListeners) for (const room of [...(rooms ?? [])]) this.#emitLeave(room, socket);
   }
 
   #join(socket: Socket, rooms: Iterable<Room>): void {
-    this.nsp.server._bridge?.join(socket._key, rooms);
-    const known = this.#known.get(socket);
-    if (known !== undefined) for (const room of rooms) known.rooms.add(room);
-    // What it joins before it is let in counts from then on.
-    if (this.#members.size > 0 && socket.connected) this.#enter(socket, rooms);
+    if (this.#hasListeners()) this.#joinAndEmit(socket, rooms);
+    else this.#index.join(socket, rooms);
   }
 
-  #leave(socket: Socket, rooms: Iterable<Room>): void {
-    this.nsp.server._bridge?.leave(socket._key, rooms);
-    const known = this.#known.get(socket);
-    if (known !== undefined) for (const room of rooms) known.rooms.delete(room);
-    if (this.#members.size > 0 && socket.connected) this.#exit(socket, rooms);
-  }
-
-  #joinAloud(socket: Socket, rooms: Iterable<Room>): void {
+  #joinAndEmit(socket: Socket, rooms: Iterable<Room>): void {
     for (const room of rooms) {
       if (this.socketRooms(socket.id)?.has(room)) continue;
-      const isNew = this.#size(room) === 0;
-      this.#join(socket, [room]);
+      const isNew = this.#index.sizeOf(room) === 0;
+      this.#index.join(socket, [room]);
       if (!socket.connected) continue;
       if (isNew) this.emit("create-room", room);
       this.emit("join-room", room, socket.id);
     }
   }
 
-  #leaveAloud(socket: Socket, rooms: Iterable<Room>): void {
+  #leave(socket: Socket, rooms: Iterable<Room>): void {
+    if (this.#hasListeners()) this.#leaveAndEmit(socket, rooms);
+    else this.#index.leave(socket, rooms);
+  }
+
+  #leaveAndEmit(socket: Socket, rooms: Iterable<Room>): void {
     for (const room of rooms) {
       if (!this.socketRooms(socket.id)?.has(room)) continue;
-      this.#leave(socket, [room]);
-      if (socket.connected) this.#left(room, socket);
+      this.#index.leave(socket, [room]);
+      if (socket.connected) this.#emitLeave(room, socket);
     }
   }
 
-  #left(room: Room, socket: Socket): void {
+  #emitLeave(room: Room, socket: Socket): void {
     this.emit("leave-room", room, socket.id);
-    if (this.#size(room) === 0) this.emit("delete-room", room);
-  }
-
-  #everyRoom(): [Room, Set<SocketId>][] {
-    const core = this.nsp._core;
-    const names = this.nsp.server._bridge?.rooms;
-    if (core === undefined || names === undefined) return [];
-    const rooms: [CoreRoom, SocketId[]][] = JSON.parse(core.rooms(this.nsp._number));
-    return rooms.map(([room, members]) => [names.fromCore(room), new Set(members)]);
-  }
-
-  #membersOf(room: Room): Set<SocketId> | undefined {
-    const core = this.nsp._core;
-    const names = this.nsp.server._bridge?.rooms;
-    if (core === undefined || names === undefined) return undefined;
-    const known = this.#members.get(room);
-    if (known !== undefined) return known;
-    const members = new Set(core.members(this.nsp._number, names.toCore(room)));
-    if (members.size === 0) return undefined;
-    this.#members.set(room, members);
-    return members;
-  }
-
-  #size(room: Room): number {
-    const core = this.nsp._core;
-    const name = this.nsp.server._bridge?.rooms.toCore(room) ?? "";
-    return core?.roomSize(this.nsp._number, name) ?? 0;
+    if (this.#index.sizeOf(room) === 0) this.emit("delete-room", room);
   }
 
   #hasListeners(): boolean {
-    return ROOM_EVENTS.some((event) => this.listenerCount(event) > 0);
+    for (const event of ROOM_EVENTS) if (this.listenerCount(event) > 0) return true;
+    return false;
   }
 }
 

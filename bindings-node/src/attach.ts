@@ -1,4 +1,7 @@
-/** The way in through an HTTP server of the application: which requests are the engine's, and how the core gets them. */
+/**
+ * The entry point through an HTTP server of the application: which requests are for Socket.IO, and how the core gets
+ * them.
+ */
 
 import type { Server as HttpServer, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { ServerResponse as Response, validateHeaderName, validateHeaderValue } from "node:http";
@@ -7,19 +10,21 @@ import type { Duplex } from "node:stream";
 import type { Bridge } from "./bridge";
 import type { Engine } from "./engine";
 import { type EngineRequest, queryOf } from "./handshake";
+import type { HttpHandler } from "./http-records";
 import { decideOrigin } from "./options";
 import { clientFile, serveClientFile } from "./serve-client";
 import type { Server } from "./server";
+import { warn } from "./warning";
 
-/** How long a stream that was ended may take to write what it still has. */
+/** How long an ended stream may take to flush. */
 const STREAM_END_MS = 2000;
 
-/** Requests and streams that the core works on, by their numbers. */
-export class HttpDoor {
+/** Hands requests and upgrades of HTTP servers to the core, and the core's answers back. */
+export class HttpEntryPoint implements HttpHandler {
   readonly #server: Server;
   readonly #engine: Engine;
   readonly #bridge: () => Bridge | undefined;
-  readonly #exchanges = new Map<number, { request: EngineRequest; response: ServerResponse }>();
+  readonly #requests = new Map<number, { request: EngineRequest; response: ServerResponse }>();
   readonly #streams = new Map<number, { bridge: Bridge; socket: Duplex }>();
 
   constructor(server: Server, engine: Engine, bridge: () => Bridge | undefined) {
@@ -28,7 +33,7 @@ export class HttpDoor {
     this.#bridge = bridge;
   }
 
-  /** Takes over an HTTP server: its own listeners get the requests that are not the engine's. */
+  /** Attaches to an HTTP server. Its other listeners get the requests that are not for Socket.IO. */
   open(http: HttpServer): void {
     const base = this.#server.path();
     const { addTrailingSlash, transports, destroyUpgrade } = this.#server.opts;
@@ -64,7 +69,7 @@ export class HttpDoor {
     });
   }
 
-  /** An upgrade that nobody has answered in a while is ended; otherwise it would stay open for ever. */
+  /** Closes an upgrade that nobody answers, which would stay open for ever. */
   #destroyLater(socket: Duplex): void {
     const end = () => {
       if (!socket.writable || (socket as NetSocket).bytesWritten > 0) return;
@@ -78,18 +83,18 @@ export class HttpDoor {
 
   #onRequest(request: EngineRequest, response: ServerResponse): void {
     if (!this.#engine._isWatched) {
-      this.#exchange(request, response);
+      this.#proxy(request, response);
       return;
     }
     request._query = queryOf(request.url as string);
     (request as EngineRequest & { res: ServerResponse }).res = response;
     this.#engine._run(request, response, (error) => {
       if (error) refuse(response);
-      else this.#exchange(request, response);
+      else this.#proxy(request, response);
     });
   }
 
-  #exchange(request: EngineRequest, response: ServerResponse): void {
+  #proxy(request: EngineRequest, response: ServerResponse): void {
     const bridge = this.#bridge();
     if (bridge === undefined) {
       refuse(response);
@@ -98,22 +103,22 @@ export class HttpDoor {
     if (response.destroyed) return;
     const tag = this.#engine._tag();
     const kept = this.#engine._keep(tag, request);
-    this.#exchanges.set(tag, { request, response });
+    this.#requests.set(tag, { request, response });
     const hasBody = request.method !== "GET" && request.method !== "OPTIONS";
     try {
       if (bridge.flushed.request(headOf(request), tag, kept, hasBody)) bridge.wakeLater();
     } catch {
-      // The client wrote a head that Node takes and the core does not.
-      this.#exchanges.delete(tag);
+      // Node accepts some request heads that the core refuses.
+      this.#requests.delete(tag);
       refuse(response);
       return;
     }
     if (hasBody) this.#pumpBody(bridge, tag, request);
     const abort = () => {
-      if (this.#exchanges.delete(tag)) bridge.native.requestAbort(tag);
+      if (this.#requests.delete(tag)) bridge.native.requestAbort(tag);
     };
     response.on("close", abort);
-    // A response that waits behind another on its connection is not told when that closes; its request is.
+    // A pipelined response that is still queued gets no `close`; its request does.
     request.on("close", () => {
       if (request.readableAborted) abort();
     });
@@ -128,27 +133,32 @@ export class HttpDoor {
     });
   }
 
-  /** The core has taken in what it was given of a body. */
+  /** The core has room for more of a body or stream. */
   onResumeBody(tag: number): void {
-    this.#exchanges.get(tag)?.request.resume();
+    this.#requests.get(tag)?.request.resume();
     this.#streams.get(tag)?.socket.resume();
   }
 
   /** The core has answered a request. */
   onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void {
-    const exchange = this.#exchanges.get(tag);
-    if (exchange === undefined) return;
-    this.#exchanges.delete(tag);
-    const { request, response } = exchange;
+    const proxied = this.#requests.get(tag);
+    if (proxied === undefined) return;
+    this.#requests.delete(tag);
+    const { request, response } = proxied;
     try {
       if (this.#engine._isWatched) this.#tellHeaders(headers, request);
     } finally {
-      // What is left of a body that the core did not want must not hold up the connection.
+      // The unread rest of a body must not block the connection.
       if (!request.readableEnded) request.resume();
-      // HTTP/2 has no lists of headers.
+      // HTTP/2 does not take headers as a list.
       const fields = request.httpVersionMajor === 1 ? headers : fieldsOf(headers);
       response.writeHead(status, fields as OutgoingHttpHeaders).end(body);
     }
+  }
+
+  /** The core does not need a request any more. */
+  onForgetRequest(tag: number): void {
+    this.#engine._forget(tag);
   }
 
   /** Lets the engine's listeners change the headers of an answer. */
@@ -172,7 +182,7 @@ export class HttpDoor {
       this.#handOver(request, socket, head);
       return;
     }
-    // Middleware may take its time: nothing is read meanwhile.
+    // Nothing is read while middleware runs.
     socket.pause();
     const response = new Response(request);
     response.assignSocket(socket as NetSocket);
@@ -186,7 +196,7 @@ export class HttpDoor {
     });
   }
 
-  /** Gives the connection itself to the core or, where that cannot be, the bytes that come and go on it. */
+  /** Hands the descriptor of the connection to the core or, where there is none, passes its bytes on. */
   #handOver(request: EngineRequest, socket: Duplex, head: Buffer): void {
     const bridge = this.#bridge();
     if (bridge === undefined || socket.destroyed) {
@@ -200,7 +210,7 @@ export class HttpDoor {
       try {
         bridge.flushed.stream(headOf(request), tag, kept, head);
       } catch {
-        // The head cannot be read: there is no way to tell.
+        // The core cannot read the head, and there is no response to refuse it with.
         socket.destroy();
         return;
       }
@@ -214,9 +224,9 @@ export class HttpDoor {
     try {
       bridge.flushed.adopt(headOf(request), kept, handle.fd, readAlready);
     } catch {
-      // The connection is lost already, or its head cannot be read: there is nobody to answer.
+      // The connection is already lost, or the core cannot read the head.
     } finally {
-      // The core has a descriptor of its own; closing this one does not end the connection.
+      // The core has duplicated the descriptor, so the connection stays open.
       socket.destroy();
     }
   }
@@ -236,7 +246,7 @@ export class HttpDoor {
 
   /** How many requests and streams are under way. */
   get _open(): number {
-    return this.#exchanges.size + this.#streams.size;
+    return this.#requests.size + this.#streams.size;
   }
 
   /** The core has bytes for a stream. */
@@ -251,9 +261,9 @@ export class HttpDoor {
     this.#streams.delete(tag);
     if (stream === undefined) return;
     const { socket } = stream;
-    // A client that does not read would be waited for without an end.
-    const patience = setTimeout(() => socket.destroy(), STREAM_END_MS);
-    socket.on("close", () => clearTimeout(patience));
+    // A client that does not read would keep the stream open for ever.
+    const deadline = setTimeout(() => socket.destroy(), STREAM_END_MS);
+    socket.on("close", () => clearTimeout(deadline));
     socket.end(() => socket.destroy());
   }
 }
@@ -295,7 +305,7 @@ function canWrite(name: string, value: string): boolean {
     validateHeaderValue(name, value);
     return true;
   } catch (error) {
-    process.emitWarning(`header left out: ${(error as Error).message}`, "FerrioWarning");
+    warn(`header left out: ${(error as Error).message}`);
     return false;
   }
 }

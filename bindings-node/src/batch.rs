@@ -6,7 +6,7 @@
 
 use std::{fmt, time::Duration};
 
-/// Numbers of one command: the same as `FRAME` in `bridge.ts`, in this order: command, subject, detail, number of
+/// Numbers of one command: the same as `FRAME` in `command-batch.ts`, in this order: command, subject, detail, number of
 /// attachments, lengths of the three texts, timeout, token.
 const FRAME: usize = 9;
 
@@ -46,7 +46,7 @@ pub(crate) struct Command<'a, A> {
     pub(crate) token: u64,
 }
 
-/// Why a batch is refused. The fault is ours: `bridge.ts` has written it.
+/// Why a batch is refused. The fault is ours: `command-batch.ts` has written it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Misfit {
     /// A number is missing, or is none that can stand in its place.

@@ -1,159 +1,112 @@
-/** The border between JavaScript and the core: what happened comes in by batches, what is asked goes out by batches. */
+/**
+ * Brings what happened in the core to JavaScript: takes records in batches, and delivers each to its socket or
+ * handler.
+ */
 
-import { performance } from "node:perf_hooks";
-import type { AckListener } from "./ack";
-import { Commands, type EncodedSelection, type Wait } from "./commands";
+import { PendingAcks } from "./ack";
+import { nextRound, nextTick, now } from "./clock";
+import { Commands } from "./commands";
 import type { RequestHead } from "./handshake";
-import { AckStatus, Command, Kind, type NativeServer, native } from "./native";
+import { type HttpHandler, HttpRecords } from "./http-records";
+import { AckStatus, Kind, type NativeServer, native } from "./native";
+import { type Beside, RecordBatch } from "./record-batch";
 import { Rooms } from "./room";
 import type { Socket } from "./socket";
-import { type Encoded, encode, restoreBinary } from "./value";
+import { TurnClock } from "./turn-clock";
+import { warn } from "./warning";
 
-/**
- * How long one turn delivers before timers and HTTP requests of the application get theirs. Long enough that a busy
- * server drains in batches, short enough that nobody notices.
- */
-const TURN_MS = 4;
-
-/** While little is going on, what the application asks for leaves at once: in a batch of no more records than these. */
-const FEW = 4;
-
-/**
- * So many receivers get their first event of a tick, or of such a batch, at once: each of them means a write of its own
- * in any case. What they get after that could share that write, and costs as much as so many others.
- */
-const AT_ONCE = 32;
-const AGAIN = AT_ONCE / FEW;
-
-/**
- * Under load commands are gathered, so that one batch makes one write for each connection. They are handed over at the
- * end of the tick or, once the last batch is older than this, as soon as the application calls the library again or its
- * listener returns. Short enough that nobody notices, long enough for a hundred answers.
- */
-const GATHER_MS = 0.2;
-
-/** After so many records that ask for nothing the turn looks at the clock all the same. */
+/** The clock is read after so many records whose listeners have asked for nothing. */
 const LOOK_UP = 8;
 
 /**
- * Turns that follow each other sooner than this are one: Node hands on up to a thousand wake-ups before it looks at
- * anything else.
+ * Handles what concerns clients, apart from the events and acks of their sockets, and answers questions about them.
  */
-const GAP_MS = 0.5;
-
-/** Values in one record of a batch. */
-const RECORD = 4;
-
-// Those of tests that replace time would stop the bridge.
-const now = performance.now.bind(performance);
-const { nextTick } = process;
-const nextRound = setImmediate;
-
-/** What the bridge tells of, besides events and acks of sockets. */
-export interface Host {
-  onConnect(bridge: Bridge, socket: number, told: Connecting): void;
+export interface ClientHandler {
+  onConnect(bridge: Bridge, socket: number, connect: ConnectRequest): void;
   onWithdrawn(bridge: Bridge, socket: number, namespace: string): void;
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void;
   onConnectionEnd(connection: string, reason: string): void;
   onForget(socket: number): void;
-  onForgetRequest(request: number): void;
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void;
-  onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void;
-  onResumeBody(tag: number): void;
-  onStreamData(tag: number, chunk: Buffer): void;
-  onStreamEnd(tag: number): void;
 }
 
-/** What is told of a client that wants to join: `previous` is the number of the socket that it continues, or 0. */
-export type Connecting = [namespace: string, id: string, previous: number, auth: object];
+/** A client wants to connect to a namespace: `previous` is the number of the socket that it continues, or 0. */
+export type ConnectRequest = [namespace: string, id: string, previous: number, auth: object];
 
-/** Carries batches between one `Server` and its core. */
+/** Connects one `Server` to its core. */
 export class Bridge {
   readonly native: NativeServer;
-  /** The connected sockets, and those that wait to be admitted, by number. */
+  /** The sockets that are connected or wait to be, by number. */
   readonly sockets = new Map<number, Socket>();
   readonly rooms = new Rooms();
+  /** What is asked of the core by batches. */
+  readonly commands: Commands;
 
-  readonly #host: Host;
-  readonly #acks = new Map<number, AckListener>();
-  #nextToken = 1;
-  #onPortClosed: (() => void) | undefined = undefined;
+  readonly #clients: ClientHandler;
+  readonly #http: HttpRecords;
+  readonly #acks = new PendingAcks();
 
-  #records: unknown[] = [];
-  #position = 0;
-  /** What crossed beside the records, which name it by its place. */
-  #beside: (string | Buffer | null)[] = NOTHING;
+  readonly #batch = new RecordBatch();
+  readonly #clock = new TurnClock();
   #moreWaits = false;
   #isScheduled = false;
-  /** When the turn began, and when something was last delivered in it. */
-  #turnBegan = 0;
-  #turnEnded = 0;
-  readonly #pump = (): void => this.#deliverTurn();
-  readonly #pumpAnew = (): void => {
-    // Timers and I/O had their turn.
-    this.#turnEnded = 0;
+  readonly #deliverSoon = (): void => this.#deliverTurn();
+  readonly #deliverAnew = (): void => {
+    this.#clock.renew();
     this.#deliverTurn();
   };
 
-  readonly #commands = new Commands();
-  /** When the last batch was handed over. */
-  #flushedAt = 0;
-  /** How much may still leave at once in this tick, or during this batch. */
-  #nAtOnce = 0;
-  /** To whom something has left at once: numbers of sockets, or rooms. */
-  readonly #told = new Set<number | string>();
-  #turn = 1;
-  #isTickOpen = false;
-  #isDelivering = false;
-  readonly #endTick = (): void => {
-    this.#isTickOpen = false;
-    this.#endTurn();
-  };
-
-  constructor(options: string, host: Host) {
-    this.#host = host;
-    // Held weakly: whoever can still be reached by clients holds the server, and a server that nobody holds shall go.
-    const self = new WeakRef(this);
-    this.native = new native.NativeServer(options, () => self.deref()?.wake());
+  constructor(options: string, clients: ClientHandler, http: HttpHandler) {
+    this.#clients = clients;
+    this.native = new native.NativeServer(options, wakeOf(this));
+    this.#http = new HttpRecords(this.native, http);
+    this.commands = new Commands(this.native, this.rooms, this.#acks, () => {
+      this.wake();
+      this.drainHttp();
+    });
   }
 
-  // ---- In
+  /** The core, with all earlier commands carried out. */
+  get flushed(): NativeServer {
+    this.commands.flush();
+    return this.native;
+  }
 
-  /** Something happened that has not been taken yet. */
+  // ---- When something is delivered
+
+  /** The core has something to drain. */
   wake(): void {
     this.#moreWaits = true;
     if (!this.#isScheduled) this.#schedule();
   }
 
-  /** The same, but once all that Node has read by now is taken in: requests come many at a time. */
+  /** The same, but after Node has handled all input it has already read: requests come many at a time. */
   wakeLater(): void {
     this.#moreWaits = true;
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    nextRound(this.#pumpAnew);
+    nextRound(this.#deliverAnew);
   }
 
   /** A tick of its own, so that what a listener throws is an uncaught exception like any other. */
   #schedule(): void {
     this.#isScheduled = true;
-    nextTick(this.#pump);
+    nextTick(this.#deliverSoon);
   }
 
   #deliverTurn(): void {
-    const start = now();
-    if (start - this.#turnEnded > GAP_MS) this.#turnBegan = start;
-    this.#isDelivering = true;
+    this.#clock.begin();
+    this.commands.beginTurn();
     try {
       while (this.#deliverBatch() && this.#moreWaits) this.#take();
     } finally {
-      this.#isDelivering = false;
-      this.#endTurn();
-      if (this.#isTimeUp(now())) {
-        nextRound(this.#pumpAnew);
-      } else if (this.#moreWaits || this.#position < this.#records.length) {
-        // A listener threw: the rest of its batch comes right after.
+      this.commands.endTurn();
+      if (this.#clock.isUp(now())) {
+        nextRound(this.#deliverAnew);
+      } else if (this.#moreWaits || this.#batch.hasMore) {
+        // A listener threw: the rest of its batch follows.
         this.#schedule();
       } else {
         this.#isScheduled = false;
@@ -164,74 +117,51 @@ export class Bridge {
   #take(): void {
     this.#moreWaits = false;
     try {
-      this.#records = JSON.parse(this.native.drain());
+      this.#moreWaits = this.#batch.take(this.native) || this.#moreWaits;
     } catch (error) {
       warn(String(error));
       return;
     }
-    this.#moreWaits ||= this.#records[0] === 1;
-    this.#position = 2;
-    this.#beside = this.#records[1] === 1 ? this.native.beside() : NOTHING;
-    this.#nAtOnce = this.#records.length <= 2 + FEW * RECORD ? AT_ONCE : 0;
-    this.#told.clear();
-  }
-
-  #isTimeUp(time: number): boolean {
-    this.#turnEnded = time;
-    return time - this.#turnBegan > TURN_MS;
+    this.commands.beginBatch(this.#batch.nRecords);
   }
 
   /** Returns whether there is time for more. */
   #deliverBatch(): boolean {
-    const records = this.#records;
-    while (this.#position < records.length) {
-      const at = this.#position;
-      this.#position = at + RECORD;
-      this.#deliver(
-        records[at] as Kind,
-        records[at + 1] as number,
-        records[at + 2] as number,
-        records[at + 3],
-      );
-      if (this.#commands.isEmpty && this.#position % (LOOK_UP * RECORD) !== 2) continue;
+    const batch = this.#batch;
+    while (batch.next()) {
+      this.#deliver(batch.kind, batch.subject, batch.detail, batch.data);
+      if (this.commands.isEmpty && batch.nTaken % LOOK_UP !== 0) continue;
       const time = now();
-      if (time - this.#flushedAt > GATHER_MS) this.flush();
-      if (this.#isTimeUp(time)) return false;
+      this.commands.flushIfOld(time);
+      if (this.#clock.isUp(time)) return false;
     }
-    this.#records = [];
-    this.#position = 0;
-    this.#beside = NOTHING;
-    return !this.#isTimeUp(now());
+    return !this.#clock.isUp(now());
   }
+
+  /** Hands what is ready for Node's HTTP server to it now: responses of polls, and bytes of streams. */
+  drainHttp(): void {
+    this.#http.drain(this.#batch.upcoming);
+  }
+
+  // ---- To whom
 
   #deliver(kind: Kind, subject: number, detail: number, data: unknown): void {
     switch (kind) {
       case Kind.Event:
-        this.#onEvent(subject, detail, typeof data === "number" ? this.#read(data) : data);
+        this.#onEvent(subject, detail, typeof data === "number" ? this.#batch.read(data) : data);
         break;
       case Kind.BinaryEvent:
-        this.#onEvent(subject, detail, this.#read(data as Beside));
+        this.#onEvent(subject, detail, this.#batch.read(data as Beside));
         break;
       case Kind.Ack:
         this.#onAck(subject, detail, data as unknown[]);
         break;
-      case Kind.Connect: {
-        const told = data as Connecting;
-        const auth = this.#readObject(told[3]);
-        if (auth === undefined) {
-          this.flushed.refuse(subject, TOO_LARGE, undefined);
-          break;
-        }
-        told[3] = auth;
-        this.#host.onConnect(this, subject, told);
+      case Kind.Connect:
+        this.#onConnect(subject, data as ConnectRequest);
         break;
-      }
-      case Kind.Disconnect: {
-        const socket = this.sockets.get(subject);
-        if (socket === undefined) this.depart(subject);
-        else this.#host.onDisconnect(this, socket, data as string);
+      case Kind.Disconnect:
+        this.#onDisconnect(subject, data as string);
         break;
-      }
       default:
         this.#deliverRare(kind, subject, detail, data);
     }
@@ -240,86 +170,30 @@ export class Bridge {
   #deliverRare(kind: Kind, subject: number, detail: number, data: unknown): void {
     switch (kind) {
       case Kind.Withdrawn:
-        this.#host.onWithdrawn(this, subject, data as string);
+        this.#clients.onWithdrawn(this, subject, data as string);
         break;
       case Kind.ConnectionEnd: {
         const [connection, reason] = data as [string, string];
-        this.#host.onConnectionEnd(connection, reason);
+        this.#clients.onConnectionEnd(connection, reason);
         break;
       }
       case Kind.Forget:
-        this.#host.onForget(subject);
+        this.#clients.onForget(subject);
         break;
       case Kind.AskRequest:
-        this.#host.onAskRequest(this, detail, subject, data as RequestHead);
+        this.#clients.onAskRequest(this, detail, subject, data as RequestHead);
         break;
       case Kind.AskOrigin:
-        this.#host.onAskOrigin(this, detail, subject, data as RequestHead);
+        this.#clients.onAskOrigin(this, detail, subject, data as RequestHead);
         break;
-      case Kind.AskNamespace: {
-        const [name, told] = data as [string, object];
-        const auth = this.#readObject(told);
-        if (auth === undefined) this.native.answerNamespace(detail, false);
-        else this.#host.onAskNamespace(this, detail, name, auth);
+      case Kind.AskNamespace:
+        this.#onAskNamespace(detail, data as [string, object]);
         break;
-      }
       case Kind.Problem:
         warn(data as string);
         break;
       default:
-        this.#deliverCarried(kind, subject, detail, data, this.#beside);
-    }
-  }
-
-  /** What is for Node's HTTP server. */
-  #deliverCarried(kind: Kind, subject: number, detail: number, data: unknown, beside: unknown[]): void {
-    switch (kind) {
-      case Kind.Response: {
-        const [body, ...headers] = data as [string | number, ...string[]];
-        const whole = typeof body === "number" ? (beside[body] as Buffer) : body;
-        this.#host.onResponse(subject, detail, headers, whole);
-        break;
-      }
-      case Kind.ResumeBody:
-        this.#host.onResumeBody(subject);
-        break;
-      case Kind.StreamData:
-        this.#host.onStreamData(subject, beside[data as number] as Buffer);
-        break;
-      case Kind.StreamEnd:
-        this.#host.onStreamEnd(subject);
-        break;
-      case Kind.ForgetRequest:
-        this.#host.onForgetRequest(subject);
-        break;
-      case Kind.PortClosed:
-        // It calls the application.
-        nextTick(() => this.#onPortClosed?.());
-        break;
-    }
-  }
-
-  /** Has leave at once what was asked for and goes by Node's HTTP server: answers of polls, and bytes of streams. */
-  carry(): void {
-    // What the batch in hand has of the kind comes first, in which it comes before all else.
-    if (CARRIED.has(this.#records[this.#position] as Kind)) return;
-    const records: unknown[] = JSON.parse(this.native.drainCarried());
-    const beside: unknown[] = records[1] === 1 ? this.native.beside() : NOTHING;
-    for (let at = 2; at < records.length; at += RECORD) {
-      try {
-        this.#deliverCarried(
-          records[at] as Kind,
-          records[at + 1] as number,
-          records[at + 2] as number,
-          records[at + 3],
-          beside,
-        );
-      } catch (error) {
-        // Of a listener for headers: whoever emits has nothing to do with it.
-        nextTick(() => {
-          throw error;
-        });
-      }
+        this.#http.deliver(kind, subject, detail, data, this.#batch.beside);
     }
   }
 
@@ -329,21 +203,20 @@ export class Bridge {
       socket?._onEvent(args as unknown[], ack);
       return;
     }
-    // What comes next may build on it.
+    // Later events may depend on this one.
     socket?._onError(new RangeError(TOO_LARGE));
     socket?.disconnect(true);
   }
 
   #onAck(token: number, status: AckStatus, answers: unknown[]): void {
-    const listener = this.#acks.get(token);
+    const listener = this.#acks.take(token);
     if (listener === undefined) return;
-    this.#acks.delete(token);
     for (let i = 0; i < answers.length; i += 1) {
       const answer = answers[i];
       if (Array.isArray(answer)) continue;
-      const read = this.#read(typeof answer === "number" ? answer : (answer as BinaryAnswer).binary);
+      const read = this.#batch.read(typeof answer === "number" ? answer : (answer as BinaryAnswer).binary);
       if (read === undefined) {
-        // With those before it.
+        // The ones before it are still given.
         listener(AckStatus.TooLarge, answers.slice(0, i) as unknown[][]);
         return;
       }
@@ -352,243 +225,60 @@ export class Bridge {
     listener(status, answers as unknown[][]);
   }
 
-  /** What a client sent along, an object: a list stands for what is beside. */
-  #readObject(told: object | Beside): object | undefined {
-    const isBeside = typeof told === "number" || Array.isArray(told);
-    return isBeside ? (this.#read(told as Beside) as object | undefined) : told;
-  }
-
-  /** What crossed beside the records; `undefined` if it is more than JavaScript can hold. */
-  #read(told: Beside): unknown {
-    try {
-      if (typeof told === "number") return this.#parse(told);
-      const [first, n, data] = told;
-      const attachments = this.#beside.slice(first, first + n);
-      if (attachments.includes(null)) return undefined;
-      return restoreBinary(typeof data === "number" ? this.#parse(data) : data, attachments as Buffer[]);
-    } catch {
-      return undefined;
+  #onConnect(key: number, connect: ConnectRequest): void {
+    const auth = this.#batch.readObject(connect[3]);
+    if (auth === undefined) {
+      this.flushed.refuse(key, TOO_LARGE, undefined);
+      return;
     }
+    connect[3] = auth;
+    this.#clients.onConnect(this, key, connect);
   }
 
-  #parse(place: number): unknown {
-    const text = this.#beside[place] as string | null;
-    // It may be large, and the rest of the batch may take a while.
-    this.#beside[place] = null;
-    return text === null ? undefined : JSON.parse(text);
+  #onDisconnect(key: number, reason: string): void {
+    const socket = this.sockets.get(key);
+    if (socket === undefined) this.commands.release(key);
+    else this.#clients.onDisconnect(this, socket, reason);
   }
 
-  /** Closes the server. What happened until then is still delivered; after that nothing is held. */
+  #onAskNamespace(question: number, [name, sent]: [string, object]): void {
+    const auth = this.#batch.readObject(sent);
+    if (auth === undefined) this.native.answerNamespace(question, false);
+    else this.#clients.onAskNamespace(this, question, name, auth);
+  }
+
+  // ---- The end
+
+  /** Closes the server. What happened before is still delivered. */
   close(): void {
     this.flushed.close();
     this.wake();
   }
 
-  /** How much is held for clients, by kinds; for tests. */
-  held(): Record<string, number> {
-    return { ...this.flushed.held(), ownSockets: this.sockets.size, acks: this.#acks.size };
-  }
-
-  /** Closes the core's own port; the listener is called when others can have it. */
+  /** Closes the core's own port; the listener is called when it can be used again. */
   closePort(listener: () => void): void {
-    this.#onPortClosed = listener;
+    this.#http.whenPortClosed(listener);
     this.flushed.closePort();
   }
 
-  // ---- Out
-
-  /** Sends an event to one socket. */
-  emit(socket: number, flags: number, args: unknown[]): void {
-    this.#append(Command.Emit, socket, flags, EVERYBODY, encode(args));
-    this.#settle(socket);
-  }
-
-  /** Sends an event to one socket; the listener gets what it answers. */
-  emitWithAck(
-    socket: number,
-    flags: number,
-    timeout: number | undefined,
-    args: unknown[],
-    listener: AckListener,
-  ) {
-    const payload = encode(args);
-    const wait = this.#expect(timeout, listener);
-    this.#append(Command.EmitWithAck, socket, flags, EVERYBODY, payload, wait);
-    this.#settle(socket);
-  }
-
-  /** Answers an event of a socket. */
-  answer(socket: number, ack: number, args: unknown[]): void {
-    this.#append(Command.Answer, socket, ack, EVERYBODY, encode(args));
-    this.#settle(socket);
-  }
-
-  /** Sends an event to every socket of a selection. */
-  broadcast(namespace: number, to: Selection, flags: number, args: unknown[]): void {
-    const payload = encode(args);
-    const selection = this.#selection(to);
-    this.#append(Command.Broadcast, namespace, flags, selection, payload);
-    this.#settle(selection.rooms ?? -namespace);
-  }
-
-  /** The same; the listener gets all answers. */
-  broadcastWithAck(
-    namespace: number,
-    to: Selection,
-    flags: number,
-    timeout: number | undefined,
-    args: unknown[],
-    listener: AckListener,
-  ): void {
-    const payload = encode(args);
-    const selection = this.#selection(to);
-    const wait = this.#expect(timeout, listener);
-    this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, wait);
-    this.#settle(selection.rooms ?? -namespace);
-  }
-
-  /** Puts a socket into rooms. */
-  join(socket: number, rooms: Iterable<unknown>): void {
-    this.#move(Command.Join, socket, rooms);
-  }
-
-  /** Takes a socket out of rooms. */
-  leave(socket: number, rooms: Iterable<unknown>): void {
-    this.#move(Command.Leave, socket, rooms);
-  }
-
-  /** Puts every socket of a selection into rooms. */
-  joinMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
-    this.#move(Command.JoinMany, namespace, rooms, to);
-  }
-
-  /** Takes every socket of a selection out of rooms. */
-  leaveMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
-    this.#move(Command.LeaveMany, namespace, rooms, to);
-  }
-
-  /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */
-  #move(command: Command, subject: number, rooms: Iterable<unknown>, to?: Selection): void {
-    const selection = to === undefined ? EVERYBODY : this.#selection(to);
-    this.#append(command, subject, 0, selection, this.rooms.listToCore(rooms));
-    this.flush();
-  }
-
-  /** Forgets a socket that has left, which takes it out of its rooms. */
-  depart(socket: number): void {
-    this.#append(Command.Depart, socket, 0, EVERYBODY, undefined);
-  }
-
-  /** Hands everything over that waits; called before any other use of the core, so that order is kept. */
-  flush(): void {
-    if (!this.#commands.isEmpty) this.#handOver();
-    this.rooms.tidy(this.native);
-  }
-
-  #handOver(): void {
-    try {
-      if (this.#commands.handOver(this.native, this.#turn)) {
-        this.wake();
-        this.carry();
-      }
-    } catch (error) {
-      // Whoever called now has nothing to do with it, and perhaps nobody did.
-      warn(String(error));
-    }
-    this.#flushedAt = now();
-  }
-
-  /** The core, after everything that was asked of it before. */
-  get flushed(): NativeServer {
-    this.flush();
-    return this.native;
-  }
-
-  #selection({ rooms, except }: Selection): EncodedSelection {
-    return {
-      rooms: rooms.size > 0 ? this.rooms.listToCore(rooms) : undefined,
-      except: except.size > 0 ? this.rooms.listToCore(except) : undefined,
-    };
-  }
-
-  #expect(timeout: number | undefined, listener: AckListener): Wait {
-    const token = this.#nextToken;
-    this.#nextToken += 1;
-    this.#acks.set(token, listener);
-    return { timeout, token };
-  }
-
-  #append(
-    command: Command,
-    subject: number,
-    detail: number,
-    to: EncodedSelection,
-    payload: Encoded | undefined,
-    wait?: Wait,
-  ): void {
-    this.#commands.add(command, subject, detail, to, payload, wait);
-    if (!this.#isDelivering && !this.#isTickOpen) this.#openTick();
-    if (this.#commands.mustLeave) this.flush();
-  }
-
-  #openTick(): void {
-    this.#isTickOpen = true;
-    this.#nAtOnce = AT_ONCE;
-    this.#told.clear();
-    nextTick(this.#endTick);
-  }
-
-  #endTurn(): void {
-    this.flush();
-    // The core knows it as 32 bits; 0 is none.
-    this.#turn = this.#turn === MAX_TURN ? 1 : this.#turn + 1;
-  }
-
-  /** Hands over what waits if it should not wait any longer. What came last is for the receivers of this name. */
-  #settle(receivers: number | string): void {
-    if (this.#commands.isEmpty) return;
-    if (this.#nAtOnce > 0) {
-      this.#nAtOnce -= this.#told.has(receivers) ? AGAIN : 1;
-      this.#told.add(receivers);
-      this.flush();
-    } else if (now() - this.#flushedAt > GATHER_MS) {
-      this.flush();
-    }
+  /** How many objects are kept for clients, by kind; for tests. */
+  held(): Record<string, number> {
+    return { ...this.flushed.held(), ownSockets: this.sockets.size, acks: this.#acks.size };
   }
 }
 
-/** Sockets of one namespace, by rooms. */
-export interface Selection {
-  rooms: ReadonlySet<unknown>;
-  except: ReadonlySet<unknown>;
+/**
+ * What the native library calls. It refers to the bridge weakly, so that a server which neither the application nor a
+ * client can reach is collected. It is made in a function of its own, because all closures of one function keep alive
+ * what any of them uses.
+ */
+function wakeOf(bridge: Bridge): () => void {
+  const self = new WeakRef(bridge);
+  return () => self.deref()?.wake();
 }
-
-const EVERYBODY: EncodedSelection = { rooms: undefined, except: undefined };
-
-const NOTHING: never[] = [];
-
-/** What `drainCarried` brings. */
-const CARRIED: ReadonlySet<Kind | undefined> = new Set([
-  Kind.Response,
-  Kind.ResumeBody,
-  Kind.StreamData,
-  Kind.StreamEnd,
-  Kind.ForgetRequest,
-  Kind.PortClosed,
-]);
-
-const MAX_TURN = 2 ** 32 - 1;
-
-/** The place of a text or, with binary values, the place of the first, their number, and the rest or its place. */
-type Beside = number | [first: number, n: number, rest: object | number];
 
 interface BinaryAnswer {
   binary: Beside;
 }
 
 const TOO_LARGE = "more data than JavaScript can hold";
-
-/** Tells the operator of a fault of ours that must not end the process. */
-function warn(problem: string): void {
-  process.emitWarning(problem, "FerrioWarning");
-}

@@ -3,6 +3,7 @@
 
 import { errorOf, timeoutOf } from "./ack";
 import type { Adapter } from "./adapter";
+import type { Broadcasting } from "./broadcaster";
 import { Flag } from "./native";
 import { refuseReserved } from "./reserved";
 import type { Socket } from "./socket";
@@ -10,7 +11,6 @@ import type {
   AckValue,
   AllButLast,
   DecorateAcknowledgements,
-  DecorateAcknowledgementsWithMultipleResponses,
   DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
   EventNames,
   EventNamesWithAck,
@@ -30,45 +30,40 @@ export interface BroadcastFlags {
 export type AckError = Error & { responses: any[] };
 
 /** Sockets of a namespace. Every modifier returns a new operator and leaves this one as it is. */
-export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
+export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
+  implements Broadcasting<EmitEvents, EmitEvents, DecorateAcknowledgements<EmitEvents>, SocketData>
+{
   constructor(
     private readonly adapter: Adapter,
-    private readonly rooms: ReadonlySet<string> = new Set(),
-    private readonly exceptRooms: ReadonlySet<string> = new Set(),
+    private readonly rooms: ReadonlySet<string> = NO_ROOMS,
+    private readonly exceptRooms: ReadonlySet<string> = NO_ROOMS,
     private readonly flags: Readonly<BroadcastFlags> = {},
   ) {}
 
-  /** Adds one room or several. */
   to(room: string | string[]): BroadcastOperator<EmitEvents, SocketData> {
     return new BroadcastOperator(this.adapter, extend(this.rooms, room), this.exceptRooms, this.flags);
   }
 
-  /** The same as `to`. */
   in(room: string | string[]): BroadcastOperator<EmitEvents, SocketData> {
     return this.to(room);
   }
 
-  /** Leaves out the sockets of one room or several. */
   except(room: string | string[]): BroadcastOperator<EmitEvents, SocketData> {
     return new BroadcastOperator(this.adapter, this.rooms, extend(this.exceptRooms, room), this.flags);
   }
 
-  /** Whether the event may be compressed. */
   compress(compress: boolean): BroadcastOperator<EmitEvents, SocketData> {
     return this.#with({ compress });
   }
 
-  /** The event is dropped for clients that are not ready to take it. */
   get volatile(): BroadcastOperator<EmitEvents, SocketData> {
     return this.#with({ volatile: true });
   }
 
-  /** The event stays on this node of a cluster. */
   get local(): BroadcastOperator<EmitEvents, SocketData> {
     return this.#with({ local: true });
   }
 
-  /** The answers are waited for so many milliseconds. */
   timeout(timeout: number): BroadcastOperator<DecorateAcknowledgements<EmitEvents>, SocketData> {
     return this.#with({ timeout }) as any;
   }
@@ -77,7 +72,6 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     return new BroadcastOperator(this.adapter, this.rooms, this.exceptRooms, { ...this.flags, ...flags });
   }
 
-  /** Sends an event. A function as last argument gets an error or `null`, and the list of answers. */
   emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean {
     refuseReserved(ev);
     const data: unknown[] = [ev, ...args];
@@ -93,17 +87,24 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
 
   #emitWithAck(data: unknown[], ack: (error: Error | null, answers: any[]) => void): void {
     const { nsp } = this.adapter;
-    nsp._eavesdrop(this.#selection, data);
+    nsp._notifyOutgoing(this.#selection, data);
     const bridge = nsp.server._bridge;
     if (bridge === undefined || nsp._number === -1) {
       process.nextTick(ack, null, []);
       return;
     }
     const timeout = timeoutOf(this.flags.timeout);
-    bridge.broadcastWithAck(nsp._number, this.#selection, this.#bits, timeout, data, (status, answers) => {
-      const firsts = answers.map((values) => values[0]);
-      ack.call(this, errorOf(status), firsts);
-    });
+    bridge.commands.broadcastWithAck(
+      nsp._number,
+      this.#selection,
+      this.#bits,
+      timeout,
+      data,
+      (status, answers) => {
+        const firsts = answers.map((values) => values[0]);
+        ack.call(this, errorOf(status), firsts);
+      },
+    );
   }
 
   /** Sends an event and resolves with the list of answers; the error has those that came in time. */
@@ -120,29 +121,24 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     });
   }
 
-  /** The ids of the sockets. */
   allSockets(): Promise<Set<string>> {
     return this.adapter.sockets(new Set(this.rooms));
   }
 
-  /** The sockets. */
   fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
     return this.adapter.fetchSockets(this.#selection) as unknown as Promise<
       RemoteSocket<EmitEvents, SocketData>[]
     >;
   }
 
-  /** Makes the sockets join one room or several. */
   socketsJoin(room: string | string[]): void {
     this.adapter.addSockets(this.#selection, Array.isArray(room) ? room : [room]);
   }
 
-  /** Makes the sockets leave one room or several. */
   socketsLeave(room: string | string[]): void {
     this.adapter.delSockets(this.#selection, Array.isArray(room) ? room : [room]);
   }
 
-  /** Disconnects the sockets or, with `true`, ends their whole connections. */
   disconnectSockets(close = false): void {
     const { nsp } = this.adapter;
     const bridge = nsp.server._bridge;
@@ -150,8 +146,8 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     const core = bridge.flushed;
     const rooms = bridge.rooms.listToCore(this.rooms);
     const except = bridge.rooms.listToCore(this.exceptRooms);
-    const departures = core.disconnectMany(nsp._number, rooms, except, close);
-    nsp.server._reception.departed(bridge, departures);
+    const sockets = core.disconnectMany(nsp._number, rooms, except, close);
+    nsp.server._connectionHandler.disconnected(bridge, sockets);
   }
 
   get #selection() {
@@ -165,12 +161,6 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData> {
     );
   }
 }
-
-/** The operator that a namespace gives out: acks bring the answers of many. */
-export type Broadcast<EmitEvents extends EventsMap, SocketData> = BroadcastOperator<
-  DecorateAcknowledgementsWithMultipleResponses<EmitEvents>,
-  SocketData
->;
 
 /** A socket as `fetchSockets` gives it. */
 export interface RemoteSocket<EmitEvents extends EventsMap, SocketData>
@@ -188,6 +178,9 @@ export interface RemoteSocket<EmitEvents extends EventsMap, SocketData>
   /** Puts the client out of the namespace or, with `true`, ends its whole connection. */
   disconnect(close?: boolean): this;
 }
+
+/** Never changed: a change makes a new set. */
+const NO_ROOMS: ReadonlySet<string> = new Set();
 
 function extend(rooms: ReadonlySet<string>, more: string | string[]): Set<string> {
   const extended = new Set(rooms);

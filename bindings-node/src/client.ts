@@ -5,11 +5,11 @@ import type { EngineRequest, HandshakeRecord } from "./handshake";
 import type { Server } from "./server";
 
 /**
- * The low-level connection of a client. It knows the core's connection by its id, which is never used twice: once that has
- * closed, the id names nothing.
+ * The low-level connection of a client. It knows the core's connection by its id, which is never used twice: once
+ * that has closed, the id names nothing.
  */
 export class Connection extends EventEmitter {
-  /** The session's id. Whoever knows it can speak for the client. */
+  /** The session's id: a secret, because whoever has it can act as the client. */
   readonly id: string;
   /** The Engine.IO protocol: 3 or 4. */
   readonly protocol: number;
@@ -31,12 +31,12 @@ export class Connection extends EventEmitter {
     this.#transport = { name: record.transport };
   }
 
-  /** Whether the connection is still there. */
+  /** Whether the connection is still open. */
   get readyState(): "open" | "closed" {
     return this.#look() === undefined ? "closed" : "open";
   }
 
-  /** What carries the connection at the moment, or did last: its `name` is `polling` or `websocket`. */
+  /** The current transport, or the last one: its `name` is `polling` or `websocket`. */
   get transport(): { name: string } {
     this.#transport.name = this.#look() ?? this.#transport.name;
     return this.#transport;
@@ -58,7 +58,7 @@ export class Connection extends EventEmitter {
     const bridge = this.#server._bridge;
     if (bridge === undefined || this.#isClosed) return this;
     try {
-      this.#server._reception.departed(bridge, bridge.flushed.closeConnection(this.id));
+      this.#server._connectionHandler.disconnected(bridge, bridge.flushed.closeConnection(this.id));
     } finally {
       this._onClose("forced close");
     }

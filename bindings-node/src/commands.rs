@@ -1,11 +1,9 @@
 //! The one way out of JavaScript: batches of what is asked of the core.
 
-use std::sync::Arc;
+use std::{result, sync::Arc};
 
 use bytes::Bytes;
-use ferrio::{
-    AckRequest, AckStatus, Flags, Namespace, NumberedRooms, Payload, Room, Selection, Socket, Writes,
-};
+use ferrio::{AckRequest, AckStatus, Flags, Namespace, Payload, Room, Selection, Socket, Writes};
 use napi::{
     JsString, Result,
     bindgen_prelude::{Float64ArraySlice, Uint8ArraySlice},
@@ -13,17 +11,71 @@ use napi::{
 use napi_derive::napi;
 
 use crate::{
-    batch::{Batch, Command, Misfit},
+    batch::{self, Batch, Misfit},
     callback::Report,
     error::misuse,
     room,
     server::{Held, NativeServer, State},
 };
 
+/// What can be asked: the same as `Command` in `native.ts`, which a test compares with what is exported here.
+#[napi(js_name = "Command")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommandKind {
+    /// Send an event to one socket.
+    Emit = 0,
+    /// The same, and report its answer.
+    EmitWithAck = 1,
+    /// Answer an event of a socket.
+    Answer = 2,
+    /// Send an event to every socket of a selection.
+    Broadcast = 3,
+    /// The same, and report their answers.
+    BroadcastWithAck = 4,
+    /// Put a socket into rooms.
+    Join = 5,
+    /// Take a socket out of rooms.
+    Leave = 6,
+    /// Put every socket of a selection into rooms.
+    JoinMany = 7,
+    /// Take every socket of a selection out of rooms.
+    LeaveMany = 8,
+    /// Forget a socket that has disconnected.
+    Release = 9,
+}
+
+impl CommandKind {
+    /// By their numbers.
+    const ALL: [Self; 10] = [
+        Self::Emit,
+        Self::EmitWithAck,
+        Self::Answer,
+        Self::Broadcast,
+        Self::BroadcastWithAck,
+        Self::Join,
+        Self::Leave,
+        Self::JoinMany,
+        Self::LeaveMany,
+        Self::Release,
+    ];
+
+    fn from_number(number: u64) -> result::Result<Self, Problem> {
+        let kind = usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied());
+        kind.ok_or_else(|| format!("there is no command {number}"))
+    }
+}
+
 /// The flags' bits: the same as `Flag` in `native.ts`.
 const VOLATILE: u64 = 1;
 const LOCAL: u64 = 2;
 const UNCOMPRESSED: u64 = 4;
+
+/// Why a command could not be carried out. The fault is ours.
+type Problem = String;
+
+type Outcome = result::Result<(), Problem>;
+
+type Command<'a> = batch::Command<'a, Uint8ArraySlice<'a>>;
 
 #[napi]
 impl NativeServer {
@@ -53,23 +105,15 @@ impl NativeServer {
     }
 }
 
-type Attachment<'a> = Uint8ArraySlice<'a>;
-
 impl NativeServer {
     /// Returns whether something has to be reported.
-    fn carry_out(&self, turn: u32, mut batch: Batch<'_, Attachment<'_>>) -> bool {
+    fn carry_out(&self, turn: u32, mut batch: Batch<'_, Uint8ArraySlice<'_>>) -> bool {
         let mut state = self.state.borrow_mut();
         let mut writes = Writes::in_turn(turn);
         loop {
             match batch.next() {
                 Ok(None) => break,
-                Ok(Some(command)) => {
-                    if let Err(problem) = carry_out(&mut state, &command, &mut writes) {
-                        let reports = &mut state.crossing.reports;
-                        reports.push(Report::Problem(problem));
-                        reports.extend(unasked(&command));
-                    }
-                }
+                Ok(Some(command)) => state.carry_out(&command, &mut writes),
                 Err(misfit) => {
                     state.crossing.reports.push(Report::Problem(misfit.to_string()));
                     if misfit != Misfit::Numbers {
@@ -84,110 +128,172 @@ impl NativeServer {
     }
 }
 
-/// The kinds are the same as `Command` in `native.ts`. What is asked of those who have gone is not done.
-fn carry_out(
-    state: &mut State,
-    command: &Command<'_, Attachment<'_>>,
-    writes: &mut Writes,
-) -> std::result::Result<(), String> {
-    let flags = flags(command.detail);
-    match command.kind {
-        0 | 1 => match (socket(state, command), ack_request(command)) {
-            (Some(socket), Some(ack)) => socket.emit_with_ack(&payload(command), flags, ack, writes),
-            (Some(socket), None) => socket.emit(&payload(command), flags, writes),
-            (None, _) => state.crossing.reports.extend(unasked(command)),
-        },
-        2 => {
-            if let Some(socket) = socket(state, command) {
-                socket.answer(command.detail, &payload(command), writes);
-            }
+/// A method for each command. What is asked of those who have gone is not done.
+impl State {
+    fn carry_out(&mut self, command: &Command<'_>, writes: &mut Writes) {
+        if let Err(problem) = self.try_carry_out(command, writes) {
+            self.crossing.reports.push(Report::Problem(problem));
+            self.report_unasked(command);
         }
-        3 | 4 => {
-            let selection = selection(&mut state.rooms, command)?;
-            match (namespace(state, command), ack_request(command)) {
-                (Some(namespace), Some(ack)) => {
-                    namespace.emit_with_ack(&selection, &payload(command), flags, ack, writes);
-                }
-                (Some(namespace), None) => namespace.emit(&selection, &payload(command), flags, writes),
-                (None, _) => state.crossing.reports.extend(unasked(command)),
-            }
-        }
-        5 => {
-            let rooms = rooms(&mut state.rooms, command.payload)?;
-            if let Some(socket) = socket(state, command) {
-                socket.join(rooms);
-            }
-        }
-        6 => {
-            let rooms = rooms(&mut state.rooms, command.payload)?;
-            if let Some(socket) = socket(state, command) {
-                for room in rooms {
-                    socket.leave(room);
-                }
-            }
-        }
-        7 | 8 => {
-            let selection = selection(&mut state.rooms, command)?;
-            let rooms = rooms(&mut state.rooms, command.payload)?;
-            match namespace(state, command) {
-                Some(namespace) if command.kind == 7 => namespace.join(&selection, &rooms, flags.local),
-                Some(namespace) => namespace.leave(&selection, &rooms, flags.local),
-                None => {}
-            }
-        }
-        9 => state.depart(command.subject),
-        unknown => return Err(format!("there is no command {unknown}")),
     }
-    Ok(())
+
+    fn try_carry_out(&mut self, command: &Command<'_>, writes: &mut Writes) -> Outcome {
+        match CommandKind::from_number(command.kind)? {
+            CommandKind::Emit => self.emit(command, writes),
+            CommandKind::EmitWithAck => self.emit_with_ack(command, writes),
+            CommandKind::Answer => self.answer(command, writes),
+            CommandKind::Broadcast => self.broadcast(command, writes)?,
+            CommandKind::BroadcastWithAck => self.broadcast_with_ack(command, writes)?,
+            CommandKind::Join => self.join(command)?,
+            CommandKind::Leave => self.leave_rooms(command)?,
+            CommandKind::JoinMany => self.join_many(command)?,
+            CommandKind::LeaveMany => self.leave_many(command)?,
+            CommandKind::Release => self.depart(command.subject),
+        }
+        Ok(())
+    }
+
+    fn emit(&self, command: &Command<'_>, writes: &mut Writes) {
+        if let Some(socket) = self.socket(command) {
+            socket.emit(&payload(command), flags(command), writes);
+        }
+    }
+
+    fn emit_with_ack(&mut self, command: &Command<'_>, writes: &mut Writes) {
+        match self.socket(command) {
+            Some(socket) => {
+                socket.emit_with_ack(&payload(command), flags(command), ack_request(command), writes);
+            }
+            None => self.report_unasked(command),
+        }
+    }
+
+    fn answer(&self, command: &Command<'_>, writes: &mut Writes) {
+        if let Some(socket) = self.socket(command) {
+            socket.answer(command.detail, &payload(command), writes);
+        }
+    }
+
+    fn broadcast(&mut self, command: &Command<'_>, writes: &mut Writes) -> Outcome {
+        let selection = self.read_selection(command)?;
+        if let Some(namespace) = self.namespace(command) {
+            namespace.emit(&selection, &payload(command), flags(command), writes);
+        }
+        Ok(())
+    }
+
+    fn broadcast_with_ack(&mut self, command: &Command<'_>, writes: &mut Writes) -> Outcome {
+        let selection = self.read_selection(command)?;
+        match self.namespace(command) {
+            Some(namespace) => {
+                let (payload, ack) = (payload(command), ack_request(command));
+                namespace.emit_with_ack(&selection, &payload, flags(command), ack, writes);
+            }
+            None => self.report_unasked(command),
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, command: &Command<'_>) -> Outcome {
+        let rooms = self.read_rooms(command.payload)?;
+        if let Some(socket) = self.socket(command) {
+            socket.join(rooms);
+        }
+        Ok(())
+    }
+
+    fn leave_rooms(&mut self, command: &Command<'_>) -> Outcome {
+        let rooms = self.read_rooms(command.payload)?;
+        if let Some(socket) = self.socket(command) {
+            for room in rooms {
+                socket.leave(room);
+            }
+        }
+        Ok(())
+    }
+
+    fn join_many(&mut self, command: &Command<'_>) -> Outcome {
+        let (selection, rooms) = (self.read_selection(command)?, self.read_rooms(command.payload)?);
+        if let Some(namespace) = self.namespace(command) {
+            namespace.join(&selection, &rooms, flags(command).local);
+        }
+        Ok(())
+    }
+
+    fn leave_many(&mut self, command: &Command<'_>) -> Outcome {
+        let (selection, rooms) = (self.read_selection(command)?, self.read_rooms(command.payload)?);
+        if let Some(namespace) = self.namespace(command) {
+            namespace.leave(&selection, &rooms, flags(command).local);
+        }
+        Ok(())
+    }
+
+    /// Nobody was asked: whoever waits for acks is told so.
+    fn report_unasked(&mut self, command: &Command<'_>) {
+        let AckRequest { token, timeout } = ack_request(command);
+        let status = match CommandKind::from_number(command.kind) {
+            Ok(CommandKind::EmitWithAck) if timeout.is_some() => AckStatus::TimedOut,
+            Ok(CommandKind::EmitWithAck) => AckStatus::Gone,
+            Ok(CommandKind::BroadcastWithAck) => AckStatus::Complete,
+            _ => return,
+        };
+        self.crossing.reports.push(Report::Unasked { token, status });
+    }
 }
 
-/// Nobody was asked: whoever waits for acks is told so.
-fn unasked(command: &Command<'_, Attachment<'_>>) -> Option<Report> {
-    let AckRequest { token, timeout } = ack_request(command)?;
-    let status = match command.kind {
-        1 if timeout.is_some() => AckStatus::TimedOut,
-        1 => AckStatus::Gone,
-        _ => AckStatus::Complete,
-    };
-    Some(Report::Unasked { token, status })
+/// What the commands speak of.
+impl State {
+    fn socket(&self, command: &Command<'_>) -> Option<&Arc<Socket>> {
+        self.sockets.get(&command.subject).map(Held::socket)
+    }
+
+    fn namespace(&self, command: &Command<'_>) -> Option<&Arc<Namespace>> {
+        self.namespaces.get(&command.subject)
+    }
+
+    fn read_selection(&mut self, command: &Command<'_>) -> result::Result<Selection, Problem> {
+        let mut selection = Selection::all();
+        if command.rooms.is_some() {
+            selection.rooms = self.read_rooms(command.rooms)?.into();
+        }
+        if command.except.is_some() {
+            selection.except = self.read_rooms(command.except)?.into();
+        }
+        Ok(selection)
+    }
+
+    fn read_rooms(&mut self, text: Option<&str>) -> result::Result<Vec<Room>, Problem> {
+        room::read_list(&mut self.rooms, text.unwrap_or("[]"))
+            .map_err(|error| format!("rooms cannot be read: {error}"))
+    }
 }
 
-fn socket<'a>(state: &'a State, command: &Command<'_, Attachment<'_>>) -> Option<&'a Arc<Socket>> {
-    state.sockets.get(&command.subject).map(Held::socket)
-}
-
-fn namespace<'a>(state: &'a State, command: &Command<'_, Attachment<'_>>) -> Option<&'a Arc<Namespace>> {
-    state.namespaces.get(&command.subject)
-}
-
-fn payload(command: &Command<'_, Attachment<'_>>) -> Payload {
+fn payload(command: &Command<'_>) -> Payload {
     let attachments = command.attachments.iter().map(|bytes| Bytes::copy_from_slice(bytes)).collect();
     Payload::new(command.payload.unwrap_or("[]"), attachments)
 }
 
-fn selection(
-    known: &mut NumberedRooms,
-    command: &Command<'_, Attachment<'_>>,
-) -> std::result::Result<Selection, String> {
-    let mut selection = Selection::all();
-    if command.rooms.is_some() {
-        selection.rooms = rooms(known, command.rooms)?.into();
-    }
-    if command.except.is_some() {
-        selection.except = rooms(known, command.except)?.into();
-    }
-    Ok(selection)
+fn ack_request(command: &Command<'_>) -> AckRequest {
+    AckRequest { token: command.token, timeout: command.timeout }
 }
 
-fn rooms(known: &mut NumberedRooms, text: Option<&str>) -> std::result::Result<Vec<Room>, String> {
-    room::read_list(known, text.unwrap_or("[]")).map_err(|error| format!("rooms cannot be read: {error}"))
-}
-
-/// `None` where no ack is wanted.
-fn ack_request(command: &Command<'_, Attachment<'_>>) -> Option<AckRequest> {
-    (command.token != 0).then_some(AckRequest { token: command.token, timeout: command.timeout })
-}
-
-fn flags(bits: u64) -> Flags {
+fn flags(command: &Command<'_>) -> Flags {
+    let bits = command.detail;
     Flags { volatile: bits & VOLATILE != 0, compress: bits & UNCOMPRESSED == 0, local: bits & LOCAL != 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_known_by_their_numbers_and_others_are_an_error() {
+        for (number, kind) in (0..).zip(CommandKind::ALL) {
+            assert_eq!(kind as u64, number);
+            assert_eq!(CommandKind::from_number(number), Ok(kind));
+        }
+        for unknown in [CommandKind::ALL.len() as u64, u64::MAX] {
+            assert_eq!(CommandKind::from_number(unknown), Err(format!("there is no command {unknown}")));
+        }
+    }
 }

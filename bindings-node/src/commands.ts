@@ -1,116 +1,243 @@
-/** A batch of what is asked of the core, in the form that `batch.rs` reads. */
+/** Commands to the core: a method for each, and when a batch of them leaves. */
 
-import { type Command, type NativeServer, Text } from "./native";
-import { type Encoded, SMALL_ATTACHMENT } from "./value";
+import type { AckListener, PendingAcks } from "./ack";
+import { nextTick, now } from "./clock";
+import { CommandBatch, type EncodedSelection, type Wait } from "./command-batch";
+import { Command, type NativeServer } from "./native";
+import type { Rooms } from "./room";
+import { type Encoded, encode } from "./value";
+import { warn } from "./warning";
 
-/** Numbers of one command: the same as `FRAME` in `batch.rs`. */
-const FRAME = 9;
+/** While there is little load, commands leave at once: when a batch has no more records than this. */
+const FEW = 4;
 
-/** Numbers in one batch. */
-const MAX_NUMBERS = FRAME * 1024;
+/**
+ * So many receivers get their first event of a tick, or of such a batch, at once: each of them means a write of its own
+ * in any case. What they get after that could share that write, and costs as much as so many others.
+ */
+const AT_ONCE = 32;
+const AGAIN = AT_ONCE / FEW;
 
-/** A batch ends beyond so many characters and bytes. */
-const MAX_BYTES = 1 << 18;
+/**
+ * Under load commands are gathered, so that one batch makes one write for each connection. They are handed over at the
+ * end of the tick or, once the last batch is older than this, as soon as the application calls the library again or its
+ * listener returns. Short enough that nobody notices, long enough for a hundred answers.
+ */
+const GATHER_MS = 0.2;
 
-/** A text of this length crosses on its own: one string for all of them could grow beyond what a string can hold. */
-const LARGE_TEXT = 1 << 16;
-
-/** Rooms, and those that are left out, as JSON texts. */
-export interface EncodedSelection {
-  rooms: string | undefined;
-  except: string | undefined;
+/** Sockets of one namespace, by rooms. */
+export interface Selection {
+  rooms: ReadonlySet<unknown>;
+  except: ReadonlySet<unknown>;
 }
 
-/** How long an answer is waited for, and the number under which it is reported. */
-export interface Wait {
-  /** Milliseconds. */
-  timeout: number | undefined;
-  token: number;
-}
-
-/** Commands that wait to be handed over. */
+/** Collects commands for one core, and hands them over in their order. */
 export class Commands {
-  readonly #numbers = new Float64Array(MAX_NUMBERS);
-  #length = 0;
-  #texts = "";
-  #large: string[] = [];
-  #attachments: Uint8Array[] = [];
-  /** Characters and bytes that wait. */
-  #nBytes = 0;
-  #hasLent = false;
+  readonly #core: NativeServer;
+  readonly #rooms: Rooms;
+  readonly #acks: PendingAcks;
+  /** Called when there is something to drain. */
+  readonly #wake: () => void;
+  readonly #batch = new CommandBatch();
+  /** When the last batch was handed over. */
+  #flushedAt = 0;
+  /** How many commands may still leave at once in this tick, or during this batch of records. */
+  #nAtOnce = 0;
+  /** The receivers of commands that left at once: numbers of sockets, or rooms. */
+  readonly #receivers = new Set<number | string>();
+  #turn = 1;
+  #isTickOpen = false;
+  #isDelivering = false;
+  readonly #endTick = (): void => {
+    this.#isTickOpen = false;
+    this.#nextTurn();
+  };
 
-  get isEmpty(): boolean {
-    return this.#length === 0;
+  constructor(core: NativeServer, rooms: Rooms, acks: PendingAcks, wake: () => void) {
+    this.#core = core;
+    this.#rooms = rooms;
+    this.#acks = acks;
+    this.#wake = wake;
   }
 
-  /**
-   * Whether they have to be handed over before anything else happens: there is no room for another, or some bytes are
-   * only lent, which the core has to copy before the application goes on.
-   */
-  get mustLeave(): boolean {
-    return this.#hasLent || this.#length === MAX_NUMBERS || this.#nBytes > MAX_BYTES;
+  // ---- One method for each command
+
+  /** Sends an event to one socket. */
+  emit(socket: number, flags: number, args: unknown[]): void {
+    this.#append(Command.Emit, socket, flags, EVERYBODY, encode(args));
+    this.#flushIfDue(socket);
   }
 
-  /**
-   * Adds a command. All is encoded by now, so that nothing in here calls the application or throws: a batch is never
-   * left half written, and a command never gets between the parts of another.
-   */
-  add(
+  /** Sends an event to one socket; the listener gets what it answers. */
+  emitWithAck(
+    socket: number,
+    flags: number,
+    timeout: number | undefined,
+    args: unknown[],
+    listener: AckListener,
+  ): void {
+    const payload = encode(args);
+    const wait = { timeout, token: this.#acks.add(listener) };
+    this.#append(Command.EmitWithAck, socket, flags, EVERYBODY, payload, wait);
+    this.#flushIfDue(socket);
+  }
+
+  /** Answers an event of a socket. */
+  answer(socket: number, ack: number, args: unknown[]): void {
+    this.#append(Command.Answer, socket, ack, EVERYBODY, encode(args));
+    this.#flushIfDue(socket);
+  }
+
+  /** Sends an event to every socket of a selection. */
+  broadcast(namespace: number, to: Selection, flags: number, args: unknown[]): void {
+    const payload = encode(args);
+    const selection = this.#encodeSelection(to);
+    this.#append(Command.Broadcast, namespace, flags, selection, payload);
+    this.#flushIfDue(selection.rooms ?? -namespace);
+  }
+
+  /** The same; the listener gets all answers. */
+  broadcastWithAck(
+    namespace: number,
+    to: Selection,
+    flags: number,
+    timeout: number | undefined,
+    args: unknown[],
+    listener: AckListener,
+  ): void {
+    const payload = encode(args);
+    const selection = this.#encodeSelection(to);
+    const wait = { timeout, token: this.#acks.add(listener) };
+    this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, wait);
+    this.#flushIfDue(selection.rooms ?? -namespace);
+  }
+
+  /** Puts a socket into rooms. */
+  join(socket: number, rooms: Iterable<unknown>): void {
+    this.#move(Command.Join, socket, rooms);
+  }
+
+  /** Takes a socket out of rooms. */
+  leave(socket: number, rooms: Iterable<unknown>): void {
+    this.#move(Command.Leave, socket, rooms);
+  }
+
+  /** Puts every socket of a selection into rooms. */
+  joinMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
+    this.#move(Command.JoinMany, namespace, rooms, to);
+  }
+
+  /** Takes every socket of a selection out of rooms. */
+  leaveMany(namespace: number, to: Selection, rooms: Iterable<unknown>): void {
+    this.#move(Command.LeaveMany, namespace, rooms, to);
+  }
+
+  /** Forgets a socket that has disconnected, which takes it out of its rooms. */
+  release(socket: number): void {
+    this.#append(Command.Release, socket, 0, EVERYBODY, undefined);
+  }
+
+  /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */
+  #move(command: Command, subject: number, rooms: Iterable<unknown>, to?: Selection): void {
+    const selection = to === undefined ? EVERYBODY : this.#encodeSelection(to);
+    this.#append(command, subject, 0, selection, this.#rooms.listToCore(rooms));
+    this.flush();
+  }
+
+  #encodeSelection({ rooms, except }: Selection): EncodedSelection {
+    return {
+      rooms: rooms.size > 0 ? this.#rooms.listToCore(rooms) : undefined,
+      except: except.size > 0 ? this.#rooms.listToCore(except) : undefined,
+    };
+  }
+
+  #append(
     command: Command,
     subject: number,
     detail: number,
     to: EncodedSelection,
     payload: Encoded | undefined,
-    wait: Wait | undefined,
+    wait?: Wait,
   ): void {
-    const numbers = this.#numbers;
-    const at = this.#length;
-    const isText = typeof payload !== "object";
-    numbers[at] = command;
-    numbers[at + 1] = subject;
-    numbers[at + 2] = detail;
-    numbers[at + 3] = isText ? 0 : payload.attachments.length;
-    numbers[at + 4] = this.#text(to.rooms);
-    numbers[at + 5] = this.#text(to.except);
-    numbers[at + 6] = this.#text(isText ? payload : payload.text);
-    numbers[at + 7] = wait?.timeout ?? -1;
-    numbers[at + 8] = wait?.token ?? 0;
-    if (!isText) this.#attach(payload.attachments);
-    this.#length = at + FRAME;
+    this.#batch.add(command, subject, detail, to, payload, wait);
+    if (!this.#isDelivering && !this.#isTickOpen) this.#openTick();
+    if (this.#batch.mustLeave) this.flush();
   }
 
-  /** Hands them over, whatever comes of it. Returns whether there is something to drain. */
-  handOver(core: NativeServer, turn: number): boolean {
-    const length = this.#length;
-    const texts = this.#texts;
-    const large = this.#large.length > 0 ? this.#large : undefined;
-    const attachments = this.#attachments.length > 0 ? this.#attachments : undefined;
-    this.#length = 0;
-    this.#texts = "";
-    this.#nBytes = 0;
-    this.#hasLent = false;
-    if (large !== undefined) this.#large = [];
-    if (attachments !== undefined) this.#attachments = [];
-    return core.flush(turn, this.#numbers, length, texts, large, attachments);
+  // ---- When they leave
+
+  /** Whether nothing waits. */
+  get isEmpty(): boolean {
+    return this.#batch.isEmpty;
   }
 
-  /** Returns the text's length, or what stands for it. */
-  #text(text: string | undefined): number {
-    if (text === undefined) return Text.Absent;
-    this.#nBytes += text.length;
-    if (text.length < LARGE_TEXT) {
-      this.#texts += text;
-      return text.length;
+  /** Hands over all commands; called before any other use of the core, so that order is kept. */
+  flush(): void {
+    if (!this.#batch.isEmpty) this.#handOver();
+    this.#rooms.tidy(this.#core);
+  }
+
+  /** The same, once the last batch is old enough. */
+  flushIfOld(time: number): void {
+    if (time - this.#flushedAt > GATHER_MS) this.flush();
+  }
+
+  /** Hands over the commands if it is time. The last one is for these receivers. */
+  #flushIfDue(receivers: number | string): void {
+    if (this.#batch.isEmpty) return;
+    if (this.#nAtOnce > 0) {
+      this.#nAtOnce -= this.#receivers.has(receivers) ? AGAIN : 1;
+      this.#receivers.add(receivers);
+      this.flush();
+    } else {
+      this.flushIfOld(now());
     }
-    this.#large.push(text);
-    return Text.Large;
   }
 
-  #attach(attachments: Uint8Array[]): void {
-    for (const bytes of attachments) {
-      this.#attachments.push(bytes);
-      this.#nBytes += bytes.byteLength;
-      this.#hasLent ||= bytes.byteLength >= SMALL_ATTACHMENT;
+  #handOver(): void {
+    try {
+      if (this.#batch.handOver(this.#core, this.#turn)) this.#wake();
+    } catch (error) {
+      // Whoever called now has nothing to do with it, and perhaps nobody did.
+      warn(String(error));
     }
+    this.#flushedAt = now();
+  }
+
+  /** Records are being delivered: commands come from listeners, and leave with their turn. */
+  beginTurn(): void {
+    this.#isDelivering = true;
+  }
+
+  /** A batch of so many records is about to be delivered. */
+  beginBatch(nRecords: number): void {
+    this.#allowAtOnce(nRecords <= FEW ? AT_ONCE : 0);
+  }
+
+  /** The turn is over: all of its commands leave. */
+  endTurn(): void {
+    this.#isDelivering = false;
+    this.#nextTurn();
+  }
+
+  #openTick(): void {
+    this.#isTickOpen = true;
+    this.#allowAtOnce(AT_ONCE);
+    nextTick(this.#endTick);
+  }
+
+  #allowAtOnce(n: number): void {
+    this.#nAtOnce = n;
+    this.#receivers.clear();
+  }
+
+  #nextTurn(): void {
+    this.flush();
+    // The core knows it as 32 bits; 0 is none.
+    this.#turn = this.#turn === MAX_TURN ? 1 : this.#turn + 1;
   }
 }
+
+const EVERYBODY: EncodedSelection = { rooms: undefined, except: undefined };
+
+const MAX_TURN = 2 ** 32 - 1;

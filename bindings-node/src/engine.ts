@@ -3,6 +3,7 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { EngineRequest } from "./handshake";
+import { runMiddlewares } from "./middleware";
 import type { Server } from "./server";
 
 /** A function that sees each HTTP request of the engine. */
@@ -54,17 +55,11 @@ export class Engine extends EventEmitter {
 
   /** Runs the functions of `use` for one request. */
   _run(request: EngineRequest, response: ServerResponse, done: (err?: unknown) => void): void {
-    if (this.#middlewares.length === 0) {
-      done();
-      return;
-    }
-    const middlewares = this.#middlewares.slice();
-    const step = (i: number): void => {
-      const middleware = middlewares[i];
-      if (middleware === undefined) done();
-      else middleware(request, response, (error) => (error ? done(error) : step(i + 1)));
-    };
-    step(0);
+    runMiddlewares(
+      this.#middlewares.slice(),
+      (middleware, next) => middleware(request, response, next),
+      done,
+    );
   }
 
   /** A number for a request on its way to the core. */

@@ -4,7 +4,7 @@ import { type IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { Socket as NetSocket } from "node:net";
 import { type ParsedUrlQuery, parse } from "node:querystring";
 
-/** The head of a request as the core tells it. */
+/** The head of a request, as the core sends it. */
 export interface RequestHead {
   method: string;
   url: string;
@@ -15,7 +15,7 @@ export interface RequestHead {
   secure: boolean;
 }
 
-/** A handshake as the core tells it. */
+/** A handshake, as the core sends it. */
 export interface HandshakeRecord extends RequestHead {
   /** The connection's id. */
   engine: string;
@@ -27,7 +27,7 @@ export interface HandshakeRecord extends RequestHead {
   issued: number;
 }
 
-/** What a socket tells of its client's first request. */
+/** What applications get to know of a client's first request. */
 export interface Handshake {
   /** The headers of the request. */
   headers: IncomingHttpHeaders;
@@ -45,7 +45,7 @@ export interface Handshake {
   url: string;
   /** The target's query, decoded; an object without a prototype. */
   query: ParsedUrlQuery;
-  /** What the client sent along when it joined the namespace. */
+  /** What the client sent when it connected to the namespace. */
   // biome-ignore lint/suspicious/noExplicitAny: whatever the client sent.
   auth: { [key: string]: any };
 }
@@ -113,7 +113,7 @@ function joinHeaders(raw: string[]): IncomingHttpHeaders {
   return headers;
 }
 
-/** Of these only the first counts. */
+/** Headers of which only the first counts. */
 const KEEP_FIRST = new Set([
   "authorization",
   "content-length",

@@ -19,7 +19,7 @@ export class LiveMap<Key, Value> extends Map<Key, Value> {
     return this.#count();
   }
 
-  /** What is printed. */
+  /** What `console.log` prints. */
   [inspect.custom](): Map<Key, Value> {
     return new Map(this.#list());
   }

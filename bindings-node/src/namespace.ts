@@ -2,29 +2,21 @@
 /** A namespace: its sockets, its middleware, and emitting to all of them. */
 
 import { Adapter } from "./adapter";
-import type { Selection } from "./bridge";
-import { type Broadcast, BroadcastOperator, type RemoteSocket } from "./broadcast-operator";
+import { BroadcastOperator } from "./broadcast-operator";
+import { type Broadcast, Broadcaster } from "./broadcaster";
+import type { Selection } from "./commands";
+import { runMiddlewares } from "./middleware";
 import type { NativeServer } from "./native";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
-import {
-  type AckValue,
-  type AllButLast,
-  type DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
-  type DefaultEventsMap,
-  type EventNames,
-  type EventNamesWithAck,
-  type EventParams,
-  type EventsMap,
-  StrictEventEmitter,
-} from "./types";
+import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
 
 /** An error that may carry data for the client. */
 export interface ExtendedError extends Error {
   data?: any;
 }
 
-/** What the server itself tells a namespace's listeners. */
+/** Events that the server itself emits on a namespace. */
 export interface NamespaceReservedEventsMap<
   ListenEvents extends EventsMap,
   EmitEvents extends EventsMap,
@@ -36,22 +28,23 @@ export interface NamespaceReservedEventsMap<
   new_namespace: (namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void;
 }
 
-/** Names that servers do not send to each other. */
+/** Events that servers cannot send to each other. */
 const RESERVED_EVENTS: ReadonlySet<string | symbol> = new Set(["connect", "connection", "new_namespace"]);
 
-/** A function that may let a socket in, or keep it out with an error. */
+/** Accepts a socket with `next()`, or refuses it with `next(error)`. */
 export type NamespaceMiddleware<S> = (socket: S, next: (err?: ExtendedError) => void) => void;
 
-/** The sockets that have joined under one name. */
+/** A namespace: the sockets that are connected under one name. */
 export class Namespace<
   ListenEvents extends EventsMap = DefaultEventsMap,
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends StrictEventEmitter<
-  ServerSideEvents,
+> extends Broadcaster<
   EmitEvents,
-  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+  ServerSideEvents,
+  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+  SocketData
 > {
   readonly name: string;
   readonly server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
@@ -60,15 +53,15 @@ export class Namespace<
   /** The namespace's rooms. */
   readonly adapter: Adapter;
 
-  /** Sockets that wait to be let in. */
+  /** Sockets whose middleware is still running. */
   readonly _preConnectSockets = new Map<
     string,
     Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
   >();
-  /** The numbers of the sockets with catch-all listeners for what goes out. */
-  readonly _eavesdropped = new Set<number>();
+  /** The numbers of the sockets that have catch-all listeners for outgoing events. */
+  readonly _withOutgoingListeners = new Set<number>();
   readonly _fns: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>[] = [];
-  /** The number by which the core knows the namespace; -1 while the server has no core, and after the removal. */
+  /** The namespace's number in the core; -1 before the server starts and after the namespace was removed. */
   _number = -1;
 
   constructor(server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, name: string) {
@@ -78,7 +71,7 @@ export class Namespace<
     this.adapter = new Adapter(this as any);
   }
 
-  /** Adds a middleware that each socket passes before it is let in. */
+  /** Adds a middleware, which runs for each socket before it is connected. */
   use(fn: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>): this {
     this._fns.push(fn);
     return this;
@@ -89,78 +82,16 @@ export class Namespace<
     socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
     done: (err?: ExtendedError) => void,
   ): void {
-    const middlewares = this._fns.slice();
-    const step = (i: number): void => {
-      const middleware = middlewares[i];
-      if (middleware === undefined) done();
-      else middleware(socket, (error) => (error ? done(error) : step(i + 1)));
-    };
-    step(0);
-  }
-
-  // ---- Choosing sockets
-
-  /** The sockets of one room or several. */
-  to(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this._operator().to(room);
-  }
-
-  /** The same as `to`. */
-  in(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this.to(room);
-  }
-
-  /** All but the sockets of one room or several. */
-  except(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this._operator().except(room);
-  }
-
-  /** Whether the next event may be compressed. */
-  compress(compress: boolean): Broadcast<EmitEvents, SocketData> {
-    return this._operator().compress(compress);
-  }
-
-  /** The next event is dropped for clients that are not ready to take it. */
-  get volatile(): Broadcast<EmitEvents, SocketData> {
-    return this._operator().volatile;
-  }
-
-  /** The next event stays on this node of a cluster. */
-  get local(): Broadcast<EmitEvents, SocketData> {
-    return this._operator().local;
-  }
-
-  /** The next event's answers are waited for so many milliseconds. */
-  timeout(
-    timeout: number,
-  ): BroadcastOperator<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<EmitEvents>, SocketData> {
-    return this._operator().timeout(timeout) as any;
-  }
-
-  _operator(): Broadcast<EmitEvents, SocketData> {
-    return new BroadcastOperator(this.adapter);
+    runMiddlewares(this._fns.slice(), (middleware, next) => middleware(socket, next), done);
   }
 
   // ---- Sending
 
-  /** Sends an event to all sockets. */
-  override emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean {
-    return this._operator().emit(ev as any, ...(args as any));
+  protected override get _target(): Broadcast<EmitEvents, SocketData> {
+    return new BroadcastOperator(this.adapter);
   }
 
-  /** Sends an event named `message` to all sockets. */
-  send(...args: EventParams<EmitEvents, "message">): this {
-    this.emit("message" as any, ...args);
-    return this;
-  }
-
-  /** The same as `send`. */
-  write(...args: EventParams<EmitEvents, "message">): this {
-    return this.send(...args);
-  }
-
-  /** Sends an event to the other servers of the cluster. */
-  serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
+  override serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
     ev: Ev,
     ...args: EventParams<ServerSideEvents, Ev>
   ): boolean {
@@ -171,53 +102,9 @@ export class Namespace<
     return true;
   }
 
-  /** The same; resolves with the answers of the other servers. */
-  serverSideEmitWithAck<Ev extends EventNamesWithAck<ServerSideEvents>>(
-    ev: Ev,
-    ...args: AllButLast<EventParams<ServerSideEvents, Ev>>
-  ): Promise<AckValue<ServerSideEvents[Ev]>[]> {
-    return new Promise((resolve, reject) => {
-      const answer = (error: Error | null, responses: any) =>
-        error ? reject(Object.assign(error, { responses })) : resolve(responses);
-      this.serverSideEmit(ev, ...([...args, answer] as any));
-    });
-  }
-
-  /** Calls this process's listeners with what another server has sent. */
-  _onServerSideEmit(args: [string, ...any[]]): void {
-    this.emitUntyped(...args);
-  }
-
-  // ---- Asking and moving many
-
-  /** The ids of all sockets. */
-  allSockets(): Promise<Set<string>> {
-    return this._operator().allSockets();
-  }
-
-  /** All sockets. */
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this._operator().fetchSockets() as any;
-  }
-
-  /** Makes all sockets join one room or several. */
-  socketsJoin(room: string | string[]): void {
-    this._operator().socketsJoin(room);
-  }
-
-  /** Makes all sockets leave one room or several. */
-  socketsLeave(room: string | string[]): void {
-    this._operator().socketsLeave(room);
-  }
-
-  /** Disconnects all sockets or, with `true`, ends their whole connections. */
-  disconnectSockets(close = false): void {
-    this._operator().disconnectSockets(close);
-  }
-
   // ---- For the server
 
-  /** The core, after everything that was asked of it before. */
+  /** The core, with all earlier commands carried out. */
   get _core(): NativeServer | undefined {
     return this._number === -1 ? undefined : this.server._bridge?.flushed;
   }
@@ -244,21 +131,21 @@ export class Namespace<
   }
 
   _broadcast(to: Selection, flags: number, data: unknown[]): void {
-    this._eavesdrop(to, data);
-    if (this._number !== -1) this.server._bridge?.broadcast(this._number, to, flags, data);
+    this._notifyOutgoing(to, data);
+    if (this._number !== -1) this.server._bridge?.commands.broadcast(this._number, to, flags, data);
   }
 
-  /** Tells the receivers' catch-all listeners of a broadcast. */
-  _eavesdrop(selection: Selection, data: unknown[]): void {
-    if (this._eavesdropped.size === 0) return;
+  /** Calls the receivers' catch-all listeners for outgoing events. */
+  _notifyOutgoing(selection: Selection, data: unknown[]): void {
+    if (this._withOutgoingListeners.size === 0) return;
     for (const socket of this._select(selection)) socket._notifyOutgoing(data);
   }
 
-  /** A socket is let in. */
+  /** A socket's middleware has accepted it. */
   _connect(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
     this._preConnectSockets.delete(socket.id);
     this.sockets.set(socket.id, socket);
-    if (socket._anyOutgoingListeners !== undefined) this._eavesdropped.add(socket._key);
+    if (socket._anyOutgoingListeners !== undefined) this._withOutgoingListeners.add(socket._key);
     socket._onConnect();
     this.adapter._connected(socket as any);
     try {
@@ -268,14 +155,14 @@ export class Namespace<
     }
   }
 
-  /** A namespace that was asked for by name stays. */
+  /** Only child namespaces are removed. */
   _removeIfEmpty(): void {}
 
-  /** A socket has left, or is not let in. */
+  /** A socket was disconnected or refused. */
   _remove(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
-    this._eavesdropped.delete(socket._key);
+    this._withOutgoingListeners.delete(socket._key);
     for (const sockets of [this.sockets, this._preConnectSockets]) {
-      // A client that came back has the id of the socket that it continues.
+      // A client that recovered its session has taken over the id.
       if (sockets.get(socket.id) === socket) sockets.delete(socket.id);
     }
   }

@@ -24,7 +24,9 @@ export const enum Kind {
   ForgetRequest = 17,
 }
 
-/** What is asked of the core, as the first number of a command in a flushed batch. */
+/**
+ * What is asked of the core, as the first number of a command in a flushed batch: the same as the library's own list.
+ */
 export const enum Command {
   Emit = 0,
   EmitWithAck = 1,
@@ -35,7 +37,7 @@ export const enum Command {
   Leave = 6,
   JoinMany = 7,
   LeaveMany = 8,
-  Depart = 9,
+  Release = 9,
 }
 
 /** How an event is sent, as bits. */
@@ -49,7 +51,7 @@ export const enum Flag {
 export const enum Text {
   /** There is no such text. */
   Absent = -2,
-  /** The text crosses on its own. */
+  /** The text is passed on its own. */
   Large = -1,
 }
 
@@ -58,13 +60,13 @@ export const enum AckStatus {
   Complete = 0,
   TimedOut = 1,
   Gone = 2,
-  /** The answers are more than may be kept. */
+  /** The answers are larger than allowed. */
   TooLarge = 3,
 }
 
 /**
- * One server of the core. Numbers name what it keeps: sockets, namespaces, open questions. None is ever used twice, and one
- * whose thing has gone names nothing.
+ * One server of the core. What it keeps (sockets, namespaces, open questions) has numbers. None is ever used twice; the
+ * number of something that is gone is ignored.
  */
 export interface NativeServer {
   /**
@@ -72,13 +74,13 @@ export interface NativeServer {
    * four values each.
    */
   drain(): string;
-  /** The same of what is for Node's HTTP server alone. */
+  /** The same for the records that are for Node's HTTP server. */
   drainCarried(): string;
-  /** What crosses beside the last batch. In the place of what JavaScript cannot hold there is nothing. */
+  /** The values that come beside the last batch; `null` for what is too large for JavaScript. */
   beside(): (string | Buffer | null)[];
   /**
-   * Carries out a batch of commands, in order. Returns whether there is something to drain, of which no wake tells.
-   * Batches of one turn make one moment to volatile events.
+   * Carries out a batch of commands, in order. Returns whether there is something to drain: `wake` is not called for
+   * that. To volatile events, all batches of one turn happen at the same time.
    */
   flush(
     turn: number,
@@ -102,11 +104,11 @@ export interface NativeServer {
   members(namespace: number, room: string): string[];
   /** How many members a room has. */
   roomSize(namespace: number, room: string): number;
-  disconnectMany(namespace: number, rooms: string, except: string, close: boolean): Departure[];
-  /** The numbers of the values that no room stands for any more; they are forgotten. */
+  disconnectMany(namespace: number, rooms: string, except: string, close: boolean): DisconnectedSocket[];
+  /** Forgets the values that are no room any more, and returns their numbers. */
   unusedRooms(): number[];
 
-  /** Whether a client waits to be let in as this socket. */
+  /** Whether the client of this socket still waits to be accepted. */
   isPending(socket: number): boolean;
   accept(socket: number): boolean;
   refuse(socket: number, message: string, data: string | undefined): void;
@@ -114,20 +116,20 @@ export interface NativeServer {
   socketRooms(socket: number): string;
   /** The handshake as JSON text. */
   handshake(socket: number): string | null;
-  disconnect(socket: number, close: boolean): Departure[];
+  disconnect(socket: number, close: boolean): DisconnectedSocket[];
 
   /** The transport of a connection, by its id; `null` once it is closed. */
   transport(connection: string): string | null;
-  /** Has the end of a connection told. Returns `false` when it has ended already. */
+  /** Asks for a record of the connection's end. Returns `false` if it has already ended. */
   watchConnection(connection: string): boolean;
-  closeConnection(connection: string): Departure[];
+  closeConnection(connection: string): DisconnectedSocket[];
 
   answerRequest(question: number, refusal: string | undefined): void;
   answerOrigin(question: number, decision: string): void;
-  /** Returns whether anybody waits for it still. */
+  /** Returns whether the client still waits for it. */
   answerNamespace(question: number, exists: boolean): boolean;
 
-  /** `kept` is the number of a request whose object is kept until `ForgetRequest` tells that nobody needs it, or 0. */
+  /** `kept` is the number of the request if its object is kept until `ForgetRequest`, otherwise 0. */
   adopt(head: string, kept: number, descriptor: number, readAlready: Uint8Array): void;
   /** Returns whether there is something to drain, of which no wake tells. */
   request(head: string, tag: number, kept: number, hasBody: boolean): boolean;
@@ -135,30 +137,32 @@ export interface NativeServer {
   requestBody(tag: number, chunk: Uint8Array): boolean;
   /** Returns whether there is something to drain, of which no wake tells. */
   requestEnd(tag: number): boolean;
-  /** The client has gone before its request was answered. */
+  /** The client has closed the connection before its request was answered. */
   requestAbort(tag: number): void;
   stream(head: string, tag: number, kept: number, readAlready: Uint8Array): void;
   streamData(tag: number, chunk: Uint8Array): boolean;
   streamDrained(tag: number): void;
   streamEnd(tag: number): void;
-  /** Opens a port of the core's own and returns its number; the folder is that of the browser's client, if served. */
+  /** Opens a port of the core's own; the folder is that of the browser's client, if it is served. */
   listen(descriptor: number, clientFolder: string | undefined, clientVersion: string | undefined): void;
-  /** Closes it; `PortClosed` tells when others can have it. */
+  /** Closes it; a record `PortClosed` follows when it can be used again. */
   closePort(): void;
 
   clientsCount(): number;
-  /** How much is held, by kinds; for tests. */
+  /** How many objects are kept, by kind; for tests. */
   held(): Record<string, number>;
   close(): void;
 }
 
-/** A socket that has left, and why. */
-export interface Departure {
+/** A socket that was disconnected, and why. */
+export interface DisconnectedSocket {
   socket: number;
   reason: string;
 }
 
 interface NativeModule {
+  /** The library's own list of commands. */
+  Command: Record<keyof typeof Command, number>;
   NativeServer: {
     new (options: string, wake: () => void): NativeServer;
     /** Checks options without making a server. */

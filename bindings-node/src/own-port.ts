@@ -7,7 +7,7 @@ import type { Bridge } from "./bridge";
 import { locateClient } from "./serve-client";
 import type { Server } from "./server";
 
-/** A timer must have some interval: the longest there is. */
+/** The longest interval that a timer can have. */
 const FOREVER_MS = 2 ** 31 - 1;
 
 /** Listeners that only Node's HTTP server calls. */
@@ -25,7 +25,7 @@ export class OwnPort extends HttpServer {
   #bound: AddressInfo | undefined = undefined;
   #needsNode = false;
   #isMoving = false;
-  /** Set when the port was closed on its way to Node. */
+  /** Set when `close` was called while the port moves to Node. */
   #whenMoved: (() => void) | undefined = undefined;
   /** Keeps the process and the server alive while the port is open, as a listening server of Node does. */
   #life: NodeJS.Timeout | undefined = undefined;
@@ -36,11 +36,11 @@ export class OwnPort extends HttpServer {
     });
     this.#server = server;
     this.#bridge = bridge;
-    // Declared as a property by Node's types, though it is none.
+    // Node's types declare a property, but it is an accessor.
     Object.defineProperty(this, "listening", { get: () => this.address() !== null });
   }
 
-  /** Opens the port. It is Node's until the application has had its say about what it needs. */
+  /** Opens the port by Node. The core takes it over in the next tick, unless the application needs Node by then. */
   open(port: number): void {
     this.listen(port);
     this.on("newListener", (event: string) => {
@@ -51,10 +51,10 @@ export class OwnPort extends HttpServer {
 
   #giveToCore(): void {
     const address = super.address() as AddressInfo | null;
-    // The port may not have been had, or be shared by the processes of a cluster.
+    // Listening may have failed, or the port is shared by the processes of a cluster.
     const descriptor = this._handle?.fd;
     if (address === null || this.#needsNode || this.#server.engine._isWatched || cluster.isWorker) return;
-    // There is none on Windows.
+    // Windows has no descriptors.
     if (descriptor === undefined || descriptor < 0) return;
     const client = this.#server.serveClient() ? locateClient() : undefined;
     // The core has a descriptor of its own, so the port is open all the time. Node has not begun to accept connections:
@@ -63,11 +63,13 @@ export class OwnPort extends HttpServer {
     this._handle?.close();
     this._handle = null;
     this.#bound = address;
-    // Nothing else of Node knows that the port is open, so this also keeps the server from being collected.
+    // Nothing else in Node refers to the open port, so this also keeps the server from being collected.
     this.#life = setInterval(() => void this.#server, FOREVER_MS);
   }
 
-  /** Something wants to see the requests. New connections go to Node; those that are there stay in the core. */
+  /**
+   * Moves the port to Node, because something wants to see the requests. Connections that are open stay in the core.
+   */
   giveToNode(): void {
     this.#needsNode = true;
     const bound = this.#bound;
@@ -88,14 +90,14 @@ export class OwnPort extends HttpServer {
     return this.#bound ?? super.address();
   }
 
-  /** Lets the port go; the callback comes when others can have it. */
+  /** Closes the port; the callback is called when it can be used again. */
   override close(callback?: (err?: Error) => void): this {
     if (this.#bound === undefined) return super.close(callback);
     this.#bound = undefined;
     const finish = () => {
       clearInterval(this.#life);
       if (callback !== undefined) this.once("close", () => callback());
-      // Of Node's server a timer is left, which would hold everything for ever.
+      // Node's server still has a timer, which would keep everything alive.
       super.close();
     };
     if (this.#isMoving) this.#whenMoved = finish;

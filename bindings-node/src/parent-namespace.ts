@@ -1,8 +1,8 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
 /** Namespaces that come into being when a client asks for them. */
 
-import type { Selection } from "./bridge";
 import type { RemoteSocket } from "./broadcast-operator";
+import type { Selection } from "./commands";
 import { Namespace } from "./namespace";
 import type { Server } from "./server";
 import type { DefaultEventsMap, EventsMap } from "./types";

@@ -1,19 +1,17 @@
 /** Rooms, which in JavaScript may be any value. */
 
 import type { NativeServer } from "./native";
+import { isWellFormed } from "./value";
 
-/** So many values are numbered before those that no room stands for any more are looked for. */
+/** So many values get numbers before unused ones are looked for. */
 const MIN_TIDY = 1024;
-
-/** A text with a half of a pair has no form in UTF-8. */
-const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /**
  * Rooms as they cross the border, in JSON: a text stands for itself, a number is a list of its digits, and any other
  * value is known by a number that it gets here. Two values are the same room when they are the same key of a `Map`.
  */
 export class Rooms {
-  /** Grows with the values that are in use, and by as many again before it is tidied. */
+  /** At most twice as many as are in use, or as `MIN_TIDY`. */
   readonly #numbers = new Map<unknown, number>();
   readonly #values = new Map<number, unknown>();
   #next = 1;
@@ -29,14 +27,14 @@ export class Rooms {
     return JSON.stringify(Array.from(rooms, (room) => this.#write(room)));
   }
 
-  /** The room that the core wrote so. */
+  /** A room as the core writes it. */
   fromCore(room: CoreRoom): string {
     if (typeof room === "string") return room;
-    // The types speak of texts only; what applications join with another value they also get back as that.
+    // The types allow texts only, but applications get back whatever value they joined.
     return (typeof room === "number" ? this.#values.get(room) : Number(room[0])) as string;
   }
 
-  /** Forgets the values that no room stands for any more, if there may be many. Nothing may be on its way to the core. */
+  /** Forgets unused values, if there may be many. No command may be waiting that names one. */
   tidy(core: NativeServer): void {
     if (this.#numbers.size < this.#tidyAt) return;
     for (const number of core.unusedRooms()) {
@@ -47,7 +45,8 @@ export class Rooms {
   }
 
   #write(room: unknown): CoreRoom {
-    if (typeof room === "string" && !LONE_SURROGATE.test(room)) return room;
+    // A text with half of a surrogate pair has no form in UTF-8.
+    if (typeof room === "string" && isWellFormed(room)) return room;
     if (typeof room === "number") return [String(room)];
     let number = this.#numbers.get(room);
     if (number === undefined) {

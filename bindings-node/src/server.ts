@@ -6,31 +6,22 @@ import type { Server as HttpServer } from "node:http";
 import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HttpsServer } from "node:https";
 import { Adapter } from "./adapter";
-import { HttpDoor } from "./attach";
+import { HttpEntryPoint } from "./attach";
 import { Bridge } from "./bridge";
-import type { Broadcast, BroadcastOperator, RemoteSocket } from "./broadcast-operator";
+import type { BroadcastOperator } from "./broadcast-operator";
+import { Broadcaster } from "./broadcaster";
+import { ConnectionHandler } from "./connection-handler";
 import { Engine } from "./engine";
 import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
 import { native } from "./native";
 import { asksForOrigins, optionsForCore, type ServerOptions } from "./options";
 import { OwnPort } from "./own-port";
 import { ParentNamespace } from "./parent-namespace";
-import { Reception } from "./reception";
 import type { Socket } from "./socket";
-import {
-  type AckValue,
-  type AllButLast,
-  type DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
-  type DefaultEventsMap,
-  type EventNames,
-  type EventNamesWithAck,
-  type EventParams,
-  type EventsMap,
-  StrictEventEmitter,
-} from "./types";
+import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
 import { isWellFormed } from "./value";
 
-/** Decides whether a namespace may come into being. */
+/** Decides whether a namespace may be created for a client. */
 export type ParentNspNameMatchFn = (
   name: string,
   auth: { [key: string]: any },
@@ -46,14 +37,15 @@ export class Server<
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends StrictEventEmitter<
-  ServerSideEvents,
+> extends Broadcaster<
   EmitEvents,
-  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
+  ServerSideEvents,
+  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+  SocketData
 > {
   /** The main namespace. */
   readonly sockets: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
-  /** What lies below the sockets. */
+  /** The Engine.IO level. */
   readonly engine: Engine;
   /** The HTTP server, once there is one. */
   httpServer!: HttpServer;
@@ -66,16 +58,15 @@ export class Server<
     ParentNspNameMatchFn,
     ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
   >();
-  /** The way to the core; there from `attach` to `close`. */
+  /** The connection to the core; set from `attach` to `close`. */
   _bridge: Bridge | undefined = undefined;
 
   readonly #patterns = new Map<
     RegExp,
     ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
   >();
-  /** Who receives the clients. */
-  readonly _reception: Reception;
-  readonly #door: HttpDoor;
+  readonly _connectionHandler: ConnectionHandler;
+  readonly #httpEntryPoint: HttpEntryPoint;
   #path: string;
   #connectTimeout: number;
   #servesClient: boolean;
@@ -101,8 +92,8 @@ export class Server<
     }
     native.NativeServer.checkOptions(this.#coreOptions(this.opts));
     this.engine = new Engine(this as any);
-    this.#door = new HttpDoor(this as any, this.engine, () => this._bridge);
-    this._reception = new Reception(this as any, this.#door);
+    this.#httpEntryPoint = new HttpEntryPoint(this as any, this.engine, () => this._bridge);
+    this._connectionHandler = new ConnectionHandler(this as any);
     this.sockets = this.of("/");
     if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
   }
@@ -118,7 +109,7 @@ export class Server<
     return this;
   }
 
-  /** Milliseconds that a client may stay without joining a namespace. */
+  /** Milliseconds that a client may stay without connecting to a namespace. */
   connectTimeout(): number;
   connectTimeout(milliseconds: number): this;
   connectTimeout(milliseconds?: number): number | this {
@@ -142,12 +133,12 @@ export class Server<
     return Adapter;
   }
 
-  /** The options; the old name. */
+  /** An older name of `opts`. */
   get _opts(): Partial<ServerOptions> {
     return this.opts;
   }
 
-  /** What lies below the sockets; the old name. */
+  /** An older name of `engine`. */
   get eio(): Engine {
     return this.engine;
   }
@@ -159,7 +150,7 @@ export class Server<
 
   // ---- Start and end
 
-  /** Shares an HTTP server, or makes one that listens on a port. */
+  /** Attaches to an HTTP server, or creates one that listens on a port. */
   attach(server: AnyHttpServer | number | string, options: Partial<ServerOptions> = {}): this {
     if (typeof server === "function") {
       throw new Error(
@@ -174,7 +165,7 @@ export class Server<
     this.#path = (options.path || this.#path).replace(/\/$/, "");
     const bridge = this.#start(options);
     const http = isPort ? new OwnPort(this as any, bridge) : (server as HttpServer);
-    this.#door.open(http);
+    this.#httpEntryPoint.open(http);
     http.on("close", () => this.#stop(this._bridge));
     http.on("listening", () => this.#start(options));
     this.httpServer = http;
@@ -187,7 +178,7 @@ export class Server<
     else http.open(port);
   }
 
-  /** Something wants to see the requests. */
+  /** Node has to handle the requests: something in this process wants to see them. */
   _giveToNode(): void {
     if (this.httpServer instanceof OwnPort) this.httpServer.giveToNode();
   }
@@ -199,7 +190,7 @@ export class Server<
 
   #start(options: Partial<ServerOptions>): Bridge {
     if (this._bridge !== undefined) return this._bridge;
-    this._bridge = new Bridge(this.#coreOptions(options), this._reception);
+    this._bridge = new Bridge(this.#coreOptions(options), this._connectionHandler, this.#httpEntryPoint);
     for (const namespace of this._nsps.values()) this.#register(namespace);
     return this._bridge;
   }
@@ -209,7 +200,7 @@ export class Server<
     for (const namespace of this._nsps.values()) {
       for (const socket of namespace.sockets.values()) {
         try {
-          this._reception.leave(this._bridge, socket as Socket, "server shutting down");
+          this._connectionHandler.disconnect(this._bridge, socket as Socket, "server shutting down");
         } catch {
           // As in socket.io: what a listener throws does not keep the others from hearing of it, nor the server from closing.
         }
@@ -231,32 +222,35 @@ export class Server<
 
   #stop(bridge: Bridge | undefined): void {
     if (bridge === undefined || bridge !== this._bridge) return;
-    // What sockets want to know of their clients later must be asked now.
+    // The core forgets the handshakes, and sockets may still be asked for them.
     for (const socket of bridge.sockets.values()) socket._keepRecord();
     this._bridge = undefined;
     bridge.close();
-    this._reception.clear();
+    this._connectionHandler.clear();
     this.engine._clear();
   }
 
-  /** How much is held for clients, by kinds; for tests. */
+  /** How many objects are kept for clients, by kind; for tests. */
   _held(): Record<string, number> {
     const namespaces = [...this._nsps.values()];
     const count = (size: (namespace: (typeof namespaces)[number]) => number) =>
       namespaces.reduce((sum, namespace) => sum + size(namespace), 0);
     return {
       ...this._bridge?.held(),
-      ...this._reception._held(),
+      ...this._connectionHandler._held(),
       joined: count((namespace) => namespace.sockets.size),
       waiting: count((namespace) => namespace._preConnectSockets.size),
       keptRequests: this.engine._kept,
-      carried: this.#door._open,
+      carried: this.#httpEntryPoint._open,
     };
   }
 
   // ---- Namespaces
 
-  /** The namespace of this name, made if need be; or the parent of those that match a pattern or a function. */
+  /**
+   * Returns the namespace of this name, which is created if necessary, or the parent of all that match a pattern or
+   * function.
+   */
   of(
     name: string | RegExp | ParentNspNameMatchFn,
     fn?: (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void,
@@ -302,14 +296,14 @@ export class Server<
   }
 
   #register(namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
-    // No client can name it, and in the core it would be mixed up with others.
+    // Clients cannot send such a name, and in the core it would collide with others.
     if (!isWellFormed(namespace.name)) return;
     namespace._number = this._bridge?.flushed.namespace(namespace.name) ?? -1;
   }
 
-  /** Takes out a namespace that is empty. What is sent to it from now on reaches nobody. */
+  /** Removes an empty namespace. Later events to it reach nobody. */
   _removeNamespace(namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
-    // It may have been removed before, and there may be a new one of its name.
+    // It may have been removed already, and replaced by a new one of the same name.
     if (this._nsps.get(namespace.name) !== namespace) return;
     this._nsps.delete(namespace.name);
     const number = namespace._number;
@@ -317,7 +311,7 @@ export class Server<
     this._bridge?.flushed.removeNamespace(namespace.name, number);
   }
 
-  /** Asks the functions and patterns in their order whether the namespace may exist. */
+  /** Asks the functions and patterns, in the order in which they were added, whether the namespace may be created. */
   _admitNamespace(name: string, auth: { [key: string]: any }, answer: (exists: boolean) => void): void {
     const parents = [...this.parentNsps];
     const step = (i: number): void => {
@@ -345,107 +339,21 @@ export class Server<
 
   // ---- The main namespace
 
-  /** Adds a middleware that each socket of the main namespace passes. */
+  /** Adds a middleware to the main namespace. */
   use(fn: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>): this {
     this.sockets.use(fn);
     return this;
   }
 
-  /** The sockets of one room or several. */
-  to(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.to(room);
+  protected override get _target(): BroadcastOperator<any, SocketData> {
+    return this.sockets as any;
   }
 
-  /** The same as `to`. */
-  in(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.in(room);
-  }
-
-  /** All but the sockets of one room or several. */
-  except(room: string | string[]): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.except(room);
-  }
-
-  /** Whether the next event may be compressed. */
-  compress(compress: boolean): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.compress(compress);
-  }
-
-  /** The next event is dropped for clients that are not ready to take it. */
-  get volatile(): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.volatile;
-  }
-
-  /** The next event stays on this node of a cluster. */
-  get local(): Broadcast<EmitEvents, SocketData> {
-    return this.sockets.local;
-  }
-
-  /** The next event's answers are waited for so many milliseconds. */
-  timeout(
-    timeout: number,
-  ): BroadcastOperator<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<EmitEvents>, SocketData> {
-    return this.sockets.timeout(timeout);
-  }
-
-  /** Sends an event named `message` to all sockets. */
-  send(...args: EventParams<EmitEvents, "message">): this {
-    this.sockets.send(...args);
-    return this;
-  }
-
-  /** The same as `send`. */
-  write(...args: EventParams<EmitEvents, "message">): this {
-    return this.send(...args);
-  }
-
-  /** Sends an event to all sockets and resolves with their answers. */
-  emitWithAck<Ev extends EventNamesWithAck<EmitEvents>>(
-    ev: Ev,
-    ...args: AllButLast<EventParams<EmitEvents, Ev>>
-  ): Promise<AckValue<EmitEvents[Ev]>[]> {
-    return this.sockets._operator().emitWithAck(ev as any, ...(args as any)) as any;
-  }
-
-  /** Sends an event to the other servers of the cluster. */
-  serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
+  override serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
     ev: Ev,
     ...args: EventParams<ServerSideEvents, Ev>
   ): boolean {
     return this.sockets.serverSideEmit(ev, ...args);
-  }
-
-  /** The same; resolves with the answers of the other servers. */
-  serverSideEmitWithAck<Ev extends EventNamesWithAck<ServerSideEvents>>(
-    ev: Ev,
-    ...args: AllButLast<EventParams<ServerSideEvents, Ev>>
-  ): Promise<AckValue<ServerSideEvents[Ev]>[]> {
-    return this.sockets.serverSideEmitWithAck(ev as any, ...(args as any)) as any;
-  }
-
-  /** The ids of all sockets. */
-  allSockets(): Promise<Set<string>> {
-    return this.sockets.allSockets();
-  }
-
-  /** All sockets. */
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this.sockets.fetchSockets();
-  }
-
-  /** Makes all sockets join one room or several. */
-  socketsJoin(room: string | string[]): void {
-    this.sockets.socketsJoin(room);
-  }
-
-  /** Makes all sockets leave one room or several. */
-  socketsLeave(room: string | string[]): void {
-    this.sockets.socketsLeave(room);
-  }
-
-  /** Disconnects all sockets or, with `true`, ends their whole connections. */
-  disconnectSockets(close = false): void {
-    this.sockets.disconnectSockets(close);
   }
 }
 

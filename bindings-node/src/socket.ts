@@ -4,26 +4,28 @@
 import { EventEmitter } from "node:events";
 import { type AckListener, errorOf, timeoutOf } from "./ack";
 import type { Adapter } from "./adapter";
-import { type Broadcast, BroadcastOperator } from "./broadcast-operator";
+import { BroadcastOperator } from "./broadcast-operator";
+import type { Broadcast } from "./broadcaster";
+import { CatchAllEmitter, type Listener } from "./catch-all";
 import type { Client, Connection } from "./client";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
+import { runMiddlewares } from "./middleware";
 import type { Namespace } from "./namespace";
 import { AckStatus, Flag } from "./native";
 import { refuseReserved } from "./reserved";
 import type { Server } from "./server";
-import {
-  type AckValue,
-  type AllButLast,
-  type DecorateAcknowledgements,
-  type DefaultEventsMap,
-  type EventNames,
-  type EventNamesWithAck,
-  type EventParams,
-  type EventsMap,
-  StrictEventEmitter,
+import type {
+  AckValue,
+  AllButLast,
+  DecorateAcknowledgements,
+  DefaultEventsMap,
+  EventNames,
+  EventNamesWithAck,
+  EventParams,
+  EventsMap,
 } from "./types";
 
-/** Why a socket left its namespace. */
+/** Why a socket was disconnected. */
 export type DisconnectReason =
   | "client namespace disconnect"
   | "server namespace disconnect"
@@ -36,7 +38,7 @@ export type DisconnectReason =
   | "transport error"
   | "slow reader";
 
-/** What the server itself tells a socket's listeners. */
+/** Events that the server itself emits on a socket. */
 export interface SocketReservedEventsMap {
   disconnect: (reason: DisconnectReason, description?: any) => void;
   disconnecting: (reason: DisconnectReason, description?: any) => void;
@@ -46,44 +48,45 @@ export interface SocketReservedEventsMap {
 /** An event as it passes a socket's middleware: its name and its arguments. */
 export type Event = [eventName: string, ...args: any[]];
 
+/** Lets an event through with `next()`, or drops it with `next(error)`. */
+type SocketMiddleware = (event: Event, next: (err?: Error) => void) => void;
+
 interface Flags {
   volatile?: boolean;
   compress?: boolean;
   timeout?: number;
 }
 
-type Listener = (...args: any[]) => void;
-
 const NO_FLAGS: Readonly<Flags> = Object.freeze({});
 
-/** No ack is wanted for an event. */
+const NO_MIDDLEWARES: readonly SocketMiddleware[] = [];
+
+/** The client wants no ack. */
 const NO_ACK = -1;
 
-/** One client in one namespace: emits to it, hears from it, and is a member of rooms. */
+/** One client in one namespace: sends and receives its events, and is a member of rooms. */
 export class Socket<
   ListenEvents extends EventsMap = DefaultEventsMap,
   EmitEvents extends EventsMap = ListenEvents,
   ServerSideEvents extends EventsMap = DefaultEventsMap,
   SocketData = any,
-> extends StrictEventEmitter<ListenEvents, EmitEvents, SocketReservedEventsMap> {
+> extends CatchAllEmitter<ListenEvents, EmitEvents, SocketReservedEventsMap> {
   /** The socket's id, unique among all namespaces. */
   readonly id: string;
   readonly nsp: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   readonly server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
-  /** Whether the connection was lost and came back with its id, rooms and data. */
+  /** Whether the client reconnected and got back its id, rooms and data. */
   readonly recovered: boolean;
-  /** Whatever the application keeps with the socket. */
+  /** Free for the application. */
   data: SocketData;
-  /** Whether the socket is in its namespace. */
+  /** Whether the socket is connected to its namespace. */
   connected = false;
 
-  /** The number by which the core knows the socket. */
+  /** The socket's number in the core. */
   readonly _key: number;
-  _anyListeners: Listener[] | undefined = undefined;
-  _anyOutgoingListeners: Listener[] | undefined = undefined;
 
   #flags: Flags = NO_FLAGS;
-  #middlewares: ((event: Event, next: (err?: Error) => void) => void)[] | undefined = undefined;
+  #middlewares: readonly SocketMiddleware[] = NO_MIDDLEWARES;
   /** Events that have passed onAny and middleware and whose listeners run in the next tick. */
   #nDeferred = 0;
   #isLeaving = false;
@@ -125,10 +128,10 @@ export class Socket<
       this.#emitWithAck(data, flags, ack as Listener);
     } else {
       this._notifyOutgoing(data);
-      // The client may come back for it.
+      // The client gets it if it recovers the session.
       if (this.#hasLeft && this.server.opts.connectionStateRecovery)
         (this.nsp as any).to(this.id).emit(...data);
-      else this.server._bridge?.emit(this._key, bitsOf(flags), data);
+      else this.server._bridge?.commands.emit(this._key, bitsOf(flags), data);
     }
     return true;
   }
@@ -165,7 +168,7 @@ export class Socket<
       return;
     }
     const timeout = hasTimeout ? timeoutOf(flags.timeout) : undefined;
-    bridge?.emitWithAck(this._key, bitsOf(flags), timeout, data, listener);
+    bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, listener);
   }
 
   /** Sends an event named `message`. */
@@ -264,7 +267,7 @@ export class Socket<
     return this.nsp.adapter;
   }
 
-  /** What the client's first request told. */
+  /** What is known from the client's first request. */
   get handshake(): Handshake {
     this.#handshake ??= makeHandshake(this.#readRecord(), this.request, this.#auth);
     return this.#handshake;
@@ -283,21 +286,21 @@ export class Socket<
   /** What the sockets of one connection share. */
   get client(): Client {
     if (this.#client === undefined) {
-      this.#client = this.server._reception.clientOf(this.#readRecord());
+      this.#client = this.server._connectionHandler.clientOf(this.#readRecord());
     }
     return this.#client;
   }
 
-  /** Whether the socket is not in its namespace. */
+  /** Whether the socket is not connected to its namespace. */
   get disconnected(): boolean {
     return !this.connected;
   }
 
-  /** Puts the client out of the namespace or, with `true`, ends its whole connection. */
+  /** Disconnects the client from the namespace or, with `true`, closes its whole connection. */
   disconnect(close = false): this {
     const bridge = this.server._bridge;
     if (this.connected && bridge !== undefined) {
-      this.server._reception.departed(bridge, bridge.flushed.disconnect(this._key, close));
+      this.server._connectionHandler.disconnected(bridge, bridge.flushed.disconnect(this._key, close));
     }
     return this;
   }
@@ -307,19 +310,19 @@ export class Socket<
     return JSON.parse(this.#record as string);
   }
 
-  /** Copies what the core knows, which it forgets when the socket has left. */
+  /** Copies the handshake, which the core forgets once the socket is disconnected. */
   _keepRecord(): void {
     this.#record ??= this.server._bridge?.native.handshake(this._key) ?? "{}";
   }
 
-  /** The socket is in its namespace. */
+  /** The socket is connected to its namespace. */
   _onConnect(): void {
     this.connected = true;
   }
 
-  /** The socket leaves; `depart` takes it out of its rooms. */
-  _onClose(reason: DisconnectReason, depart: () => void): void {
-    // A listener may close the server, of which this socket would hear once more.
+  /** The socket disconnects; `release` takes it out of its rooms. */
+  _onClose(reason: DisconnectReason, release: () => void): void {
+    // A listener may close the server, which disconnects all sockets.
     if (this.#isLeaving) return;
     this.#isLeaving = true;
     try {
@@ -327,7 +330,7 @@ export class Socket<
     } finally {
       this._keepRecord();
       try {
-        depart();
+        release();
       } finally {
         this.connected = false;
         this.#hasLeft = true;
@@ -336,7 +339,7 @@ export class Socket<
     }
   }
 
-  /** Something is wrong with the client or, by a middleware's word, with an event of it. */
+  /** The client broke the protocol, or a middleware refused one of its events. */
   _onError(error: Error): void {
     this.emitReserved("error", error);
   }
@@ -347,17 +350,21 @@ export class Socket<
   _onEvent(args: unknown[], ack: number): void {
     if (!this.connected) return;
     if (ack !== NO_ACK) args.push(this.#answer(ack));
-    if (this._anyListeners === undefined && this.#middlewares === undefined && this.#nDeferred === 0) {
+    if (this._anyListeners === undefined && this.#middlewares.length === 0 && this.#nDeferred === 0) {
       this.#call(args);
       return;
     }
-    for (const listener of this._anyListeners?.slice() ?? []) listener.apply(this, args);
+    this._notifyIncoming(args);
     this.#nDeferred += 1;
-    this.#run(args as Event, (error) => process.nextTick(() => this.#settle(args, error)));
+    runMiddlewares(
+      this.#middlewares,
+      (middleware, next) => middleware(args as Event, next),
+      (error?: Error) => process.nextTick(() => this.#afterMiddleware(args, error)),
+    );
   }
 
   /** The listeners run a tick after onAny and middleware, as they do in socket.io. */
-  #settle(args: unknown[], error: Error | undefined): void {
+  #afterMiddleware(args: unknown[], error: Error | undefined): void {
     this.#nDeferred -= 1;
     if (error) this._onError(error);
     else if (this.connected) this.#call(args);
@@ -374,87 +381,22 @@ export class Socket<
     let isSent = false;
     return (...values: unknown[]) => {
       if (isSent) return;
-      this.server._bridge?.answer(this._key, ack, values);
+      this.server._bridge?.commands.answer(this._key, ack, values);
       isSent = true;
     };
   }
 
   /** Adds a middleware that sees each event before its listeners. */
-  use(fn: (event: Event, next: (err?: Error) => void) => void): this {
-    this.#middlewares ??= [];
-    this.#middlewares.push(fn);
+  use(fn: SocketMiddleware): this {
+    // A new list, because events may be passing through the old one.
+    this.#middlewares = [...this.#middlewares, fn];
     return this;
   }
 
-  #run(event: Event, done: (error?: Error) => void): void {
-    const middlewares = this.#middlewares?.slice() ?? [];
-    const step = (i: number): void => {
-      const middleware = middlewares[i];
-      if (middleware === undefined) done();
-      else middleware(event, (error) => (error ? done(error) : step(i + 1)));
-    };
-    step(0);
-  }
-
-  // ---- Catch-all listeners
-
-  /** Has a listener hear every incoming event. */
-  onAny(listener: Listener): this {
-    this._anyListeners = [...(this._anyListeners ?? []), listener];
-    return this;
-  }
-
-  /** The same, ahead of the others. */
-  prependAny(listener: Listener): this {
-    this._anyListeners = [listener, ...(this._anyListeners ?? [])];
-    return this;
-  }
-
-  /** Removes one such listener, or all. */
-  offAny(listener?: Listener): this {
-    this._anyListeners = without(this._anyListeners, listener);
-    return this;
-  }
-
-  /** The list of such listeners. */
-  listenersAny(): Listener[] {
-    return this._anyListeners ?? [];
-  }
-
-  /** Has a listener hear every outgoing event. */
-  onAnyOutgoing(listener: Listener): this {
-    this.#setOutgoing([...(this._anyOutgoingListeners ?? []), listener]);
-    return this;
-  }
-
-  /** The same, ahead of the others. */
-  prependAnyOutgoing(listener: Listener): this {
-    this.#setOutgoing([listener, ...(this._anyOutgoingListeners ?? [])]);
-    return this;
-  }
-
-  /** Removes one such listener, or all. */
-  offAnyOutgoing(listener?: Listener): this {
-    this.#setOutgoing(without(this._anyOutgoingListeners, listener));
-    return this;
-  }
-
-  /** The list of such listeners. */
-  listenersAnyOutgoing(): Listener[] {
-    return this._anyOutgoingListeners ?? [];
-  }
-
-  #setOutgoing(listeners: Listener[] | undefined): void {
-    this._anyOutgoingListeners = listeners;
-    // Broadcasts look for such listeners only where there are any.
-    if (listeners === undefined) this.nsp._eavesdropped.delete(this._key);
-    else if (this.nsp._has(this as any)) this.nsp._eavesdropped.add(this._key);
-  }
-
-  /** Tells the catch-all listeners of an event that goes out. */
-  _notifyOutgoing(data: unknown[]): void {
-    if (this._anyOutgoingListeners === undefined) return;
-    for (const listener of this._anyOutgoingListeners.slice()) listener.apply(this, data);
+  protected override _onOutgoingListeners(): void {
+    // Broadcasts look for such listeners only if a namespace has any.
+    if (this._anyOutgoingListeners === undefined) this.nsp._withOutgoingListeners.delete(this._key);
+    else if (this.nsp._has(this as any)) this.nsp._withOutgoingListeners.add(this._key);
   }
 }
 
@@ -463,10 +405,3 @@ function bitsOf(flags: Flags): number {
 }
 
 function ignore(): void {}
-
-function without(listeners: Listener[] | undefined, listener: Listener | undefined): Listener[] | undefined {
-  if (listeners === undefined || listener === undefined) return undefined;
-  const at = listeners.indexOf(listener);
-  const rest = listeners.filter((_, i) => i !== at);
-  return rest.length > 0 ? rest : undefined;
-}

@@ -21,7 +21,7 @@ export type EventParams<Events extends EventsMap, Event extends EventNames<Event
   Events[Event]
 >;
 
-/** The names of what the server itself tells of, and those of the application. */
+/** The names of the server's own events and of the application's. */
 export type ReservedOrUserEventNames<Reserved extends EventsMap, User extends EventsMap> =
   | EventNames<Reserved>
   | EventNames<User>;
@@ -124,17 +124,6 @@ export type DecorateAcknowledgementsWithTimeoutAndMultipleResponses<Events> = {
     : Events[K];
 };
 
-/** Events without those that want an acknowledgement. */
-export type RemoveAcknowledgements<Events extends EventsMap> = {
-  [K in EventNames<Events> as HasAck<Events[K]> extends true
-    ? IsAny<Events[K]> extends true
-      ? K
-      : IsAny<LooseLast<Events[K]>> extends true
-        ? K
-        : never
-    : K]: Events[K];
-};
-
 /** An event emitter whose names and arguments the compiler checks. */
 export abstract class StrictEventEmitter<
   ListenEvents extends EventsMap,
@@ -168,16 +157,11 @@ export abstract class StrictEventEmitter<
     return super.listeners(event as string) as ReservedOrUserListener<ReservedEvents, ListenEvents, Event>[];
   }
 
-  /** Tells this process's listeners of something that the server does. */
+  /** Calls the listeners for one of the server's own events. */
   protected emitReserved<Event extends EventNames<ReservedEvents>>(
     event: Event,
     ...args: EventParams<ReservedEvents, Event>
   ): boolean {
     return super.emit(event as string, ...args);
-  }
-
-  /** Calls this process's listeners with what came from elsewhere. */
-  protected emitUntyped(event: string, ...args: any[]): boolean {
-    return super.emit(event, ...args);
   }
 }

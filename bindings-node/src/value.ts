@@ -2,7 +2,7 @@
 
 import { isAnyArrayBuffer, isSharedArrayBuffer } from "node:util/types";
 
-/** Binary values below this size are copied at once; a larger one is lent to the core for the time of one call. */
+/** Binary values below this size are copied; larger ones are lent to the core for one call. */
 export const SMALL_ATTACHMENT = 4096;
 
 /** Arguments on their way out: JSON text alone or, with binary values, the text and what was cut out of it. */
@@ -59,7 +59,7 @@ function cutList(list: unknown[], attachments: Uint8Array[]): unknown[] {
   return copy ?? list;
 }
 
-/** Not `slice`, which asks the list's own class. */
+/** Not `slice`, which subclasses may have replaced. */
 function firstOf(list: unknown[], n: number): unknown[] {
   const first: unknown[] = [];
   for (let i = 0; i < n; i += 1) first.push(list[i]);
@@ -106,10 +106,12 @@ export function restoreBinary(value: unknown, attachments: Uint8Array[]): unknow
   return object;
 }
 
-/** Whether a text has no half of a surrogate pair without the other: the core's texts, like those of the wire, do not. */
+/** Whether a text is free of lone surrogates, which UTF-8 cannot represent. */
 export function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text);
+  return !LONE_SURROGATE.test(text);
 }
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 type Plain = Record<string, unknown>;
 
@@ -121,7 +123,7 @@ function isBinary(value: object): value is ArrayBufferView | ArrayBufferLike {
   return ArrayBuffer.isView(value) || isAnyArrayBuffer(value);
 }
 
-/** The bytes as they are now. Small ones are copied, and those that other threads may write to. */
+/** The bytes as they are now. Small ones are copied, and memory that other threads share. */
 function bytesOf(value: ArrayBufferView | ArrayBufferLike): Uint8Array {
   const bytes = ArrayBuffer.isView(value)
     ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)

@@ -73,11 +73,21 @@ export async function askAll(): Promise<void> {
     takesNumbers(values);
   });
   takesNumbers(await io.timeout(10).emitWithAck("ask", "question"));
+  takesNumbers(await io.emitWithAck("ask", "question"));
+  takesNumbers(await chat.emitWithAck("ask", "question"));
+  takesNumbers(
+    await chat.in("room").except("other").volatile.local.compress(false).emitWithAck("ask", "question"),
+  );
   for (const socket of await io.fetchSockets()) {
     takesString(socket.data.user);
     socket.emit("news", 1, "text");
   }
   io.serverSideEmit("ping", 1);
+
+  // @ts-expect-error servers do not send this event to each other
+  io.serverSideEmit("news", 1, "text");
+  // @ts-expect-error the first argument is a number
+  io.to("room").emit("news", "1", "text");
 }
 
 export const chat: Namespace<ClientToServer, ServerToClient, BetweenServers, Data> = io.of("/chat");

@@ -1,26 +1,23 @@
-/** What the core tells of clients: who wants to join, who has left, and what it asks meanwhile. */
+/** Clients connect and disconnect, and the core asks whether they may. */
 
-import type { HttpDoor } from "./attach";
-import type { Bridge, Connecting, Host } from "./bridge";
+import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
 import { type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
 import type { ExtendedError } from "./namespace";
-import type { Departure } from "./native";
+import type { DisconnectedSocket } from "./native";
 import { decideOrigin } from "./options";
 import type { Server } from "./server";
 import { type DisconnectReason, Socket } from "./socket";
 
-/** Receives the clients of one server, and sees them off. */
-export class Reception implements Host {
+/** Connects and disconnects the sockets of one server, and answers the core's questions about clients. */
+export class ConnectionHandler implements ClientHandler {
   readonly #server: Server;
-  readonly #door: HttpDoor;
   readonly #clients = new Map<string, Client>();
   /** The data of sockets whose clients may come back. */
   readonly #retained = new Map<number, { data: unknown }>();
 
-  constructor(server: Server, door: HttpDoor) {
+  constructor(server: Server) {
     this.#server = server;
-    this.#door = door;
   }
 
   // ---- Questions
@@ -52,18 +49,18 @@ export class Reception implements Host {
     });
   }
 
-  // ---- Arrival
+  // ---- Connect
 
-  onConnect(bridge: Bridge, key: number, told: Connecting): void {
-    // A server that was closed meanwhile hears that the client has gone, too.
+  onConnect(bridge: Bridge, key: number, connect: ConnectRequest): void {
+    // The server was closed meanwhile; a record of the client's end follows.
     if (bridge !== this.#server._bridge) return;
-    const [name, id, previous, auth] = told;
+    const [name, id, previous, auth] = connect;
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) {
-      // It went away with its last socket, just before this one came.
+      // It was removed with its last socket, just before this one.
       this.#server._admitNamespace(name, auth, (exists) => {
         if (exists && bridge.native.isPending(key)) {
-          this.onConnect(bridge, key, told);
+          this.onConnect(bridge, key, connect);
           return;
         }
         bridge.flushed.refuse(key, "Invalid namespace", undefined);
@@ -82,7 +79,7 @@ export class Reception implements Host {
     }
     let isDecided = false;
     namespace._run(socket, (error) => {
-      // A middleware may call twice by mistake.
+      // A middleware may call `next` twice by mistake.
       if (isDecided) return;
       isDecided = true;
       process.nextTick(() => {
@@ -95,7 +92,7 @@ export class Reception implements Host {
   #admit(bridge: Bridge, socket: Socket, previous: number): void {
     if (bridge.flushed.accept(socket._key)) {
       this.#retained.delete(previous);
-      bridge.carry();
+      bridge.drainHttp();
       socket.nsp._connect(socket);
     } else {
       this.#withdraw(bridge, socket);
@@ -107,7 +104,7 @@ export class Reception implements Host {
     try {
       const data = error.data === undefined ? undefined : JSON.stringify(error.data);
       bridge.flushed.refuse(socket._key, String(error.message ?? ""), data);
-      bridge.carry();
+      bridge.drainHttp();
     } finally {
       bridge.sockets.delete(socket._key);
       socket.nsp._remove(socket);
@@ -115,52 +112,54 @@ export class Reception implements Host {
   }
 
   /**
-   * A client has left before it was let in or refused, whether or not its middleware ever says so. The number is 0 where
-   * it was the namespace that was asked about.
+   * A client has gone before it was accepted or refused. The number is 0 if its namespace was still being decided on.
    */
   onWithdrawn(bridge: Bridge, key: number, namespace: string): void {
     const socket = bridge.sockets.get(key);
     if (socket !== undefined) this.#withdraw(bridge, socket);
-    else bridge.depart(key);
+    else bridge.commands.release(key);
     this.#tidy(bridge, namespace);
   }
 
   #withdraw(bridge: Bridge, socket: Socket): void {
     socket._keepRecord();
     bridge.sockets.delete(socket._key);
-    bridge.depart(socket._key);
+    bridge.commands.release(socket._key);
     socket.nsp._remove(socket);
   }
 
-  /** Nobody joins a namespace after all, which may have come into being for this client, or been kept by the core for it. */
+  /**
+   * Removes a namespace that was created for a client, or kept by the core for it, if the client did not connect after
+   * all.
+   */
   #tidy(bridge: Bridge, name: string): void {
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) bridge.flushed.removeNamespace(name, undefined);
     else namespace._removeIfEmpty();
   }
 
-  // ---- Departure
+  // ---- Disconnect
 
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void {
     try {
-      // The client sent something that is no packet.
+      // The client sent an invalid packet.
       if (reason === "forced close") socket._onError(new Error("invalid packet"));
     } finally {
-      this.leave(bridge, socket, reasonOf(reason));
+      this.disconnect(bridge, socket, reasonOf(reason));
     }
   }
 
-  /** Tells the listeners of sockets that have left at the server's own word. */
-  departed(bridge: Bridge, departures: Departure[]): void {
-    bridge.carry();
+  /** Calls the listeners of sockets that the server itself disconnected. */
+  disconnected(bridge: Bridge, sockets: DisconnectedSocket[]): void {
+    bridge.drainHttp();
     const errors: unknown[] = [];
-    for (const { socket: key, reason } of departures) {
+    for (const { socket: key, reason } of sockets) {
       const socket = bridge.sockets.get(key);
       try {
-        if (socket === undefined) bridge.depart(key);
-        else this.leave(bridge, socket, reasonOf(reason));
+        if (socket === undefined) bridge.commands.release(key);
+        else this.disconnect(bridge, socket, reasonOf(reason));
       } catch (error) {
-        // They have all left, so all are told.
+        // All of them are disconnected, so all listeners are called.
         errors.push(error);
       }
     }
@@ -172,8 +171,8 @@ export class Reception implements Host {
     if (errors.length > 0) throw errors[0];
   }
 
-  /** A socket leaves its namespace. */
-  leave(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
+  /** A socket is out of its namespace: its listeners are called. */
+  disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
     if (this.#server.opts.connectionStateRecovery && isLost) {
       this.#retained.set(socket._key, { data: socket.data });
@@ -181,7 +180,7 @@ export class Reception implements Host {
     socket._onClose(reason, () => {
       bridge?.sockets.delete(socket._key);
       try {
-        socket.adapter._departing(socket, () => bridge?.depart(socket._key));
+        socket.adapter._disconnecting(socket, () => bridge?.commands.release(socket._key));
       } finally {
         socket.nsp._remove(socket);
       }
@@ -192,12 +191,12 @@ export class Reception implements Host {
     this.#retained.delete(key);
   }
 
-  /** Nobody can come back any more. */
+  /** The server is closed: no client can recover its session. */
   clear(): void {
     this.#retained.clear();
     const clients = [...this.#clients.values()];
     this.#clients.clear();
-    // On ticks of their own: what a listener throws is nothing to whoever closes the server.
+    // In ticks of their own, so that `close` does not throw what a listener throws.
     for (const { conn } of clients) process.nextTick(() => conn._onClose("forced close"));
   }
 
@@ -209,7 +208,7 @@ export class Reception implements Host {
     if (known !== undefined) return known;
     const request = this.#server.engine._request(record.tag) ?? makeRequest(record);
     const client = new Client(this.#server, record, request);
-    // Of one that has ended nothing more will be told.
+    // There will be no record of the end of one that has already ended.
     const isThere = this.#server._bridge?.native.watchConnection(record.engine);
     if (isThere) this.#clients.set(record.engine, client);
     return client;
@@ -221,35 +220,13 @@ export class Reception implements Host {
     client?.conn._onClose(reasonOf(reason));
   }
 
-  /** How much is kept, by kinds; for tests. */
+  /** How many objects are kept, by kind; for tests. */
   _held(): Record<string, number> {
     return { clients: this.#clients.size, retained: this.#retained.size };
   }
-
-  // ---- Requests and streams
-
-  onForgetRequest(tag: number): void {
-    this.#server.engine._forget(tag);
-  }
-
-  onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void {
-    this.#door.onResponse(tag, status, headers, body);
-  }
-
-  onResumeBody(tag: number): void {
-    this.#door.onResumeBody(tag);
-  }
-
-  onStreamData(tag: number, chunk: Buffer): void {
-    this.#door.onStreamData(tag, chunk);
-  }
-
-  onStreamEnd(tag: number): void {
-    this.#door.onStreamEnd(tag);
-  }
 }
 
-/** In socket.io a packet that comes out of turn has no reason of its own. */
-function reasonOf(told: string): DisconnectReason {
-  return told === "forced server close" ? "forced close" : (told as DisconnectReason);
+/** socket.io has no reason of its own for a packet that is out of order. */
+function reasonOf(reason: string): DisconnectReason {
+  return reason === "forced server close" ? "forced close" : (reason as DisconnectReason);
 }
