@@ -9,12 +9,29 @@ const project = (door) => ({
   globals: { FERRIO_TEST_DOOR: door },
 });
 
+/** The same for the Engine.IO server alone. */
+const engineProject = (door) => ({
+  ...project(door),
+  displayName: `engine-${door}`,
+  testMatch: ["<rootDir>/engine/*.test.js"],
+});
+
+/** The package has no Engine.IO server of its own yet: its scenarios run only on the module that is named here. */
+const hasEngine = process.env.ENGINE_TEST_MODULE !== undefined;
+const isOfficial = [process.env.FERRIO_TEST_MODULE, process.env.ENGINE_TEST_MODULE].some((name) =>
+  ["socket.io", "engine.io"].includes(name),
+);
+
 /** @type {import("jest").Config} */
 module.exports = {
-  projects: [project("attach"), project("listen")],
+  projects: [
+    project("attach"),
+    project("listen"),
+    ...(hasEngine ? [engineProject("attach"), engineProject("listen")] : []),
+  ],
   // Every wait in the suite has its own, shorter deadline; this one only ends a test that waits without any.
   testTimeout: 30000,
   maxWorkers: 2,
   // The official server keeps a timer of 30 s for each polling session that it closed while no poll was waiting.
-  forceExit: process.env.FERRIO_TEST_MODULE === "socket.io",
+  forceExit: isOfficial,
 };
