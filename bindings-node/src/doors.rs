@@ -13,6 +13,7 @@ use std::{
 use ahash::HashMap;
 use bytes::Bytes;
 use ferrio::{ListenOptions, Listener, RequestHead, Responder, runtime};
+use ferrio_host::duplicate;
 use http::Response;
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
@@ -229,12 +230,7 @@ impl NativeServer {
         client_folder: Option<String>,
         client_version: Option<String>,
     ) -> Result<()> {
-        use std::os::fd::BorrowedFd;
-
-        // SAFETY: TypeScript passes the descriptor of a listening socket that it closes after this call.
-        #[expect(unsafe_code, reason = "a descriptor comes from Node as a number")]
-        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-        let owned = borrowed.try_clone_to_owned().map_err(|error| crate::error::system(&error))?;
+        let owned = duplicate(descriptor).map_err(|error| crate::error::system(&error))?;
         let responder = client_folder.map(|folder| {
             let version = client_version.unwrap_or_default();
             let files = Arc::new(ClientFiles::new(self.server.config(), folder, &version));
@@ -273,16 +269,9 @@ impl NativeServer {
         descriptor: i32,
         read_already: Uint8ArraySlice<'_>,
     ) -> Result<()> {
-        use std::os::fd::BorrowedFd;
-
         let head = self.doors.read_head(&head, kept)?;
-        // SAFETY: TypeScript passes the descriptor of a socket that it closes after this call.
-        #[expect(unsafe_code, reason = "a descriptor comes from Node as a number")]
-        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-        let adopted = borrowed.try_clone_to_owned().and_then(|owned| {
-            let read_already = Bytes::copy_from_slice(&read_already);
-            self.server.adopt(owned, head, read_already)
-        });
+        let adopted = duplicate(descriptor)
+            .and_then(|owned| self.server.adopt(owned, head, Bytes::copy_from_slice(&read_already)));
         adopted.map_err(|error| crate::error::system(&error))
     }
 

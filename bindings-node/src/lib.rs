@@ -13,7 +13,6 @@
 //! | `client_files` | the browser's client on a port of the core's own |
 //! | `carried` | bytes that Node carries for the core |
 //! | `doors` | HTTP requests and streams through Node, connections handed over, the core's own port |
-//! | `memory` | freed memory, back to the system |
 //! | `value` | text and bytes from and to JavaScript |
 //! | `error` | what is thrown |
 #![deny(unsafe_code)]
@@ -26,7 +25,6 @@ mod client_files;
 mod commands;
 mod doors;
 mod error;
-mod memory;
 mod namespace;
 mod options;
 mod room;

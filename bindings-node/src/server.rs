@@ -5,8 +5,9 @@ use std::{cell::RefCell, collections::hash_map::Entry, sync::Arc};
 use ahash::HashMap;
 use ferrio::{
     Admission, Answer, Config, Departure, Events, Namespace, NumberedRooms, OriginDecision, Server, Socket,
-    Writes, give_memory_back_by,
+    Writes,
 };
+use ferrio_host::give_memory_back;
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
 
@@ -14,7 +15,7 @@ use crate::{
     callback::{Crossing, Waker},
     doors::{Doors, Outlet},
     error::bad_option,
-    memory, options,
+    options,
 };
 
 /// A server of the core, for one JavaScript environment.
@@ -162,7 +163,7 @@ impl NativeServer {
     /// Makes a server; `wake` is called when there is something to drain.
     #[napi(constructor, catch_unwind)]
     pub fn new(options: String, wake: Function<'_, (), ()>) -> Result<Self> {
-        give_memory_back_by(memory::give_back);
+        give_memory_back();
         let waker = Arc::new(Waker::new(&wake)?);
         let doors = Doors::new(Arc::new(Outlet::new(waker.clone())));
         let wake = waker.clone();

@@ -1,9 +1,9 @@
 //! The doors of a server that Python has to hold open: a port of its own, and WebSockets whose messages are passed on.
 
-use std::{os::fd::BorrowedFd, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use ferrio::{MessageSocket, Outgoing, RequestHead, Server};
+use ferrio::{MessageSocket, Outgoing};
 use pyo3::{
     prelude::*,
     types::{PyBytes, PyList, PyString},
@@ -14,14 +14,6 @@ use crate::{
     pending::{self, Outcome},
     process::Own,
 };
-
-/// Takes over a connection; the caller's descriptor stays the caller's.
-#[expect(unsafe_code, reason = "Python knows descriptors as numbers")]
-pub(crate) fn adopt(server: &Server, descriptor: i32, head: RequestHead) -> std::io::Result<()> {
-    // SAFETY: the caller, uvicorn's transport, keeps its descriptor open during this call, which duplicates it.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    server.adopt(borrowed.try_clone_to_owned()?, head, Bytes::new())
-}
 
 /// A port of the server's own.
 #[pyclass(frozen, module = "ferrio._native")]

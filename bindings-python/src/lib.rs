@@ -5,7 +5,6 @@
 //! - `bridge`: the server on an event loop; `callback`: the only place that calls the application;
 //! - `handling`: the coroutine around each handler; `pending`: the core's futures, polled by the event loop;
 //! - `body`: a request's body in pieces; `waker`: how other threads wake the event loop;
-//! - `memory`: freed memory, back to the system;
 //! - `process`: what a forked child must leave alone;
 //! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
 //!
@@ -20,7 +19,6 @@ mod callback;
 mod doors;
 mod error;
 mod handling;
-mod memory;
 mod namespace;
 mod options;
 mod pending;

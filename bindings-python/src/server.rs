@@ -3,7 +3,8 @@
 use std::{os::fd::AsRawFd, sync::Arc};
 
 use bytes::Bytes;
-use ferrio::{ListenOptions, Server as CoreServer, Tls, give_memory_back_by};
+use ferrio::{ListenOptions, Server as CoreServer, Tls};
+use ferrio_host::{duplicate, give_memory_back};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -13,8 +14,8 @@ use pyo3::{
 use crate::{
     body::Pieces,
     bridge::{Bridge, Manners},
-    doors::{self, Listener, WebSocket},
-    error, memory,
+    doors::{Listener, WebSocket},
+    error,
     namespace::Namespace,
     options,
     pending::{self, Outcome},
@@ -39,7 +40,7 @@ impl Server {
         async_handlers: bool,
         always_connect: bool,
     ) -> PyResult<Self> {
-        give_memory_back_by(memory::give_back);
+        give_memory_back();
         let config = options::config(options)?;
         let recovers = config.recovery.is_some();
         let patience = config.ping_interval + config.ping_timeout;
@@ -159,7 +160,7 @@ impl Server {
     ) -> PyResult<()> {
         let bridge = self.0.here()?;
         let head = request::from_bytes(head, client)?;
-        py.detach(|| doors::adopt(&bridge.server, descriptor, head))?;
+        py.detach(|| bridge.server.adopt(duplicate(descriptor)?, head, Bytes::new()))?;
         Ok(())
     }
 
