@@ -1,10 +1,21 @@
 //! What every host language needs, and no binding should own.
 //!
-//! A binding converts values and names things in its language's way. Whatever two bindings would write twice stands here.
+//! A binding converts values and names things in its language's way. Whatever two bindings would write twice stands here:
+//!
+//! | module | job |
+//! |---|---|
+//! | `executor` | the core's futures, polled by the host's own thread |
+//! | `body` | bytes that the host receives for the core |
+//! | `descriptor` | descriptors that the host knows as numbers |
+//! | `memory` | freed memory, back to the system |
 #![deny(unsafe_code)]
 
+mod body;
 mod descriptor;
+mod executor;
 mod memory;
 
+pub use body::{ByteChannel, HIGH_WATER, RequestBody};
 pub use descriptor::duplicate;
+pub use executor::{Executor, Pending, Started, Task, TaskHandle};
 pub use memory::give_memory_back;
