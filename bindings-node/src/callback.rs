@@ -344,8 +344,6 @@ impl Records {
 
     fn push_outgoing(&mut self, outgoing: Outgoing) {
         match outgoing {
-            // Still under way.
-            Outgoing::Proceed { .. } => {}
             Outgoing::Response { tag, response } => {
                 self.begin(Kind::Response, tag, response.status().as_u16().into());
                 self.push_response(response);

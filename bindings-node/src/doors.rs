@@ -2,18 +2,13 @@
 
 use std::{
     cell::{Cell, RefCell},
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker as TaskWaker},
+    sync::Arc,
 };
 
 use ahash::HashMap;
 use bytes::Bytes;
 use ferrio::{ListenOptions, Listener, RequestHead, Responder, runtime};
-use ferrio_host::duplicate;
+use ferrio_host::{ByteChannel, Executor, RequestBody, Started, TaskHandle, duplicate};
 use http::Response;
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
@@ -21,16 +16,14 @@ use parking_lot::Mutex;
 
 use crate::{
     callback::Waker,
-    carried::{Carried, CarriedBody, CarriedStream},
     client_files::ClientFiles,
     server::{NativeServer, number},
+    stream::{CarriedStream, StreamEnd},
     value,
 };
 
 /// Something for Node's HTTP server.
 pub(crate) enum Outgoing {
-    /// A request is to be worked on again.
-    Proceed { tag: u64 },
     /// The answer to a request.
     Response { tag: u64, response: Response<Bytes> },
     /// What was sent of a body or stream is taken: more may come.
@@ -46,7 +39,7 @@ pub(crate) enum Outgoing {
 }
 
 /// What waits for Node's HTTP server. It is bounded by what Node has open: an answer for a request, and for a stream
-/// what a [`Carried`] lets through.
+/// what its [`StreamEnd`] lets through.
 pub(crate) struct Outlet {
     waiting: Mutex<Vec<Outgoing>>,
     waker: Arc<Waker>,
@@ -75,28 +68,27 @@ impl Outlet {
 /// The requests and streams under way. All but the outlet is touched by the thread of JavaScript alone.
 pub(crate) struct Doors {
     outlet: Arc<Outlet>,
+    /// Works on requests.
+    executor: Executor<u64, Response<Bytes>>,
     exchanges: RefCell<HashMap<u64, Exchange>>,
-    streams: RefCell<HashMap<u64, Arc<Mutex<Carried>>>>,
+    streams: RefCell<HashMap<u64, Arc<StreamEnd>>>,
     ports: RefCell<Vec<Listener>>,
     /// Ports of which it has yet to be told that others can have them.
     n_closing_ports: Cell<usize>,
 }
 
-/// A request that the core works on. It is the thread of JavaScript that does: no other has to be woken for a request,
-/// and most are answered at once.
+/// A request that the core works on.
 struct Exchange {
-    /// `None` when the answer is on its way.
-    work: Option<Answering>,
-    proceed: Arc<Proceed>,
-    body: Option<Arc<Mutex<Carried>>>,
+    /// `None` when it was answered at once. Dropped, the work is given up.
+    _task: Option<TaskHandle<u64, Response<Bytes>>>,
+    body: Option<Arc<ByteChannel>>,
 }
 
-type Answering = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
-
 impl Doors {
-    pub(crate) fn new(outlet: Arc<Outlet>) -> Self {
+    pub(crate) fn new(waker: Arc<Waker>) -> Self {
         Self {
-            outlet,
+            outlet: Arc::new(Outlet::new(waker.clone())),
+            executor: Executor::new(move || waker.wake()),
             exchanges: RefCell::default(),
             streams: RefCell::default(),
             ports: RefCell::default(),
@@ -107,15 +99,33 @@ impl Doors {
     /// What there is for Node's HTTP server, once every request that can go on has done so.
     pub(crate) fn take(&self) -> Vec<Outgoing> {
         let mut outgoing = self.outlet.take();
-        for outgoing in &mut outgoing {
-            if let Outgoing::Proceed { tag } = *outgoing
-                && let Some(response) = self.proceed(tag)
-            {
-                *outgoing = Outgoing::Response { tag, response };
+        self.executor.run_ready(|task| {
+            if let Some((tag, response)) = task.poll() {
+                outgoing.push(Outgoing::Response { tag, response });
             }
+        });
+        for outgoing in &outgoing {
             self.told(outgoing);
         }
         outgoing
+    }
+
+    /// Has the core answer a request. It is the thread of JavaScript that works on it: no other has to be woken, and
+    /// most requests are answered at once.
+    fn start(
+        &self,
+        tag: u64,
+        answering: impl Future<Output = Response<Bytes>> + Send + 'static,
+        body: Option<Arc<ByteChannel>>,
+    ) {
+        let task = match self.executor.start(answering) {
+            Started::Pending(pending) => Some(pending.spawn(tag)),
+            Started::Done(response) => {
+                self.outlet.push(Outgoing::Response { tag, response });
+                None
+            }
+        };
+        self.exchanges.borrow_mut().insert(tag, Exchange { _task: task, body });
     }
 
     /// Lets go of what is over once JavaScript knows.
@@ -131,7 +141,7 @@ impl Doors {
     fn end_stream(&self, tag: u64) {
         let stream = self.streams.borrow_mut().remove(&tag);
         if let Some(stream) = stream {
-            stream.lock().close();
+            stream.close();
         }
     }
 
@@ -151,30 +161,7 @@ impl Doors {
 
     /// Whether there is more to take.
     pub(crate) fn has_more(&self) -> bool {
-        !self.outlet.waiting.lock().is_empty()
-    }
-
-    /// Works on a request as far as it goes now.
-    fn proceed(&self, tag: u64) -> Option<Response<Bytes>> {
-        let mut exchanges = self.exchanges.borrow_mut();
-        let Exchange { work, proceed, .. } = exchanges.get_mut(&tag)?;
-        let answering = work.as_mut()?;
-        proceed.is_due.store(false, Ordering::Release);
-        let runtime = runtime();
-        let _entered = runtime.enter();
-        let waker = TaskWaker::from(proceed.clone());
-        let Poll::Ready(response) = answering.as_mut().poll(&mut Context::from_waker(&waker)) else {
-            return None;
-        };
-        *work = None;
-        Some(response)
-    }
-
-    /// Works on a request, and keeps the answer if that was all.
-    fn advance(&self, tag: u64) {
-        if let Some(response) = self.proceed(tag) {
-            self.outlet.push(Outgoing::Response { tag, response });
-        }
+        !self.outlet.waiting.lock().is_empty() || self.executor.has_ready()
     }
 }
 
@@ -201,21 +188,6 @@ impl Doors {
             head.extensions.insert(Arc::new(kept));
         }
         Ok(head)
-    }
-}
-
-/// Has a request worked on again.
-struct Proceed {
-    tag: u64,
-    is_due: AtomicBool,
-    outlet: Arc<Outlet>,
-}
-
-impl Wake for Proceed {
-    fn wake(self: Arc<Self>) {
-        if !self.is_due.swap(true, Ordering::AcqRel) {
-            self.outlet.push(Outgoing::Proceed { tag: self.tag });
-        }
     }
 }
 
@@ -281,16 +253,12 @@ impl NativeServer {
     pub fn request(&self, head: String, tag: f64, kept: f64, has_body: bool) -> Result<bool> {
         let tag = number(tag);
         let head = self.doors.read_head(&head, kept)?;
+        let channel = Arc::new(if has_body { ByteChannel::default() } else { ByteChannel::ended() });
         let outlet = self.doors.outlet.clone();
-        let carried = Carried::body(has_body);
-        let body = CarriedBody { tag, carried: carried.clone(), outlet: outlet.clone() };
+        let body = RequestBody::new(channel.clone(), move || outlet.push(Outgoing::ResumeBody { tag }));
         let server = self.server.clone();
         let answering = async move { server.handle(head, body).await };
-        let proceed = Arc::new(Proceed { tag, is_due: AtomicBool::new(false), outlet });
-        let exchange =
-            Exchange { work: Some(Box::pin(answering)), proceed, body: has_body.then_some(carried) };
-        self.doors.exchanges.borrow_mut().insert(tag, exchange);
-        Ok(self.waker.inside(|| self.doors.advance(tag)).1)
+        Ok(self.waker.inside(|| self.doors.start(tag, answering, has_body.then_some(channel))).1)
     }
 
     /// A piece of a request's body. Returns whether the sender shall wait until it is resumed.
@@ -298,21 +266,16 @@ impl NativeServer {
     pub fn request_body(&self, tag: f64, chunk: Uint8ArraySlice<'_>) -> bool {
         let exchanges = self.doors.exchanges.borrow();
         let body = exchanges.get(&number(tag)).and_then(|exchange| exchange.body.as_ref());
-        body.is_some_and(|body| body.lock().push(&chunk))
+        body.is_some_and(|body| body.push(Bytes::copy_from_slice(&chunk)))
     }
 
     /// A request's body is complete. Returns whether there is something to drain.
     #[napi(catch_unwind)]
     pub fn request_end(&self, tag: f64) -> bool {
-        let tag = number(tag);
-        let end = || {
-            let body = self.doors.exchanges.borrow().get(&tag).and_then(|exchange| exchange.body.clone());
-            if let Some(body) = body {
-                body.lock().end();
-                self.doors.advance(tag);
-            }
-        };
-        self.waker.inside(end).1
+        let exchanges = self.doors.exchanges.borrow();
+        let body = exchanges.get(&number(tag)).and_then(|exchange| exchange.body.as_ref());
+        // If the request waits for this, it is woken, and goes on when the batch is drained.
+        body.is_some_and(|body| self.waker.inside(|| body.end()).1)
     }
 
     /// The client of a request has gone before it was answered.
@@ -329,9 +292,9 @@ impl NativeServer {
     pub fn stream(&self, head: String, tag: f64, kept: f64, read_already: Uint8ArraySlice<'_>) -> Result<()> {
         let tag = number(tag);
         let head = self.doors.read_head(&head, kept)?;
-        let carried = Arc::new(Mutex::new(Carried::default()));
-        self.doors.streams.borrow_mut().insert(tag, carried.clone());
-        let stream = CarriedStream { tag, carried, outlet: self.doors.outlet.clone() };
+        let end = Arc::new(StreamEnd::default());
+        self.doors.streams.borrow_mut().insert(tag, end.clone());
+        let stream = CarriedStream { tag, end, outlet: self.doors.outlet.clone() };
         self.server.exchange_stream(stream, head, Bytes::copy_from_slice(&read_already));
         Ok(())
     }
@@ -340,14 +303,14 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn stream_data(&self, tag: f64, chunk: Uint8ArraySlice<'_>) -> bool {
         let streams = self.doors.streams.borrow();
-        streams.get(&number(tag)).is_some_and(|stream| stream.lock().push(&chunk))
+        streams.get(&number(tag)).is_some_and(|stream| stream.incoming.push(Bytes::copy_from_slice(&chunk)))
     }
 
     /// Node has written what it was given for a stream.
     #[napi(catch_unwind)]
     pub fn stream_drained(&self, tag: f64) {
         if let Some(stream) = self.doors.streams.borrow().get(&number(tag)) {
-            stream.lock().drained();
+            stream.drained();
         }
     }
 

@@ -11,7 +11,7 @@
 //! | `batch` | the form of a batch of commands |
 //! | `commands` | the one way out: batches of what is asked |
 //! | `client_files` | the browser's client on a port of the core's own |
-//! | `carried` | bytes that Node carries for the core |
+//! | `stream` | byte streams that Node carries for the core |
 //! | `doors` | HTTP requests and streams through Node, connections handed over, the core's own port |
 //! | `value` | text and bytes from and to JavaScript |
 //! | `error` | what is thrown |
@@ -20,7 +20,6 @@
 
 mod batch;
 mod callback;
-mod carried;
 mod client_files;
 mod commands;
 mod doors;
@@ -30,4 +29,5 @@ mod options;
 mod room;
 mod server;
 mod socket;
+mod stream;
 mod value;

@@ -13,7 +13,7 @@ use napi_derive::napi;
 
 use crate::{
     callback::{Crossing, Waker},
-    doors::{Doors, Outlet},
+    doors::Doors,
     error::bad_option,
     options,
 };
@@ -165,7 +165,7 @@ impl NativeServer {
     pub fn new(options: String, wake: Function<'_, (), ()>) -> Result<Self> {
         give_memory_back();
         let waker = Arc::new(Waker::new(&wake)?);
-        let doors = Doors::new(Arc::new(Outlet::new(waker.clone())));
+        let doors = Doors::new(waker.clone());
         let wake = waker.clone();
         let (server, events) =
             Server::new(parse(&options)?, move || wake.wake()).map_err(|error| bad_option(&error))?;

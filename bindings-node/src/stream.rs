@@ -1,7 +1,6 @@
-//! Bytes that Node carries: the bodies of requests, and streams that have no descriptor.
+//! Streams that Node carries for the core, because they have no descriptor.
 
 use std::{
-    collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -9,122 +8,52 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
+use ferrio_host::{ByteChannel, HIGH_WATER};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::doors::{Outgoing, Outlet};
 
-/// Bytes that may wait in one direction before the sender has to.
-const HIGH_WATER: usize = 256 << 10;
-
-/// Bytes on their way between Node and the core.
+/// Both directions of a stream, as Node sees it.
 #[derive(Default)]
-pub(crate) struct Carried {
-    incoming: VecDeque<Bytes>,
-    n_incoming: usize,
-    has_ended: bool,
-    /// Whether Node waits to be resumed.
-    is_paused: bool,
-    reader: Option<Waker>,
-    /// Bytes given to Node that it has not written yet.
-    n_outgoing: usize,
+pub(crate) struct StreamEnd {
+    pub(crate) incoming: ByteChannel,
+    outgoing: Mutex<Unwritten>,
+}
+
+/// What was given to Node.
+#[derive(Default)]
+struct Unwritten {
+    /// Bytes that it has not written yet.
+    n_bytes: usize,
     is_closed: bool,
     writer: Option<Waker>,
 }
 
-impl Carried {
-    /// A body, or the lack of one.
-    pub(crate) fn body(is_there: bool) -> Arc<Mutex<Self>> {
-        Arc::new(Mutex::new(Self { has_ended: !is_there, ..Self::default() }))
-    }
-
-    /// Node's side of a stream is closed.
-    pub(crate) fn close(&mut self) {
-        self.is_closed = true;
-        self.drained();
-        self.end();
-    }
-
-    /// Takes bytes from Node. Returns whether it shall wait.
-    pub(crate) fn push(&mut self, chunk: &[u8]) -> bool {
-        self.incoming.push_back(Bytes::copy_from_slice(chunk));
-        self.n_incoming += chunk.len();
-        self.is_paused = self.n_incoming >= HIGH_WATER;
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-        self.is_paused
-    }
-
-    pub(crate) fn end(&mut self) {
-        self.has_ended = true;
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-    }
-
-    pub(crate) fn drained(&mut self) {
-        self.n_outgoing = 0;
-        if let Some(writer) = self.writer.take() {
+impl StreamEnd {
+    /// Node has written all that it was given.
+    pub(crate) fn drained(&self) {
+        let mut outgoing = self.outgoing.lock();
+        outgoing.n_bytes = 0;
+        let writer = outgoing.writer.take();
+        drop(outgoing);
+        if let Some(writer) = writer {
             writer.wake();
         }
     }
 
-    /// The next bytes from Node, at most `max` of them; `None` at the end.
-    fn poll_next(&mut self, max: usize, context: &Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(first) = self.incoming.front_mut() else {
-            if self.has_ended {
-                return Poll::Ready(None);
-            }
-            self.reader = Some(context.waker().clone());
-            return Poll::Pending;
-        };
-        let taken = first.split_to(max.min(first.len()));
-        if first.is_empty() {
-            self.incoming.pop_front();
-        }
-        self.n_incoming -= taken.len();
-        Poll::Ready(Some(taken))
-    }
-
-    /// Whether Node shall be resumed now.
-    fn must_resume(&mut self) -> bool {
-        self.incoming.is_empty() && std::mem::take(&mut self.is_paused)
-    }
-}
-
-/// The body of a request.
-pub(crate) struct CarriedBody {
-    pub(crate) tag: u64,
-    pub(crate) carried: Arc<Mutex<Carried>>,
-    pub(crate) outlet: Arc<Outlet>,
-}
-
-impl Body for CarriedBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let mut carried = self.carried.lock();
-        let next = carried.poll_next(usize::MAX, context);
-        if carried.must_resume() {
-            drop(carried);
-            self.outlet.push(Outgoing::ResumeBody { tag: self.tag });
-        }
-        next.map(|next| next.map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let carried = self.carried.lock();
-        carried.has_ended && carried.incoming.is_empty()
+    /// Node's side is closed.
+    pub(crate) fn close(&self) {
+        self.outgoing.lock().is_closed = true;
+        self.drained();
+        self.incoming.end();
     }
 }
 
 /// A stream, as the core sees it.
 pub(crate) struct CarriedStream {
     pub(crate) tag: u64,
-    pub(crate) carried: Arc<Mutex<Carried>>,
+    pub(crate) end: Arc<StreamEnd>,
     pub(crate) outlet: Arc<Outlet>,
 }
 
@@ -134,12 +63,8 @@ impl AsyncRead for CarriedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut carried = self.carried.lock();
-        let next = carried.poll_next(buffer.remaining(), context);
-        if carried.must_resume() {
-            drop(carried);
-            self.outlet.push(Outgoing::ResumeBody { tag: self.tag });
-        }
+        let resume = || self.outlet.push(Outgoing::ResumeBody { tag: self.tag });
+        let next = self.end.incoming.poll_next(buffer.remaining(), context, resume);
         next.map(|next| {
             buffer.put_slice(&next.unwrap_or_default());
             Ok(())
@@ -158,17 +83,17 @@ impl AsyncWrite for CarriedStream {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut carried = self.carried.lock();
-        if carried.is_closed {
+        let mut outgoing = self.end.outgoing.lock();
+        if outgoing.is_closed {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if carried.n_outgoing >= HIGH_WATER {
-            carried.writer = Some(context.waker().clone());
+        if outgoing.n_bytes >= HIGH_WATER {
+            outgoing.writer = Some(context.waker().clone());
             return Poll::Pending;
         }
         let n_bytes = slices.iter().map(|slice| slice.len()).sum();
-        carried.n_outgoing += n_bytes;
-        drop(carried);
+        outgoing.n_bytes += n_bytes;
+        drop(outgoing);
         let mut data = Vec::with_capacity(n_bytes);
         for slice in slices {
             data.extend_from_slice(slice);
