@@ -27,7 +27,7 @@ use pyo3::{
 use crate::{
     error,
     handling::{Reserve, Stepper},
-    pending::Ready,
+    pending::{self, Futures},
     process::Own,
     room::Rooms,
     socket::SocketState,
@@ -127,7 +127,7 @@ pub(crate) struct Bridge {
     pub(crate) manners: Manners,
     pub(crate) waker: Arc<Waker>,
     turn: Mutex<Option<Arc<Turn>>>,
-    pub(crate) ready: Arc<Ready>,
+    pub(crate) futures: Futures,
     writes: Mutex<Writes>,
     will_flush: AtomicBool,
     /// Clients that are not in, or not any more, by their ids.
@@ -159,6 +159,7 @@ impl Bridge {
         handlers: Py<PyDict>,
         manners: Manners,
     ) -> Self {
+        let woken = waker.clone();
         Self {
             process: Own::new(()),
             server,
@@ -167,7 +168,7 @@ impl Bridge {
             rooms,
             handlers,
             manners,
-            ready: Arc::new(Ready::new(waker.clone())),
+            futures: Futures::new(move || woken.wake()),
             waker,
             turn: Mutex::default(),
             writes: Mutex::default(),
@@ -305,7 +306,7 @@ impl Bridge {
         let Ok(turn) = self.turn() else { return Ok(false) };
         self.waker.reset(&turn.pipe);
         self.will_flush.store(true, Ordering::Release);
-        self.ready.stay_awake();
+        self.futures.stay_awake();
         // A shutdown drains from inside of a task.
         let is_outermost = turn.current_task.call1(py, (&turn.event_loop,))?.is_none(py);
         let could_step = self.may_step.swap(is_outermost, Ordering::Relaxed);
@@ -384,7 +385,7 @@ impl Bridge {
         self.will_flush.store(false, Ordering::Release);
         let mut writes = std::mem::take(&mut *self.writes.lock());
         py.detach(|| writes.finish());
-        self.ready.poll(py);
+        pending::run_ready(py, &self.futures);
     }
 
     /// Lends the batch of this turn to something that sends, and sees to it that it is flushed.
@@ -394,7 +395,7 @@ impl Bridge {
             let will_flush = self.will_flush.swap(true, Ordering::AcqRel);
             if will_flush || turn.call_soon.call1(py, (&turn.flush,)).is_ok() {
                 if !will_flush {
-                    self.ready.stay_awake();
+                    self.futures.stay_awake();
                 }
                 return send(&mut self.writes.lock());
             }

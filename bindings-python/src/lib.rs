@@ -4,7 +4,7 @@
 //! - `server`: a server; `doors`: how clients reach it; `namespace`, `socket`: what it consists of;
 //! - `bridge`: the server on an event loop; `callback`: the only place that calls the application;
 //! - `handling`: the coroutine around each handler; `pending`: the core's futures, polled by the event loop;
-//! - `body`: a request's body in pieces; `waker`: how other threads wake the event loop;
+//! - `waker`: how other threads wake the event loop;
 //! - `process`: what a forked child must leave alone;
 //! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
 //!
@@ -13,7 +13,6 @@
 
 #![deny(unsafe_code)]
 
-mod body;
 mod bridge;
 mod callback;
 mod doors;

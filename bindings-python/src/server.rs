@@ -4,7 +4,7 @@ use std::{os::fd::AsRawFd, sync::Arc};
 
 use bytes::Bytes;
 use ferrio::{ListenOptions, Server as CoreServer, Tls};
-use ferrio_host::{duplicate, give_memory_back};
+use ferrio_host::{ByteChannel, RequestBody, duplicate, give_memory_back};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -12,7 +12,6 @@ use pyo3::{
 };
 
 use crate::{
-    body::Pieces,
     bridge::{Bridge, Manners},
     doors::{Listener, WebSocket},
     error,
@@ -125,14 +124,14 @@ impl Server {
     ) -> PyResult<Py<PyAny>> {
         let bridge = self.0.here()?;
         let head = request::from_scope(scope)?;
-        let pieces = Pieces::default();
-        pieces.push(Bytes::copy_from_slice(body.as_bytes()), has_more);
-        let (server, rest) = (bridge.server.clone(), pieces.clone());
+        let channel = Arc::new(ByteChannel::default());
+        pending::feed(&channel, body.as_bytes(), has_more);
+        let (server, body) = (bridge.server.clone(), RequestBody::new(channel.clone(), || {}));
         let work = async move {
-            let response = server.handle(head, pieces).await;
+            let response = server.handle(head, body).await;
             Box::new(move |py: Python<'_>| Ok(request::response(py, &response)?.unbind())) as Outcome
         };
-        pending::start_with_body(py, bridge, Box::pin(work), rest)
+        pending::start_with_body(py, bridge, work, Some(channel))
     }
 
     /// Takes a WebSocket whose messages the caller passes on: a `WebSocket`, or the response that refuses it.
@@ -147,7 +146,7 @@ impl Server {
                 Err(response) => Ok(request::response(py, &response)?.unbind()),
             }) as Outcome
         };
-        pending::start(py, own, Box::pin(work))
+        pending::start(py, own, work)
     }
 
     /// Takes over a connection with its upgrade request; the caller's descriptor stays the caller's.
@@ -183,7 +182,7 @@ impl Server {
             Box::new(move |py: Python<'_>| Ok(Py::new(py, Listener::new(listening?, bridge))?.into_any()))
                 as Outcome
         };
-        pending::start(py, own, Box::pin(work))
+        pending::start(py, own, work)
     }
 
     /// Ends every connection; what is left to tell the application still comes by `drain`.
@@ -201,7 +200,7 @@ impl Server {
     /// How many requests and the like are under way.
     #[getter]
     fn pending(&self) -> PyResult<usize> {
-        Ok(self.0.here()?.ready.n_pending())
+        Ok(self.0.here()?.futures.n_tasks())
     }
 
     /// How much is kept of each kind; nothing, once all clients and handlers have gone. For tests.
