@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, Socket};
+use ferrio_host::{Questions, TURN_EVENTS};
 use http::Response;
 use napi::{
     Env, JsString, Result, Status,
@@ -20,12 +21,9 @@ use parking_lot::Mutex;
 
 use crate::{
     doors::Outgoing,
-    server::{NativeServer, Questions, State},
+    server::{NativeServer, State},
     value,
 };
-
-/// Events taken from the core in one go.
-const BATCH: usize = 256;
 
 /// A batch ends beyond this many bytes, so that one turn of JavaScript stays short.
 const MAX_BYTES: usize = 256 << 10;
@@ -211,7 +209,7 @@ impl NativeServer {
             } else if more_waits || self.waker.take_due() {
                 // Carrying records may bring about more, of which no wake tells. Neither way copies, as it is empty here.
                 let mut batch = Vec::from(std::mem::take(&mut crossing.events));
-                more_waits = self.events.drain(BATCH, &mut batch);
+                more_waits = self.events.drain(TURN_EVENTS, &mut batch);
                 crossing.events = batch.into();
             } else {
                 break;
@@ -250,7 +248,7 @@ impl Records {
     }
 
     fn is_full(&self) -> bool {
-        self.n >= BATCH || self.text.len() + self.n_beside >= MAX_BYTES
+        self.n >= TURN_EVENTS || self.text.len() + self.n_beside >= MAX_BYTES
     }
 
     fn finish(mut self, more_waits: bool) -> (String, Vec<Beside>) {

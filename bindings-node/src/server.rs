@@ -4,10 +4,9 @@ use std::{cell::RefCell, collections::hash_map::Entry, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Answer, Config, Departure, Events, Namespace, NumberedRooms, OriginDecision, Server, Socket,
-    Writes,
+    Admission, Config, Departure, Events, Namespace, NumberedRooms, OriginDecision, Server, Socket, Writes,
 };
-use ferrio_host::give_memory_back;
+use ferrio_host::{Questions, give_memory_back};
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
 
@@ -62,55 +61,6 @@ impl Held {
             Self::Joined(socket) | Self::Withdrawn(socket) => socket,
             Self::Leaving(departure) => departure.socket(),
         }
-    }
-}
-
-/// Questions that JavaScript has yet to answer.
-///
-/// Some it never answers. Those whose asker has gone meanwhile are looked for whenever there are twice as many as after
-/// the last look, so there are never more than twice as many as clients that wait.
-pub(crate) struct Questions<T> {
-    answers: HashMap<u64, Answer<T>>,
-    n_asked: u64,
-    look_at: usize,
-}
-
-/// So few questions are not worth a look.
-const FEW_QUESTIONS: usize = 64;
-
-impl<T> Questions<T> {
-    /// Keeps a question. Returns its number.
-    pub(crate) fn ask(&mut self, answer: Answer<T>) -> u64 {
-        if self.answers.len() >= self.look_at {
-            self.drop_abandoned();
-        }
-        self.n_asked += 1;
-        self.answers.insert(self.n_asked, answer);
-        self.n_asked
-    }
-
-    /// Answers a question, unless that has been done. Returns whether anybody waits for it still.
-    fn answer(&mut self, question: f64, decision: T) -> bool {
-        let Some(answer) = self.answers.remove(&number(question)) else { return false };
-        let is_awaited = !answer.is_abandoned();
-        answer.send(decision);
-        is_awaited
-    }
-
-    fn drop_abandoned(&mut self) {
-        self.answers.retain(|_, answer| !answer.is_abandoned());
-        self.look_at = (2 * self.answers.len()).max(FEW_QUESTIONS);
-    }
-
-    fn n_open(&mut self) -> u32 {
-        self.drop_abandoned();
-        count(self.answers.len())
-    }
-}
-
-impl<T> Default for Questions<T> {
-    fn default() -> Self {
-        Self { answers: HashMap::default(), n_asked: 0, look_at: FEW_QUESTIONS }
     }
 }
 
@@ -209,7 +159,7 @@ impl NativeServer {
     /// Answers whether a request may open a session; with a refusal, what the client is told.
     #[napi(catch_unwind)]
     pub fn answer_request(&self, question: f64, refusal: Option<String>) {
-        self.state.borrow_mut().requests.answer(question, refusal.map_or(Ok(()), Err));
+        self.state.borrow_mut().requests.answer(number(question), refusal.map_or(Ok(()), Err));
     }
 
     /// Answers which origin may read: `*`, `own`, `=` and an origin, or nothing.
@@ -222,13 +172,13 @@ impl NativeServer {
                 .strip_prefix('=')
                 .map_or(OriginDecision::Refused, |origin| OriginDecision::Fixed(origin.to_owned())),
         };
-        self.state.borrow_mut().origins.answer(question, decision);
+        self.state.borrow_mut().origins.answer(number(question), decision);
     }
 
     /// Answers whether a namespace exists by now. Returns whether anybody waits for it still.
     #[napi(catch_unwind)]
     pub fn answer_namespace(&self, question: f64, exists: bool) -> bool {
-        self.state.borrow_mut().asked_namespaces.answer(question, exists)
+        self.state.borrow_mut().asked_namespaces.answer(number(question), exists)
     }
 
     /// How many clients are connected.
@@ -250,7 +200,9 @@ impl NativeServer {
             sockets: count(state.sockets.len()),
             admissions,
             departures,
-            questions: state.requests.n_open() + state.origins.n_open() + state.asked_namespaces.n_open(),
+            questions: count(
+                state.requests.n_open() + state.origins.n_open() + state.asked_namespaces.n_open(),
+            ),
             requests: count(requests),
             streams: count(streams),
             namespaces: count(state.namespaces.len()),

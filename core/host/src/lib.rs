@@ -6,16 +6,25 @@
 //! |---|---|
 //! | `executor` | the core's futures, polled by the host's own thread |
 //! | `body` | bytes that the host receives for the core |
+//! | `acks` | who waits for which ack |
+//! | `questions` | what the application has yet to answer |
+//! | `turn` | how much is handled at once |
 //! | `descriptor` | descriptors that the host knows as numbers |
 //! | `memory` | freed memory, back to the system |
 #![deny(unsafe_code)]
 
+mod acks;
 mod body;
 mod descriptor;
 mod executor;
 mod memory;
+mod questions;
+mod turn;
 
+pub use acks::Acks;
 pub use body::{ByteChannel, HIGH_WATER, RequestBody};
 pub use descriptor::duplicate;
 pub use executor::{Executor, Pending, Started, Task, TaskHandle};
 pub use memory::give_memory_back;
+pub use questions::Questions;
+pub use turn::TURN_EVENTS;
