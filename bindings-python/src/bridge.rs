@@ -8,13 +8,14 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
-use ferrio::{AckRequest, Admission, Awaited, Events, HostEvent, Server, Socket, SocketKey, Writes};
+use ferrio::{Admission, Events, HostEvent, Server, Socket, SocketKey, Writes};
+use ferrio_host::{Acks, TURN_EVENTS};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyException, PyRuntimeError},
@@ -37,9 +38,8 @@ use crate::{
 
 pyo3::import_exception!(asyncio, CancelledError);
 
-/// Events of one turn of the loop, and the time they may take: beyond, the application's own timers and requests
+/// The time that the events of one turn of the loop may take: beyond, the application's own timers and requests
 /// come first.
-const TURN_EVENTS: usize = 256;
 const TURN_TIME: Duration = Duration::from_millis(4);
 
 /// How many are taken from the core at once, between two looks at the clock.
@@ -74,13 +74,6 @@ pub(crate) enum AckTarget {
     One(Py<PyAny>),
     /// A future for the answers of many.
     Many(Py<PyAny>),
-}
-
-/// An ack that is to come.
-struct Expected {
-    target: AckTarget,
-    /// Tells the core, since handlers of those who are asked may be at work until they answer.
-    _awaited: Vec<Awaited>,
 }
 
 /// A client that is in no room, but that its handlers may use.
@@ -134,8 +127,7 @@ pub(crate) struct Bridge {
     pub(crate) pending: Mutex<HashMap<Arc<str>, Outside>>,
     /// Clients whose events wait for a handler that was given up.
     freed: Mutex<Vec<Arc<Socket>>>,
-    acks: Mutex<HashMap<u64, Expected>>,
-    next_token: AtomicU64,
+    pub(crate) acks: Acks<AckTarget>,
     /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
     sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
     /// Events that were taken from the core and not handled in their turn.
@@ -175,8 +167,7 @@ impl Bridge {
             will_flush: AtomicBool::new(false),
             pending: Mutex::default(),
             freed: Mutex::default(),
-            acks: Mutex::default(),
-            next_token: AtomicU64::new(0),
+            acks: Acks::default(),
             sessions: Mutex::default(),
             backlog: Mutex::default(),
             is_closing: AtomicBool::new(false),
@@ -256,12 +247,6 @@ impl Bridge {
         drop((former, reserve, kept));
     }
 
-    /// Forgets who waits for acks: nobody will ever run it.
-    pub(crate) fn clear_acks(&self) {
-        let acks = std::mem::take(&mut *self.acks.lock());
-        drop(acks);
-    }
-
     pub(crate) fn turn(&self) -> PyResult<Arc<Turn>> {
         let turn = self.turn.lock().clone();
         turn.ok_or_else(|| PyRuntimeError::new_err("the server is not running on an event loop"))
@@ -280,11 +265,10 @@ impl Bridge {
         for task in self.kept.try_lock().iter().flat_map(|kept| kept.values()) {
             visit.call(task)?;
         }
-        for expected in self.acks.try_lock().iter().flat_map(|acks| acks.values()) {
-            let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) =
-                &expected.target;
-            visit.call(object)?;
-        }
+        self.acks.try_visit(|target| {
+            let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) = target;
+            visit.call(object)
+        })?;
         let Some(turn) = self.turn.try_lock() else { return Ok(()) };
         let Some(turn) = &*turn else { return Ok(()) };
         for object in [
@@ -473,7 +457,7 @@ impl Bridge {
         [
             ("pending", self.pending.lock().len()),
             ("freed", self.freed.lock().len()),
-            ("acks", self.acks.lock().len()),
+            ("acks", self.acks.len()),
             ("sessions", self.sessions.lock().len()),
             ("backlog", self.backlog.lock().len()),
             ("kept", self.kept.lock().len()),
@@ -519,25 +503,5 @@ impl Bridge {
             Some(Outside::Asked(admission)) => Some(admission),
             _ => None,
         }
-    }
-
-    /// Notes who waits for an ack of these.
-    pub(crate) fn expect_ack<'a>(
-        &self,
-        target: AckTarget,
-        timeout: Option<Duration>,
-        sockets: impl IntoIterator<Item = &'a Arc<Socket>>,
-    ) -> AckRequest {
-        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        let awaited = sockets.into_iter().map(|socket| socket.await_ack()).collect();
-        let former = self.acks.lock().insert(token, Expected { target, _awaited: awaited });
-        drop(former);
-        AckRequest { token, timeout }
-    }
-
-    /// Who waits for an ack, once.
-    pub(crate) fn take_ack(&self, token: u64) -> Option<AckTarget> {
-        let expected = self.acks.lock().remove(&token);
-        expected.map(|expected| expected.target)
     }
 }

@@ -424,7 +424,7 @@ impl Bridge {
         token: u64,
         outcome: &AckOutcome,
     ) -> PyResult<()> {
-        let Some(target) = self.take_ack(token) else { return Ok(()) };
+        let Some(target) = self.acks.take(token) else { return Ok(()) };
         let future = match target {
             AckTarget::Callback(_, socket) if !self.listens_to(&socket) => return Ok(()),
             AckTarget::Callback(callback, _) => {

@@ -137,7 +137,7 @@ impl Namespace {
         let selection = this.selection(rooms, skip, skip_rooms)?;
         let timeout = socket::duration(timeout)?;
         let asked = this.namespace.select(&selection);
-        let ack = this.bridge.expect_ack(AckTarget::Many(future), timeout, &asked);
+        let ack = this.bridge.acks.expect(AckTarget::Many(future), timeout, &asked);
         let gathering = this.bridge.write(event.py(), |writes| {
             this.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes)
         });
@@ -177,7 +177,7 @@ impl Question {
     fn forget(&self) {
         // One of the parent's goes on with the parent.
         if let Some((token, gathering, bridge)) = self.0.get() {
-            let target = bridge.take_ack(*token);
+            let target = bridge.acks.take(*token);
             drop(target);
             gathering.forget();
         }

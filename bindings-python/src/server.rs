@@ -228,7 +228,7 @@ impl Server {
     fn __clear__(&self) {
         if let Some(bridge) = self.0.get() {
             bridge.clear();
-            bridge.clear_acks();
+            bridge.acks.clear();
         }
     }
 }
@@ -239,7 +239,7 @@ impl Drop for Server {
         if let Some(bridge) = self.0.get() {
             bridge.server.close();
             bridge.clear();
-            bridge.clear_acks();
+            bridge.acks.clear();
         }
     }
 }

@@ -321,7 +321,7 @@ impl Socket {
         let timeout = duration(timeout)?;
         let target =
             if is_future { AckTarget::One(target) } else { AckTarget::Callback(target, socket.clone()) };
-        let ack = bridge.expect_ack(target, timeout, [socket]);
+        let ack = bridge.acks.expect(target, timeout, [socket]);
         bridge.write(event.py(), |writes| {
             socket.emit_with_ack(&payload, Flags::default(), ack, writes);
         });
@@ -331,7 +331,7 @@ impl Socket {
     /// Gives up the wait for an answer.
     fn forget_ack(&self, token: u64) -> PyResult<()> {
         let Local { socket, bridge } = self.0.here()?;
-        let target = bridge.take_ack(token);
+        let target = bridge.acks.take(token);
         if target.is_some() {
             socket.forget_ack(token);
         }
