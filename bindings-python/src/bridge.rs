@@ -11,86 +11,45 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, ThreadId},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use ferrio::{Admission, Events, HostEvent, Server, Socket, SocketKey, Writes};
-use ferrio_host::{Acks, TURN_EVENTS};
+use ferrio::{Events, HostEvent, Server, Socket, SocketKey, Writes};
+use ferrio_host::Acks;
 use parking_lot::Mutex;
-use pyo3::{
-    exceptions::{PyException, PyRuntimeError},
-    intern,
-    prelude::*,
-    sync::PyOnceLock,
-    types::PyDict,
-};
+use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, sync::PyOnceLock, types::PyDict};
 
 use crate::{
-    error,
-    handling::{Reserve, Stepper},
-    pending::{self, Futures},
+    acks::AckTarget,
+    connect::Outside,
+    pending::Futures,
     process::Own,
     room::Rooms,
     socket::SocketState,
+    tasks::{Reserve, Stepper},
     value::Json,
     waker::{Pipe, Waker},
 };
-
-pyo3::import_exception!(asyncio, CancelledError);
-
-/// The time that the events of one turn of the loop may take: beyond, the application's own timers and requests
-/// come first.
-const TURN_TIME: Duration = Duration::from_millis(4);
-
-/// How many are taken from the core at once, between two looks at the clock.
-const BATCH: usize = 32;
 
 /// The event loop at work, and what the bridge calls on it.
 pub(crate) struct Turn {
     pub(crate) event_loop: Py<PyAny>,
     /// The `AsyncServer`, which knows the handlers that are not plain functions.
     pub(crate) host: Py<PyAny>,
-    call_soon: Py<PyAny>,
+    pub(crate) call_soon: Py<PyAny>,
     /// Makes a task of a coroutine.
     pub(crate) start_task: Py<PyAny>,
     /// The server's own `flush` and `drain`, to be called later in a turn or in the next.
-    flush: Py<PyAny>,
-    drain: Py<PyAny>,
+    pub(crate) flush: Py<PyAny>,
+    pub(crate) drain: Py<PyAny>,
     /// The context variables that every handler starts with.
     pub(crate) context: Py<PyAny>,
     /// asyncio's own functions that say which task is at work.
-    current_task: Py<PyAny>,
+    pub(crate) current_task: Py<PyAny>,
     pub(crate) enter_task: Py<PyAny>,
     pub(crate) leave_task: Py<PyAny>,
-    thread: ThreadId,
-    pipe: Arc<Pipe>,
-}
-
-/// Who waits for an ack.
-pub(crate) enum AckTarget {
-    /// A callback, which gets the arguments, unless the client was put out meanwhile.
-    Callback(Py<PyAny>, Arc<Socket>),
-    /// A future for one answer.
-    One(Py<PyAny>),
-    /// A future for the answers of many.
-    Many(Py<PyAny>),
-}
-
-/// A client that is in no room, but that its handlers may use.
-pub(crate) enum Outside {
-    /// Its connect handler has not decided yet.
-    Asked(Admission),
-    /// It has gone before its connect handler let it in, and its disconnect handler is at work.
-    Leaving(Arc<Socket>),
-}
-
-impl Outside {
-    pub(crate) fn socket(&self) -> &Arc<Socket> {
-        match self {
-            Self::Asked(admission) => admission.socket(),
-            Self::Leaving(socket) => socket,
-        }
-    }
+    pub(crate) thread: ThreadId,
+    pub(crate) pipe: Arc<Pipe>,
 }
 
 /// How a server treats its clients' events.
@@ -112,35 +71,36 @@ pub(crate) struct Bridge {
     /// A handler may fork, and return in the child, too.
     process: Own<()>,
     pub(crate) server: Server,
-    events: Events,
+    pub(crate) events: Events,
     pub(crate) json: Json,
     pub(crate) rooms: Rooms,
     /// Handlers by namespace and event: the server's own dictionary, looked at before anything else.
     pub(crate) handlers: Py<PyDict>,
     pub(crate) manners: Manners,
     pub(crate) waker: Arc<Waker>,
-    turn: Mutex<Option<Arc<Turn>>>,
+    pub(crate) turn: Mutex<Option<Arc<Turn>>>,
     pub(crate) futures: Futures,
-    writes: Mutex<Writes>,
-    will_flush: AtomicBool,
+    pub(crate) writes: Mutex<Writes>,
+    pub(crate) will_flush: AtomicBool,
     /// Clients that are not in, or not any more, by their ids.
     pub(crate) pending: Mutex<HashMap<Arc<str>, Outside>>,
     /// Clients whose events wait for a handler that was given up.
-    freed: Mutex<Vec<Arc<Socket>>>,
+    pub(crate) freed: Mutex<Vec<Arc<Socket>>>,
     pub(crate) acks: Acks<AckTarget>,
     /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
     sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
     /// Events that were taken from the core and not handled in their turn.
-    backlog: Mutex<VecDeque<HostEvent>>,
+    pub(crate) backlog: Mutex<VecDeque<HostEvent>>,
     /// Whether everybody is being put out: nothing but disconnects is handled any more.
     is_closing: AtomicBool,
     /// Whether no task is at work, so that handlers may take their first steps.
-    may_step: AtomicBool,
-    reserve: Mutex<Option<Reserve>>,
-    stepper: PyOnceLock<Py<Stepper>>,
+    pub(crate) may_step: AtomicBool,
+    pub(crate) reserve: Mutex<Option<Reserve>>,
+    pub(crate) stepper: PyOnceLock<Py<Stepper>>,
     /// Tasks that wait, by the addresses of their coroutines: asyncio alone would not keep them.
-    kept: Mutex<HashMap<usize, Py<PyAny>>>,
+    pub(crate) kept: Mutex<HashMap<usize, Py<PyAny>>>,
 }
+
 impl Bridge {
     pub(crate) fn new(
         server: Server,
@@ -285,146 +245,9 @@ impl Bridge {
         Ok(())
     }
 
-    /// Takes what has come and starts the handlers for it. Returns whether more waits for the next turn.
-    pub(crate) fn drain(self: &Arc<Self>, py: Python<'_>) -> PyResult<bool> {
-        let Ok(turn) = self.turn() else { return Ok(false) };
-        self.waker.reset(&turn.pipe);
-        self.will_flush.store(true, Ordering::Release);
-        self.futures.stay_awake();
-        // A shutdown drains from inside of a task.
-        let is_outermost = turn.current_task.call1(py, (&turn.event_loop,))?.is_none(py);
-        let could_step = self.may_step.swap(is_outermost, Ordering::Relaxed);
-        let outcome = self.take_turn(py, &turn);
-        self.may_step.store(could_step, Ordering::Relaxed);
-        if is_outermost {
-            self.flush(py);
-        } else {
-            turn.call_soon.call1(py, (&turn.flush,))?;
-        }
-        if !matches!(outcome, Ok(false)) {
-            turn.call_soon.call1(py, (&turn.drain,))?;
-        }
-        outcome
-    }
-
-    fn take_turn(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<bool> {
-        let started = Instant::now();
-        loop {
-            let freed = self.freed.lock().pop();
-            let Some(socket) = freed else { break };
-            self.next_in_lane(py, &socket)?;
-        }
-        let mut batch = Vec::new();
-        let mut core_has_more = true;
-        for n_taken in 0.. {
-            let is_over = n_taken >= TURN_EVENTS || started.elapsed() > TURN_TIME;
-            let next = self.backlog.lock().pop_front();
-            let event = match next {
-                Some(event) if is_over => {
-                    self.backlog.lock().push_front(event);
-                    return Ok(true);
-                }
-                Some(event) => event,
-                None if !core_has_more || is_over => break,
-                None => {
-                    core_has_more = self.events.drain(BATCH, &mut batch);
-                    self.backlog.lock().extend(batch.drain(..));
-                    continue;
-                }
-            };
-            if let Err(error) = self.dispatch(py, turn, event)
-                && !error.is_instance_of::<CancelledError>(py)
-            {
-                self.report(py, error)?;
-            }
-        }
-        Ok(core_has_more)
-    }
-
-    /// Reports what a handler raised, as asyncio does for a task that nobody waits for. What ends a task or the
-    /// process comes back.
-    pub(crate) fn report(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
-        if !error.is_instance_of::<PyException>(py) {
-            return Err(error);
-        }
-        match self.turn() {
-            Ok(turn) => {
-                error::report(py, turn.event_loop.bind(py), "a Socket.IO handler raised an exception", error);
-            }
-            Err(_) => error.write_unraisable(py, None),
-        }
-        Ok(())
-    }
-
     /// Whether this is the process that it serves.
     pub(crate) fn is_here(&self) -> bool {
         self.process.get().is_some()
-    }
-
-    /// Puts on the wire what was emitted, and answers the requests that waited for it.
-    pub(crate) fn flush(&self, py: Python<'_>) {
-        if !self.is_here() {
-            return;
-        }
-        self.will_flush.store(false, Ordering::Release);
-        let mut writes = std::mem::take(&mut *self.writes.lock());
-        py.detach(|| writes.finish());
-        pending::run_ready(py, &self.futures);
-    }
-
-    /// Lends the batch of this turn to something that sends, and sees to it that it is flushed.
-    pub(crate) fn write<R>(&self, py: Python<'_>, send: impl FnOnce(&mut Writes) -> R) -> R {
-        let turn = self.turn.lock().clone().filter(|turn| turn.thread == thread::current().id());
-        if let Some(turn) = turn {
-            let will_flush = self.will_flush.swap(true, Ordering::AcqRel);
-            if will_flush || turn.call_soon.call1(py, (&turn.flush,)).is_ok() {
-                if !will_flush {
-                    self.futures.stay_awake();
-                }
-                return send(&mut self.writes.lock());
-            }
-            // A loop that is closed takes no more calls.
-            self.will_flush.store(false, Ordering::Release);
-        }
-        let mut writes = Writes::new();
-        let result = send(&mut writes);
-        py.detach(move || drop(writes));
-        result
-    }
-
-    /// A task that idles.
-    pub(crate) fn reserve(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<Reserve> {
-        let reserve = self.reserve.lock().take();
-        match reserve {
-            Some(reserve) if reserve.is_fit(py)? => Ok(reserve),
-            _ => Reserve::new(py, self, turn),
-        }
-    }
-
-    pub(crate) fn put_back(&self, reserve: Reserve) {
-        let former = self.reserve.lock().replace(reserve);
-        drop(former);
-    }
-
-    /// Whether a handler may take its first step at once.
-    pub(crate) fn may_step(&self) -> bool {
-        self.may_step.load(Ordering::Relaxed)
-    }
-
-    /// What takes the steps of coroutines.
-    pub(crate) fn stepper<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, Stepper>> {
-        Ok(self.stepper.get_or_try_init(py, || Py::new(py, Stepper::default()))?.bind(py))
-    }
-
-    /// Keeps a task alive while it waits.
-    pub(crate) fn keep(&self, handling: usize, task: Py<PyAny>) {
-        let former = self.kept.lock().insert(handling, task);
-        drop(former);
-    }
-
-    pub(crate) fn let_go(&self, handling: usize) {
-        let task = self.kept.lock().remove(&handling);
-        drop(task);
     }
 
     /// Keeps a client's session for its return, from the moment that its departure comes: the core may forget it while
@@ -446,12 +269,6 @@ impl Bridge {
         self.sessions.lock().remove(&key)
     }
 
-    /// Has the loop go on with the events of a client, later.
-    pub(crate) fn free_lane(&self, socket: Arc<Socket>) {
-        self.freed.lock().push(socket);
-        self.waker.wake();
-    }
-
     /// How much of each kind is kept for clients, handlers and acks.
     pub(crate) fn held(&self) -> [(&'static str, usize); 6] {
         [
@@ -462,46 +279,5 @@ impl Bridge {
             ("backlog", self.backlog.lock().len()),
             ("kept", self.kept.lock().len()),
         ]
-    }
-
-    /// Whether a client is not in, but known to its handlers.
-    pub(crate) fn is_pending(&self, socket: &Socket) -> bool {
-        self.pending.lock().contains_key(socket.id())
-    }
-
-    /// Keeps a client that is asked about.
-    pub(crate) fn keep_asked(&self, admission: Admission) {
-        let id = admission.socket().id().clone();
-        let former = self.pending.lock().insert(id, Outside::Asked(admission));
-        drop(former);
-    }
-
-    /// Keeps a client that leaves, unless it has come back meanwhile under the same id.
-    pub(crate) fn keep_leaving(&self, socket: &Arc<Socket>) {
-        let mut pending = self.pending.lock();
-        pending.entry(socket.id().clone()).or_insert_with(|| Outside::Leaving(socket.clone()));
-    }
-
-    /// Forgets a client that is not in, if `is_meant` still holds.
-    pub(crate) fn take_outside(
-        &self,
-        socket: &Arc<Socket>,
-        is_meant: impl FnOnce(&Outside) -> bool,
-    ) -> Option<Outside> {
-        let mut pending = self.pending.lock();
-        let client = pending.get(socket.id())?;
-        if Arc::ptr_eq(client.socket(), socket) && is_meant(client) {
-            pending.remove(socket.id())
-        } else {
-            None
-        }
-    }
-
-    /// What takes the decision about a client whose connect handler is at work.
-    pub(crate) fn take_admission(&self, socket: &Arc<Socket>) -> Option<Admission> {
-        match self.take_outside(socket, |client| matches!(client, Outside::Asked(_))) {
-            Some(Outside::Asked(admission)) => Some(admission),
-            _ => None,
-        }
     }
 }

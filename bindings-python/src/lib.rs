@@ -2,8 +2,10 @@
 //!
 //! In reading order:
 //! - `server`: a server; `doors`: how clients reach it; `namespace`, `socket`: what it consists of;
-//! - `bridge`: the server on an event loop; `callback`: the only place that calls the application;
-//! - `handling`: the coroutine around each handler; `pending`: the core's futures, polled by the event loop;
+//! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
+//! - `handlers`: which handler; `tasks`: how it runs; `lanes`: which event waits for another;
+//! - `connect`: clients that are not in; `acks`: who waits for acks;
+//! - `pending`: the core's futures, polled by the event loop;
 //! - `waker`: how other threads wake the event loop;
 //! - `process`: what a forked child must leave alone;
 //! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
@@ -13,11 +15,14 @@
 
 #![deny(unsafe_code)]
 
+mod acks;
 mod bridge;
-mod callback;
+mod connect;
 mod doors;
+mod drain;
 mod error;
-mod handling;
+mod handlers;
+mod lanes;
 mod namespace;
 mod options;
 mod pending;
@@ -26,6 +31,7 @@ mod request;
 mod room;
 mod server;
 mod socket;
+mod tasks;
 mod value;
 mod waker;
 

@@ -6,7 +6,9 @@ use ferrio::{Flags, Gathering, Namespace as CoreNamespace, Selection};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{
-    bridge::{AckTarget, Bridge, Outside},
+    acks::AckTarget,
+    bridge::Bridge,
+    connect::Outside,
     process::Own,
     socket::{self, Socket},
 };

@@ -19,11 +19,7 @@ use pyo3::{
     types::{PyDict, PyList, PyString},
 };
 
-use crate::{
-    bridge::{AckTarget, Bridge, Outside},
-    process::Own,
-    request::Handshake,
-};
+use crate::{acks::AckTarget, bridge::Bridge, connect::Outside, process::Own, request::Handshake};
 
 /// What Python keeps with a socket, in the core's slot for it.
 pub(crate) struct SocketState {

@@ -5,9 +5,9 @@
 //! they should. If the handler is done with it, the task goes on idling, for the next handler. If it waits, the task
 //! becomes the handler's own and waits in its place, and another is made when one is needed.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Weak, atomic::Ordering};
 
-use ferrio::{Admission, Credit, Reply, Socket};
+use ferrio::{Credit, Reply, Socket};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration},
@@ -18,8 +18,9 @@ use pyo3::{
 
 use crate::{
     bridge::{Bridge, Turn},
+    connect::Asked,
+    lanes::Lane,
     process::Own,
-    socket::SocketState,
 };
 
 /// What a handler's result is for. One that never ends keeps nothing of a client that has gone.
@@ -35,90 +36,6 @@ pub(crate) enum Purpose {
     },
     /// It lets a client in, or not.
     Admit(Asked),
-}
-
-/// A client whose connect handler is at work. Whatever becomes of that, nothing is left behind of the client.
-pub(crate) enum Asked {
-    /// One that waits to be let in. When nobody decides, it is refused.
-    Waiting(Arc<Bridge>, Arc<Socket>),
-    /// One that was let in before its handler was asked. It may leave and come again, and be asked about as often.
-    In(Weak<Socket>, #[expect(dead_code, reason = "it is dropped")] Credit),
-}
-
-impl Asked {
-    pub(crate) fn waiting(bridge: &Arc<Bridge>, admission: Admission) -> Self {
-        let socket = admission.socket().clone();
-        bridge.keep_asked(admission);
-        Self::Waiting(bridge.clone(), socket)
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if let Self::Waiting(bridge, socket) = self {
-            let admission = bridge.take_admission(socket);
-            drop(admission);
-        }
-    }
-}
-
-/// A client whose further events wait for a handler. When the handler is done, or nobody will ever run it again, they
-/// go on.
-pub(crate) struct Lane {
-    bridge: Arc<Bridge>,
-    socket: Weak<Socket>,
-}
-
-impl Lane {
-    pub(crate) fn occupy(bridge: &Arc<Bridge>, socket: &Arc<Socket>) -> Self {
-        if let Some(state) = SocketState::of(socket) {
-            state.occupy_lane();
-        }
-        Self { bridge: bridge.clone(), socket: Arc::downgrade(socket) }
-    }
-
-    /// Goes on at once.
-    fn free(mut self, py: Python<'_>) -> PyResult<()> {
-        let socket = std::mem::take(&mut self.socket).upgrade();
-        socket.map_or(Ok(()), |socket| self.bridge.next_in_lane(py, &socket))
-    }
-}
-
-impl Drop for Lane {
-    fn drop(&mut self) {
-        if let Some(socket) = self.socket.upgrade() {
-            self.bridge.free_lane(socket);
-        }
-    }
-}
-
-/// Looks, after a while, whether a client that has gone still waits for the same handler.
-#[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct LaneWatch(Own<Watched>);
-
-struct Watched {
-    bridge: Weak<Bridge>,
-    socket: Weak<Socket>,
-    n_before: u64,
-}
-
-impl LaneWatch {
-    pub(crate) fn new(bridge: &Arc<Bridge>, socket: &Arc<Socket>) -> Self {
-        let n_before = SocketState::of(socket).map_or(0, SocketState::n_before);
-        let (bridge, socket) = (Arc::downgrade(bridge), Arc::downgrade(socket));
-        Self(Own::new(Watched { bridge, socket, n_before }))
-    }
-}
-
-#[pymethods]
-impl LaneWatch {
-    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let Watched { bridge, socket, n_before } = self.0.here()?;
-        match (bridge.upgrade(), socket.upgrade()) {
-            (Some(bridge), Some(socket)) => bridge.leave_lane(py, &socket, *n_before),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// A handler's coroutine with what belongs to it.
@@ -358,6 +275,84 @@ impl Handling {
         });
         let coroutine = coroutine.ok_or_else(|| PyAttributeError::new_err(name.to_string()))?;
         coroutine.into_bound(name.py()).getattr(name)
+    }
+}
+
+impl Bridge {
+    /// Runs a coroutine, see `handling`. Returns whether it waits for something.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        turn: &Turn,
+        coroutine: Bound<'_, PyAny>,
+        purpose: Purpose,
+        lane: Option<&Arc<Socket>>,
+    ) -> PyResult<bool> {
+        let is_coroutine = coroutine.get_type().hasattr(intern!(py, "send"))?;
+        let coroutine =
+            if is_coroutine { coroutine } else { coroutine.call_method0(intern!(py, "__await__"))? };
+        let context = turn.context.call_method0(py, intern!(py, "copy"))?;
+        let mut work = Work { coroutine: coroutine.unbind(), context, purpose, lane: None };
+        if !self.may_step() {
+            work.lane = lane.map(|socket| Lane::occupy(self, socket));
+            let handling = Py::new(py, Handling::new(self, work))?;
+            let task = turn.start_task.call1(py, (&handling,))?;
+            if !handling.get().is_done()? {
+                self.keep(handling.as_ptr() as usize, task);
+            }
+            return Ok(true);
+        }
+        let reserve = self.reserve(py, turn)?;
+        turn.enter_task.call1(py, (&turn.event_loop, &reserve.task))?;
+        let step = step(self, work.context.bind(py), work.coroutine.bind(py));
+        turn.leave_task.call1(py, (&turn.event_loop, &reserve.task))?;
+        let result = match step {
+            Ok(PySendResult::Next(awaited)) => {
+                work.lane = lane.map(|socket| Lane::occupy(self, socket));
+                reserve.hand_over(py, work, awaited)?;
+                return Ok(true);
+            }
+            Ok(PySendResult::Return(value)) => Ok(value),
+            Err(error) => Err(error),
+        };
+        self.put_back(reserve);
+        self.use_result(py, work.purpose, result)?;
+        Ok(false)
+    }
+
+    /// A task that idles.
+    pub(crate) fn reserve(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<Reserve> {
+        let reserve = self.reserve.lock().take();
+        match reserve {
+            Some(reserve) if reserve.is_fit(py)? => Ok(reserve),
+            _ => Reserve::new(py, self, turn),
+        }
+    }
+
+    pub(crate) fn put_back(&self, reserve: Reserve) {
+        let former = self.reserve.lock().replace(reserve);
+        drop(former);
+    }
+
+    /// Whether a handler may take its first step at once.
+    pub(crate) fn may_step(&self) -> bool {
+        self.may_step.load(Ordering::Relaxed)
+    }
+
+    /// What takes the steps of coroutines.
+    pub(crate) fn stepper<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, Stepper>> {
+        Ok(self.stepper.get_or_try_init(py, || Py::new(py, Stepper::default()))?.bind(py))
+    }
+
+    /// Keeps a task alive while it waits.
+    pub(crate) fn keep(&self, handling: usize, task: Py<PyAny>) {
+        let former = self.kept.lock().insert(handling, task);
+        drop(former);
+    }
+
+    pub(crate) fn let_go(&self, handling: usize) {
+        let task = self.kept.lock().remove(&handling);
+        drop(task);
     }
 }
 
