@@ -48,7 +48,7 @@ impl Bridge {
                 let result =
                     context.bind(py).call_method1(intern!(py, "run"), PyTuple::new(py, arguments)?)?;
                 if is_awaitable(&result)? {
-                    self.start(py, turn, result, Purpose::None, None)?;
+                    self.run(py, turn, result, Purpose::None, None)?;
                 }
                 return Ok(());
             }

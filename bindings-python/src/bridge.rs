@@ -17,16 +17,16 @@ use std::{
 use ferrio::{Events, HostEvent, Server, Socket, SocketKey, Writes};
 use ferrio_host::Acks;
 use parking_lot::Mutex;
-use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, sync::PyOnceLock, types::PyDict};
+use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyDict};
 
 use crate::{
     acks::AckTarget,
-    connect::Outside,
+    connect::Unconnected,
     pending::Futures,
     process::Own,
     room::Rooms,
     socket::SocketState,
-    tasks::{Reserve, Stepper},
+    tasks::Tasks,
     value::Json,
     waker::{Pipe, Waker},
 };
@@ -82,8 +82,7 @@ pub(crate) struct Bridge {
     pub(crate) futures: Futures,
     pub(crate) writes: Mutex<Writes>,
     pub(crate) will_flush: AtomicBool,
-    /// Clients that are not in, or not any more, by their ids.
-    pub(crate) pending: Mutex<HashMap<Arc<str>, Outside>>,
+    pub(crate) unconnected: Unconnected,
     /// Clients whose events wait for a handler that was given up.
     pub(crate) freed: Mutex<Vec<Arc<Socket>>>,
     pub(crate) acks: Acks<AckTarget>,
@@ -93,12 +92,7 @@ pub(crate) struct Bridge {
     pub(crate) backlog: Mutex<VecDeque<HostEvent>>,
     /// Whether everybody is being put out: nothing but disconnects is handled any more.
     is_closing: AtomicBool,
-    /// Whether no task is at work, so that handlers may take their first steps.
-    pub(crate) may_step: AtomicBool,
-    pub(crate) reserve: Mutex<Option<Reserve>>,
-    pub(crate) stepper: PyOnceLock<Py<Stepper>>,
-    /// Tasks that wait, by the addresses of their coroutines: asyncio alone would not keep them.
-    pub(crate) kept: Mutex<HashMap<usize, Py<PyAny>>>,
+    pub(crate) tasks: Tasks,
 }
 
 impl Bridge {
@@ -125,16 +119,13 @@ impl Bridge {
             turn: Mutex::default(),
             writes: Mutex::default(),
             will_flush: AtomicBool::new(false),
-            pending: Mutex::default(),
+            unconnected: Unconnected::default(),
             freed: Mutex::default(),
             acks: Acks::default(),
             sessions: Mutex::default(),
             backlog: Mutex::default(),
             is_closing: AtomicBool::new(false),
-            may_step: AtomicBool::new(false),
-            reserve: Mutex::default(),
-            stepper: PyOnceLock::new(),
-            kept: Mutex::default(),
+            tasks: Tasks::new(),
         }
     }
 
@@ -189,22 +180,17 @@ impl Bridge {
 
     /// Leaves the event loop. Returns the tasks of handlers that are still at work.
     pub(crate) fn unbind(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        let reserve = self.reserve.lock().take();
-        if let Some(reserve) = reserve {
-            reserve.end(py);
-        }
-        let at_work = std::mem::take(&mut *self.kept.lock());
+        let at_work = self.tasks.end(py);
         self.clear();
-        at_work.into_values().collect()
+        at_work
     }
 
     /// Forgets the event loop, with all that refers to it.
     pub(crate) fn clear(&self) {
         self.waker.close();
         let former = self.turn.lock().take();
-        let reserve = self.reserve.lock().take();
-        let kept = std::mem::take(&mut *self.kept.lock());
-        drop((former, reserve, kept));
+        drop(former);
+        self.tasks.clear();
     }
 
     pub(crate) fn turn(&self) -> PyResult<Arc<Turn>> {
@@ -217,14 +203,7 @@ impl Bridge {
         visit.call(&self.handlers)?;
         self.json.visit(visit)?;
         self.rooms.visit(visit)?;
-        if let Some(reserve) = self.reserve.try_lock()
-            && let Some(reserve) = &*reserve
-        {
-            reserve.visit(visit)?;
-        }
-        for task in self.kept.try_lock().iter().flat_map(|kept| kept.values()) {
-            visit.call(task)?;
-        }
+        self.tasks.visit(visit)?;
         self.acks.try_visit(|target| {
             let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) = target;
             visit.call(object)
@@ -272,12 +251,12 @@ impl Bridge {
     /// How much of each kind is kept for clients, handlers and acks.
     pub(crate) fn held(&self) -> [(&'static str, usize); 6] {
         [
-            ("pending", self.pending.lock().len()),
+            ("pending", self.unconnected.len()),
             ("freed", self.freed.lock().len()),
             ("acks", self.acks.len()),
             ("sessions", self.sessions.lock().len()),
             ("backlog", self.backlog.lock().len()),
-            ("kept", self.kept.lock().len()),
+            ("kept", self.tasks.n_waiting()),
         ]
     }
 }

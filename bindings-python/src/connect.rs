@@ -1,18 +1,26 @@
 //! Clients that are not in: whose connect handler is at work, or that have gone before it let them in.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use ferrio::{Admission, Credit, DisconnectReason, Payload, Socket};
+use parking_lot::Mutex;
 use pyo3::{intern, prelude::*, types::PyString};
 
 use crate::{
     bridge::{Bridge, Turn},
-    socket::{Deferred, Departure, SocketState},
+    socket::{Departure, SocketState},
     tasks::Purpose,
 };
 
+/// Those clients of one server, by their ids.
+#[derive(Default)]
+pub(crate) struct Unconnected(Mutex<HashMap<Arc<str>, Outside>>);
+
 /// A client that is in no room, but that its handlers may use.
-pub(crate) enum Outside {
+enum Outside {
     /// Its connect handler has not decided yet.
     Asked(Admission),
     /// It has gone before its connect handler let it in, and its disconnect handler is at work.
@@ -20,10 +28,69 @@ pub(crate) enum Outside {
 }
 
 impl Outside {
-    pub(crate) fn socket(&self) -> &Arc<Socket> {
+    fn socket(&self) -> &Arc<Socket> {
         match self {
             Self::Asked(admission) => admission.socket(),
             Self::Leaving(socket) => socket,
+        }
+    }
+}
+
+impl Unconnected {
+    /// A client by its id.
+    pub(crate) fn socket(&self, id: &str) -> Option<Arc<Socket>> {
+        self.0.lock().get(id).map(|client| client.socket().clone())
+    }
+
+    /// The clients of which this is true.
+    pub(crate) fn sockets(&self, is_meant: impl Fn(&Socket) -> bool) -> Vec<Arc<Socket>> {
+        let clients = self.0.lock();
+        clients.values().map(Outside::socket).filter(|socket| is_meant(socket)).cloned().collect()
+    }
+
+    pub(crate) fn contains(&self, socket: &Socket) -> bool {
+        self.0.lock().contains_key(socket.id())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Keeps a client that is asked about.
+    fn keep_asked(&self, admission: Admission) {
+        let id = admission.socket().id().clone();
+        let former = self.0.lock().insert(id, Outside::Asked(admission));
+        drop(former);
+    }
+
+    /// Keeps a client that leaves, unless it has come back meanwhile under the same id.
+    pub(crate) fn keep_leaving(&self, socket: &Arc<Socket>) {
+        let mut clients = self.0.lock();
+        clients.entry(socket.id().clone()).or_insert_with(|| Outside::Leaving(socket.clone()));
+    }
+
+    /// Forgets a client that leaves.
+    pub(crate) fn forget_leaving(&self, socket: &Arc<Socket>) {
+        let client = self.take(socket, |client| matches!(client, Outside::Leaving(_)));
+        drop(client);
+    }
+
+    /// What takes the decision about a client whose connect handler is at work.
+    fn take_admission(&self, socket: &Arc<Socket>) -> Option<Admission> {
+        match self.take(socket, |client| matches!(client, Outside::Asked(_))) {
+            Some(Outside::Asked(admission)) => Some(admission),
+            _ => None,
+        }
+    }
+
+    /// Takes a client, if `is_meant` still holds.
+    fn take(&self, socket: &Arc<Socket>, is_meant: impl FnOnce(&Outside) -> bool) -> Option<Outside> {
+        let mut clients = self.0.lock();
+        let client = clients.get(socket.id())?;
+        if Arc::ptr_eq(client.socket(), socket) && is_meant(client) {
+            clients.remove(socket.id())
+        } else {
+            None
         }
     }
 }
@@ -37,9 +104,9 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
-    pub(crate) fn waiting(bridge: &Arc<Bridge>, admission: Admission) -> Self {
+    fn waiting(bridge: &Arc<Bridge>, admission: Admission) -> Self {
         let socket = admission.socket().clone();
-        bridge.keep_asked(admission);
+        bridge.unconnected.keep_asked(admission);
         Self::Waiting(bridge.clone(), socket)
     }
 }
@@ -47,7 +114,7 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         if let Self::Waiting(bridge, socket) = self {
-            let admission = bridge.take_admission(socket);
+            let admission = bridge.unconnected.take_admission(socket);
             drop(admission);
         }
     }
@@ -86,14 +153,30 @@ impl Bridge {
         let coroutine = turn.host.bind(py).call_method1(intern!(py, "_connect"), arguments)?;
         // The events of a client that is in already wait until its connect handler is done.
         let lane = matches!(asked, Asked::In(..)).then_some(socket);
-        self.start(py, turn, coroutine, Purpose::Admit(asked), lane)?;
-        Ok(())
+        self.run(py, turn, coroutine, Purpose::Admit(asked), lane).map(drop)
     }
 
-    pub(crate) fn admit(self: &Arc<Self>, py: Python<'_>, asked: &Asked) -> PyResult<()> {
+    /// Carries out what a connect handler has decided: nothing, or with what message and data its client is kept out.
+    pub(crate) fn decided(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        asked: &Asked,
+        decision: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        match decision.and_then(|decision| decision.extract()) {
+            Ok(None) => self.admit(py, asked),
+            Ok(Some((message, data))) => self.refuse(py, asked, &message, data),
+            Err(error) => {
+                self.refuse_silently(py, asked);
+                Err(error)
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, py: Python<'_>, asked: &Asked) -> PyResult<()> {
         let socket = match asked {
             Asked::Waiting(_, socket) => {
-                let admission = self.take_admission(socket);
+                let admission = self.unconnected.take_admission(socket);
                 let is_in = admission.is_some_and(|one| self.write(py, |writes| one.accept(writes)).is_ok());
                 if !is_in {
                     return self.let_in_too_late(py, socket);
@@ -108,14 +191,13 @@ impl Bridge {
         if SocketState::attach(py, &socket).is_out() {
             // Its own connect handler has put it out.
             for departure in self.write(py, |writes| socket.disconnect(false, writes)) {
-                let what = Deferred::Departure(departure, socket.credit());
-                self.handle(py, &*self.turn()?, &socket, what)?;
+                self.departed(py, &*self.turn()?, &socket, departure, socket.credit())?;
             }
         }
         Ok(())
     }
 
-    pub(crate) fn refuse(
+    fn refuse(
         self: &Arc<Self>,
         py: Python<'_>,
         asked: &Asked,
@@ -126,7 +208,7 @@ impl Bridge {
             self.refuse_silently(py, asked);
             return Ok(());
         };
-        let Some(admission) = self.take_admission(socket) else { return Ok(()) };
+        let Some(admission) = self.unconnected.take_admission(socket) else { return Ok(()) };
         // An error drops the admission, which refuses the client.
         let data = data.map(|data| self.json.text(&data, "data")).transpose()?;
         let message = message.to_string_lossy();
@@ -136,7 +218,7 @@ impl Bridge {
 
     /// Keeps a client out, or puts it out if it was let in before it was asked about. It never was a socket for the
     /// application, which is not told of its end.
-    pub(crate) fn refuse_silently(self: &Arc<Self>, py: Python<'_>, asked: &Asked) {
+    fn refuse_silently(self: &Arc<Self>, py: Python<'_>, asked: &Asked) {
         // One that waits is refused because nobody has decided.
         let Asked::In(socket, _) = asked else { return };
         let Some(socket) = socket.upgrade() else { return };
@@ -153,7 +235,7 @@ impl Bridge {
         reason: DisconnectReason,
     ) -> PyResult<()> {
         let state = SocketState::attach(py, socket);
-        if let Some(admission) = self.take_admission(socket) {
+        if let Some(admission) = self.unconnected.take_admission(socket) {
             // Too late, which is not the same as a refusal: it may come back once more to what it had left.
             let _ = self.write(py, |writes| admission.accept(writes));
             if let Some(former) = socket.recovered() {
@@ -187,47 +269,6 @@ impl Bridge {
         if coroutine.is_none() {
             return Ok(());
         }
-        self.start(py, &turn, coroutine, Purpose::None, None).map(drop)
-    }
-
-    /// Whether a client is not in, but known to its handlers.
-    pub(crate) fn is_pending(&self, socket: &Socket) -> bool {
-        self.pending.lock().contains_key(socket.id())
-    }
-
-    /// Keeps a client that is asked about.
-    pub(crate) fn keep_asked(&self, admission: Admission) {
-        let id = admission.socket().id().clone();
-        let former = self.pending.lock().insert(id, Outside::Asked(admission));
-        drop(former);
-    }
-
-    /// Keeps a client that leaves, unless it has come back meanwhile under the same id.
-    pub(crate) fn keep_leaving(&self, socket: &Arc<Socket>) {
-        let mut pending = self.pending.lock();
-        pending.entry(socket.id().clone()).or_insert_with(|| Outside::Leaving(socket.clone()));
-    }
-
-    /// Forgets a client that is not in, if `is_meant` still holds.
-    pub(crate) fn take_outside(
-        &self,
-        socket: &Arc<Socket>,
-        is_meant: impl FnOnce(&Outside) -> bool,
-    ) -> Option<Outside> {
-        let mut pending = self.pending.lock();
-        let client = pending.get(socket.id())?;
-        if Arc::ptr_eq(client.socket(), socket) && is_meant(client) {
-            pending.remove(socket.id())
-        } else {
-            None
-        }
-    }
-
-    /// What takes the decision about a client whose connect handler is at work.
-    pub(crate) fn take_admission(&self, socket: &Arc<Socket>) -> Option<Admission> {
-        match self.take_outside(socket, |client| matches!(client, Outside::Asked(_))) {
-            Some(Outside::Asked(admission)) => Some(admission),
-            _ => None,
-        }
+        self.run(py, &turn, coroutine, Purpose::None, None).map(drop)
     }
 }

@@ -1,23 +1,27 @@
-//! What a turn of the event loop does: it takes what the core tells, and has a handler called for each.
+//! The way of an event, from the core's queue to its ack.
+//!
+//! Each stage is one call that returns here: its turn among its client's events ([`lanes`](crate::lanes)), its handler
+//! and the call of it ([`handlers`](crate::handlers)), the first step of a coroutine ([`tasks`](crate::tasks)), its
+//! ack. A handler that waits comes back by [`Bridge::ended`].
 
 use std::{
     mem,
     sync::{Arc, atomic::Ordering},
-    thread,
     time::{Duration, Instant},
 };
 
-use ferrio::{HostEvent, Payload, Socket, Writes};
+use ferrio::{Credit, HostEvent, Payload, Reply, Socket};
 use ferrio_host::TURN_EVENTS;
-use pyo3::{exceptions::PyException, intern, prelude::*, types::PyTuple};
+use pyo3::{exceptions::PyException, intern, prelude::*};
 
 use crate::{
     bridge::{Bridge, Turn},
     error,
-    handlers::{is_awaitable, is_coroutine_function},
-    pending, request,
-    socket::{Deferred, Departure, SocketState},
-    tasks::Purpose,
+    handlers::is_awaitable,
+    lanes::{Deferred, Occupied},
+    request,
+    socket::{Departure, SocketState},
+    tasks::{FirstStep, Purpose},
 };
 
 pyo3::import_exception!(asyncio, CancelledError);
@@ -38,9 +42,9 @@ impl Bridge {
         self.futures.stay_awake();
         // A shutdown drains from inside of a task.
         let is_outermost = turn.current_task.call1(py, (&turn.event_loop,))?.is_none(py);
-        let could_step = self.may_step.swap(is_outermost, Ordering::Relaxed);
+        let could_step = self.tasks.let_step(is_outermost);
         let outcome = self.take_turn(py, &turn);
-        self.may_step.store(could_step, Ordering::Relaxed);
+        self.tasks.let_step(could_step);
         if is_outermost {
             self.flush(py);
         } else {
@@ -57,7 +61,7 @@ impl Bridge {
         loop {
             let freed = self.freed.lock().pop();
             let Some(socket) = freed else { break };
-            self.next_in_lane(py, &socket)?;
+            self.go_on(py, &socket)?;
         }
         let mut batch = Vec::new();
         let mut core_has_more = true;
@@ -86,10 +90,12 @@ impl Bridge {
         Ok(core_has_more)
     }
 
-    pub(crate) fn dispatch(self: &Arc<Self>, py: Python<'_>, turn: &Turn, event: HostEvent) -> PyResult<()> {
+    fn dispatch(self: &Arc<Self>, py: Python<'_>, turn: &Turn, event: HostEvent) -> PyResult<()> {
         match event {
             HostEvent::Event { socket, payload, reply, credit } => {
-                self.enter_lane(py, turn, &socket, Deferred::Event(payload, reply, credit))
+                let event = Deferred::Event(payload, reply, credit);
+                let Some(event) = self.enter_lane(py, turn, &socket, event)? else { return Ok(()) };
+                self.handle(py, turn, &socket, event).map(drop)
             }
             HostEvent::Connect { socket, auth, admission } => {
                 self.connect(py, turn, &socket, &auth, admission)
@@ -101,8 +107,9 @@ impl Bridge {
                     let session = SocketState::attach(py, &socket).session(py);
                     self.keep_session(socket.key(), session.unbind());
                 }
-                let credit = socket.credit();
-                self.enter_lane(py, turn, &socket, Deferred::Departure(departure, credit))
+                let departure = Deferred::Departure(departure, socket.credit());
+                let Some(departure) = self.enter_lane(py, turn, &socket, departure)? else { return Ok(()) };
+                self.handle(py, turn, &socket, departure).map(drop)
             }
             HostEvent::Ack { token, outcome } => self.acked(py, turn, token, &outcome),
             HostEvent::Origin { head, answer } => {
@@ -123,7 +130,7 @@ impl Bridge {
         }
     }
 
-    /// Starts the handler of an event. Returns whether the lane has to wait for it.
+    /// Has something of a client handled. Returns whether what follows has to wait for it.
     pub(crate) fn handle(
         self: &Arc<Self>,
         py: Python<'_>,
@@ -132,20 +139,9 @@ impl Bridge {
         what: Deferred,
     ) -> PyResult<bool> {
         match what {
-            Deferred::Event(..) if !self.listens_to(socket) => Ok(false),
-            Deferred::Event(payload, reply, credit) => {
-                let purpose = Purpose::Answer { socket: Arc::downgrade(socket), reply, _credit: credit };
-                self.event(py, turn, socket, &payload, purpose)
-            }
-            Deferred::Departure(..) if SocketState::attach(py, socket).is_refused() => Ok(false),
+            Deferred::Event(payload, reply, credit) => self.event(py, turn, socket, &payload, reply, credit),
             Deferred::Departure(departure, credit) => {
-                let departure = Bound::new(py, Departure::new(self, departure, credit))?;
-                let coroutine =
-                    turn.host.bind(py).call_method1(intern!(py, "_disconnected"), (departure,))?;
-                if coroutine.is_none() {
-                    return Ok(false);
-                }
-                self.start(py, turn, coroutine, Purpose::None, None)?;
+                self.departed(py, turn, socket, departure, credit)?;
                 Ok(false)
             }
         }
@@ -157,39 +153,69 @@ impl Bridge {
         turn: &Turn,
         socket: &Arc<Socket>,
         payload: &Payload,
-        purpose: Purpose,
+        reply: Option<Reply>,
+        credit: Credit,
     ) -> PyResult<bool> {
+        if !self.listens_to(socket) {
+            return Ok(false);
+        }
         let state = SocketState::attach(py, socket);
         let values = self.json.values(py, payload)?;
         // It may be a number.
         let name = values.get_item(0)?.str()?;
-        let Some((handler, prefix)) = self.handler(py, turn, state.namespace.bind(py), &name)? else {
+        let Some(handler) = self.handler(py, turn, state.namespace.bind(py), &name)? else {
             return Ok(false);
         };
-        let mut arguments = Vec::with_capacity(values.len() + 2);
-        arguments.extend(prefix.iter().flat_map(PyTupleMethods::iter));
-        arguments.push(state.sid.bind(py).clone().into_any());
-        arguments.extend(values.iter().skip(1));
-        let arguments = PyTuple::new(py, arguments)?;
-        let result = if is_coroutine_function(&handler) {
-            handler.call1(arguments)?
-        } else {
-            // What it sets in context variables is not seen by other handlers.
-            let context = turn.context.call_method0(py, intern!(py, "copy"))?;
-            let run = context.bind(py).getattr(intern!(py, "run"))?;
-            let arguments = std::iter::once(handler).chain(arguments.iter()).collect::<Vec<_>>();
-            run.call1(PyTuple::new(py, arguments)?)?
-        };
+        let result = handler.call(turn, state.sid.bind(py), &values)?;
+        let purpose = Purpose::Answer { socket: Arc::downgrade(socket), reply, _credit: credit };
         if !is_awaitable(&result)? {
             self.use_result(py, purpose, Ok(result))?;
             return Ok(false);
         }
         let lane = self.manners.is_serial.then_some(socket);
-        Ok(self.start(py, turn, result, purpose, lane)? && self.manners.is_serial)
+        Ok(self.run(py, turn, result, purpose, lane)? && self.manners.is_serial)
+    }
+
+    pub(crate) fn departed(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        turn: &Turn,
+        socket: &Arc<Socket>,
+        departure: ferrio::Departure,
+        credit: Credit,
+    ) -> PyResult<()> {
+        if SocketState::attach(py, socket).is_refused() {
+            return Ok(());
+        }
+        let departure = Bound::new(py, Departure::new(self, departure, credit))?;
+        let coroutine = turn.host.bind(py).call_method1(intern!(py, "_disconnected"), (departure,))?;
+        if !coroutine.is_none() {
+            self.run(py, turn, coroutine, Purpose::None, None)?;
+        }
+        Ok(())
+    }
+
+    /// Runs a coroutine, and uses its result if it comes at once. Returns whether it waits for something. Meanwhile,
+    /// further events of the client `lane` wait for it.
+    pub(crate) fn run(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        turn: &Turn,
+        coroutine: Bound<'_, PyAny>,
+        purpose: Purpose,
+        lane: Option<&Arc<Socket>>,
+    ) -> PyResult<bool> {
+        match self.start(py, turn, coroutine, purpose, lane)? {
+            FirstStep::Waits => Ok(true),
+            FirstStep::Ended(purpose, result) => {
+                self.use_result(py, purpose, result)?;
+                Ok(false)
+            }
+        }
     }
 
     /// Does with a handler's result what it is for.
-    pub(crate) fn use_result(
+    fn use_result(
         self: &Arc<Self>,
         py: Python<'_>,
         purpose: Purpose,
@@ -207,15 +233,42 @@ impl Bridge {
                 self.write(py, |writes| reply.send(&answer, writes));
                 Ok(())
             }
-            Purpose::Admit(asked) => match result.and_then(|decision| decision.extract()) {
-                Ok(None) => self.admit(py, &asked),
-                Ok(Some((message, data))) => self.refuse(py, &asked, &message, data),
-                Err(error) => {
-                    self.refuse_silently(py, &asked);
-                    Err(error)
-                }
-            },
+            Purpose::Admit(asked) => self.decided(py, &asked, result),
         }
+    }
+
+    /// Uses the result of a handler that has waited, and goes on with what waited for it. What ends the task or the
+    /// process comes back.
+    pub(crate) fn ended(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        purpose: Purpose,
+        result: PyResult<Bound<'_, PyAny>>,
+        occupied: Option<Occupied>,
+    ) -> PyResult<()> {
+        let used = self.use_result(py, purpose, result);
+        let reported = used.or_else(|error| self.report(py, error));
+        let gone_on = occupied.map_or(Ok(()), |occupied| self.free(py, occupied));
+        reported.and(gone_on)
+    }
+
+    /// Goes on with what waited for a handler that is over.
+    pub(crate) fn free(self: &Arc<Self>, py: Python<'_>, occupied: Occupied) -> PyResult<()> {
+        occupied.free().map_or(Ok(()), |socket| self.go_on(py, &socket))
+    }
+
+    /// Goes on with a client's events. What ends the process comes back, after the others.
+    fn go_on(self: &Arc<Self>, py: Python<'_>, socket: &Arc<Socket>) -> PyResult<()> {
+        let (Some(state), Ok(turn)) = (SocketState::of(socket), self.turn()) else { return Ok(()) };
+        let mut end = Ok(());
+        while let Some(what) = state.lane.next() {
+            match self.handle(py, &turn, socket, what) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => end = end.and(self.report(py, error)),
+            }
+        }
+        end
     }
 
     /// Reports what a handler raised, as asyncio does for a task that nobody waits for. What ends a task or the
@@ -231,36 +284,5 @@ impl Bridge {
             Err(_) => error.write_unraisable(py, None),
         }
         Ok(())
-    }
-
-    /// Puts on the wire what was emitted, and answers the requests that waited for it.
-    pub(crate) fn flush(&self, py: Python<'_>) {
-        if !self.is_here() {
-            return;
-        }
-        self.will_flush.store(false, Ordering::Release);
-        let mut writes = std::mem::take(&mut *self.writes.lock());
-        py.detach(|| writes.finish());
-        pending::run_ready(py, &self.futures);
-    }
-
-    /// Lends the batch of this turn to something that sends, and sees to it that it is flushed.
-    pub(crate) fn write<R>(&self, py: Python<'_>, send: impl FnOnce(&mut Writes) -> R) -> R {
-        let turn = self.turn.lock().clone().filter(|turn| turn.thread == thread::current().id());
-        if let Some(turn) = turn {
-            let will_flush = self.will_flush.swap(true, Ordering::AcqRel);
-            if will_flush || turn.call_soon.call1(py, (&turn.flush,)).is_ok() {
-                if !will_flush {
-                    self.futures.stay_awake();
-                }
-                return send(&mut self.writes.lock());
-            }
-            // A loop that is closed takes no more calls.
-            self.will_flush.store(false, Ordering::Release);
-        }
-        let mut writes = Writes::new();
-        let result = send(&mut writes);
-        py.detach(move || drop(writes));
-        result
     }
 }

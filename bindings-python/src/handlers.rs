@@ -1,44 +1,76 @@
-//! Which handler an event is for.
+//! Which handler an event is for, and how it is called.
 
 use pyo3::{
     intern,
     prelude::*,
-    types::{PyDict, PyString, PyTuple},
+    types::{PyDict, PyList, PyString, PyTuple},
 };
 
 use crate::bridge::{Bridge, Turn};
 
 /// A handler, and what it gets before the socket's id.
-type Found<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyTuple>>);
+pub(crate) struct Handler<'py> {
+    function: Bound<'py, PyAny>,
+    prefix: Option<Bound<'py, PyTuple>>,
+}
 
 impl Bridge {
-    /// The handler for an event, and what it gets before the socket's id.
+    /// The handler for an event; `None` if there is none.
     pub(crate) fn handler<'py>(
         &self,
         py: Python<'py>,
         turn: &Turn,
         namespace: &Bound<'py, PyString>,
         event: &Bound<'py, PyString>,
-    ) -> PyResult<Option<Found<'py>>> {
-        if let "connect" | "disconnect" = event.to_str().unwrap_or_default() {
+    ) -> PyResult<Option<Handler<'py>>> {
+        let is_star = match event.to_str().unwrap_or_default() {
             // Names of the server's own events: a client must not reach their handlers by an event of its own.
-            return Ok(None);
-        }
-        // An event of that name is for the catch-all handler, with its name first.
-        let is_star = event.to_str().is_ok_and(|event| event == "*");
+            "connect" | "disconnect" => return Ok(None),
+            // An event of that name is for the catch-all handler, with its name first.
+            name => name == "*",
+        };
         if !is_star
             && let Some(handlers) = self.handlers.bind(py).get_item(namespace)?
-            && let Some(handler) = handlers.cast::<PyDict>()?.get_item(event)?
+            && let Some(function) = handlers.cast::<PyDict>()?.get_item(event)?
         {
-            return Ok(Some((handler, None)));
+            return Ok(Some(Handler { function, prefix: None }));
         }
         let found = turn.host.bind(py).call_method1(intern!(py, "_find_handler"), (event, namespace))?;
-        found.extract()
+        let found: Option<(Bound<'py, PyAny>, Option<Bound<'py, PyTuple>>)> = found.extract()?;
+        Ok(found.map(|(function, prefix)| Handler { function, prefix }))
+    }
+}
+
+impl<'py> Handler<'py> {
+    /// Calls it with the socket's id and what the client sent after the event's name.
+    pub(crate) fn call(
+        self,
+        turn: &Turn,
+        sid: &Bound<'py, PyString>,
+        event: &Bound<'py, PyList>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Self { function, prefix } = self;
+        let py = function.py();
+        let is_coroutine_function = is_coroutine_function(&function);
+        let mut arguments = Vec::with_capacity(event.len() + 2);
+        if !is_coroutine_function {
+            arguments.push(function.clone());
+        }
+        arguments.extend(prefix.iter().flat_map(PyTupleMethods::iter));
+        arguments.push(sid.clone().into_any());
+        arguments.extend(event.iter().skip(1));
+        let arguments = PyTuple::new(py, arguments)?;
+        if is_coroutine_function {
+            return function.call1(arguments);
+        }
+        // What it sets in context variables is not seen by other handlers.
+        let context = turn.context.call_method0(py, intern!(py, "copy"))?;
+        context.bind(py).getattr(intern!(py, "run"))?.call1(arguments)
     }
 }
 
 /// Whether calling it only makes a coroutine.
-pub(crate) fn is_coroutine_function(handler: &Bound<'_, PyAny>) -> bool {
+fn is_coroutine_function(handler: &Bound<'_, PyAny>) -> bool {
     const CO_COROUTINE: u32 = 0x80;
     let py = handler.py();
     let flags = handler

@@ -4,7 +4,7 @@
 //! - `server`: a server; `doors`: how clients reach it; `namespace`, `socket`: what it consists of;
 //! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
 //! - `handlers`: which handler; `tasks`: how it runs; `lanes`: which event waits for another;
-//! - `connect`: clients that are not in; `acks`: who waits for acks;
+//! - `connect`: clients that are not in; `acks`: who waits for acks; `writes`: what a turn sends;
 //! - `pending`: the core's futures, polled by the event loop;
 //! - `waker`: how other threads wake the event loop;
 //! - `process`: what a forked child must leave alone;
@@ -34,6 +34,7 @@ mod socket;
 mod tasks;
 mod value;
 mod waker;
+mod writes;
 
 #[pyo3::pymodule(gil_used = true)]
 mod _native {

@@ -5,7 +5,14 @@
 //! they should. If the handler is done with it, the task goes on idling, for the next handler. If it waits, the task
 //! becomes the handler's own and waits in its place, and another is made when one is needed.
 
-use std::sync::{Arc, Weak, atomic::Ordering};
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use ferrio::{Credit, Reply, Socket};
 use parking_lot::Mutex;
@@ -13,15 +20,165 @@ use pyo3::{
     exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration},
     ffi, intern,
     prelude::*,
+    sync::PyOnceLock,
     types::{PyString, PyTuple, iterator::PySendResult},
 };
 
 use crate::{
     bridge::{Bridge, Turn},
     connect::Asked,
-    lanes::Lane,
+    lanes::Occupied,
     process::Own,
 };
+
+/// The tasks of one server's handlers.
+pub(crate) struct Tasks {
+    /// Whether no task is at work, so that handlers may take their first steps.
+    may_step: AtomicBool,
+    reserve: Mutex<Option<Reserve>>,
+    stepper: PyOnceLock<Py<Stepper>>,
+    /// Tasks that wait, by the addresses of their coroutines: asyncio alone would not keep them.
+    kept: Mutex<HashMap<usize, Py<PyAny>>>,
+}
+
+/// What became of a coroutine's first step.
+pub(crate) enum FirstStep<'py> {
+    /// It was the last.
+    Ended(Purpose, PyResult<Bound<'py, PyAny>>),
+    /// It has to wait, in a task.
+    Waits,
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Self {
+            may_step: AtomicBool::new(false),
+            reserve: Mutex::default(),
+            stepper: PyOnceLock::new(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Says whether handlers may take their first steps at once. Returns whether they could.
+    pub(crate) fn let_step(&self, may_step: bool) -> bool {
+        self.may_step.swap(may_step, Ordering::Relaxed)
+    }
+
+    /// A task that idles.
+    fn reserve(&self, py: Python<'_>, bridge: &Arc<Bridge>, turn: &Turn) -> PyResult<Reserve> {
+        let reserve = self.reserve.lock().take();
+        match reserve {
+            Some(reserve) if reserve.is_fit(py)? => Ok(reserve),
+            _ => Reserve::new(py, bridge, turn),
+        }
+    }
+
+    fn put_back(&self, reserve: Reserve) {
+        let former = self.reserve.lock().replace(reserve);
+        drop(former);
+    }
+
+    /// Keeps a task alive while it waits.
+    fn keep(&self, handling: &Py<Handling>, task: Py<PyAny>) {
+        let former = self.kept.lock().insert(handling.as_ptr() as usize, task);
+        drop(former);
+    }
+
+    fn let_go(&self, handling: &Bound<'_, Handling>) {
+        let task = self.kept.lock().remove(&(handling.as_ptr() as usize));
+        drop(task);
+    }
+
+    /// Takes a coroutine's next step, in its own context.
+    fn step<'py>(
+        &self,
+        context: &Bound<'py, PyAny>,
+        coroutine: &Bound<'py, PyAny>,
+    ) -> PyResult<PySendResult<'py>> {
+        let py = context.py();
+        let stepper = self.stepper.get_or_try_init(py, || Py::new(py, Stepper::default()))?.bind(py);
+        let value = context.call_method1(intern!(py, "run"), (stepper, coroutine))?;
+        let has_returned = mem::take(&mut *stepper.get().has_returned.lock());
+        Ok(if has_returned { PySendResult::Return(value) } else { PySendResult::Next(value) })
+    }
+
+    /// Ends the task that idles. Returns those of handlers that are still at work.
+    pub(crate) fn end(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        let reserve = self.reserve.lock().take();
+        if let Some(reserve) = reserve {
+            reserve.end(py);
+        }
+        mem::take(&mut *self.kept.lock()).into_values().collect()
+    }
+
+    /// Forgets them all.
+    pub(crate) fn clear(&self) {
+        let reserve = self.reserve.lock().take();
+        let kept = mem::take(&mut *self.kept.lock());
+        drop((reserve, kept));
+    }
+
+    /// How many handlers wait.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.kept.lock().len()
+    }
+
+    /// For the garbage collector. What is locked is at work, and refers to nothing that can go.
+    pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        if let Some(reserve) = self.reserve.try_lock()
+            && let Some(reserve) = &*reserve
+        {
+            reserve.visit(visit)?;
+        }
+        for task in self.kept.try_lock().iter().flat_map(|kept| kept.values()) {
+            visit.call(task)?;
+        }
+        Ok(())
+    }
+}
+
+impl Bridge {
+    /// Has a coroutine take its first step and, if that is not its last, wait in a task of its own. Further events of the
+    /// client `lane` wait with it.
+    pub(crate) fn start<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        turn: &Turn,
+        coroutine: Bound<'py, PyAny>,
+        purpose: Purpose,
+        lane: Option<&Arc<Socket>>,
+    ) -> PyResult<FirstStep<'py>> {
+        let is_coroutine = coroutine.get_type().hasattr(intern!(py, "send"))?;
+        let coroutine =
+            if is_coroutine { coroutine } else { coroutine.call_method0(intern!(py, "__await__"))? };
+        let context = turn.context.call_method0(py, intern!(py, "copy"))?;
+        let mut work = Work { coroutine: coroutine.unbind(), context, purpose, occupied: None };
+        if !self.tasks.may_step.load(Ordering::Relaxed) {
+            work.occupied = lane.map(|socket| Occupied::new(self, socket));
+            let handling = Py::new(py, Handling::new(self, work))?;
+            let task = turn.start_task.call1(py, (&handling,))?;
+            if !handling.get().is_done()? {
+                self.tasks.keep(&handling, task);
+            }
+            return Ok(FirstStep::Waits);
+        }
+        let reserve = self.tasks.reserve(py, self, turn)?;
+        turn.enter_task.call1(py, (&turn.event_loop, &reserve.task))?;
+        let step = self.tasks.step(work.context.bind(py), work.coroutine.bind(py));
+        turn.leave_task.call1(py, (&turn.event_loop, &reserve.task))?;
+        let result = match step {
+            Ok(PySendResult::Next(awaited)) => {
+                work.occupied = lane.map(|socket| Occupied::new(self, socket));
+                reserve.hand_over(py, work, awaited)?;
+                return Ok(FirstStep::Waits);
+            }
+            Ok(PySendResult::Return(value)) => Ok(value),
+            Err(error) => Err(error),
+        };
+        self.tasks.put_back(reserve);
+        Ok(FirstStep::Ended(work.purpose, result))
+    }
+}
 
 /// What a handler's result is for. One that never ends keeps nothing of a client that has gone.
 pub(crate) enum Purpose {
@@ -39,13 +196,13 @@ pub(crate) enum Purpose {
 }
 
 /// A handler's coroutine with what belongs to it.
-pub(crate) struct Work {
-    pub(crate) coroutine: Py<PyAny>,
+struct Work {
+    coroutine: Py<PyAny>,
     /// The context variables it sees and sets.
-    pub(crate) context: Py<PyAny>,
-    pub(crate) purpose: Purpose,
-    /// What holds back the client's further events.
-    pub(crate) lane: Option<Lane>,
+    context: Py<PyAny>,
+    purpose: Purpose,
+    /// What the client's further events wait for.
+    occupied: Option<Occupied>,
 }
 
 impl Work {
@@ -63,16 +220,16 @@ impl Work {
 
 /// The coroutine of a task.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Handling(Own<Inner>);
+struct Handling(Own<Inner>);
 
-pub(crate) struct Inner {
+struct Inner {
     bridge: Arc<Bridge>,
     state: Mutex<State>,
 }
 
 impl Inner {
     fn take(&self) -> State {
-        std::mem::replace(&mut *self.state.lock(), State::Taken)
+        mem::replace(&mut *self.state.lock(), State::Taken)
     }
 }
 
@@ -89,15 +246,15 @@ enum State {
 }
 
 /// A task that idles.
-pub(crate) struct Reserve {
+struct Reserve {
     handling: Py<Handling>,
-    pub(crate) task: Py<PyAny>,
+    task: Py<PyAny>,
     idle: Py<PyAny>,
 }
 
 impl Reserve {
     /// Makes one on the running loop.
-    pub(crate) fn new(py: Python<'_>, bridge: &Arc<Bridge>, turn: &Turn) -> PyResult<Self> {
+    fn new(py: Python<'_>, bridge: &Arc<Bridge>, turn: &Turn) -> PyResult<Self> {
         let idle = turn.event_loop.call_method0(py, intern!(py, "create_future"))?;
         let state = Mutex::new(State::Idle(idle.clone_ref(py)));
         let handling = Py::new(py, Handling(Own::new(Inner { bridge: bridge.clone(), state })))?;
@@ -108,29 +265,29 @@ impl Reserve {
     }
 
     /// Whether nobody has cancelled it meanwhile.
-    pub(crate) fn is_fit(&self, py: Python<'_>) -> PyResult<bool> {
+    fn is_fit(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(!self.idle.call_method0(py, intern!(py, "done"))?.is_truthy(py)?
             && matches!(*self.handling.get().0.here()?.state.lock(), State::Idle(_)))
     }
 
     /// Gives the task to a handler that waits.
-    pub(crate) fn hand_over(self, py: Python<'_>, work: Work, awaited: Bound<'_, PyAny>) -> PyResult<()> {
+    fn hand_over(self, py: Python<'_>, work: Work, awaited: Bound<'_, PyAny>) -> PyResult<()> {
         let handling = self.handling.get().0.here()?;
         *handling.state.lock() = State::Begun(work, awaited.unbind());
-        handling.bridge.keep(self.handling.as_ptr() as usize, self.task.clone_ref(py));
+        handling.bridge.tasks.keep(&self.handling, self.task.clone_ref(py));
         quiet(py, &self.task, false);
         self.idle.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
         Ok(())
     }
 
-    pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+    fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         visit.call(&self.handling)?;
         visit.call(&self.task)?;
         visit.call(&self.idle)
     }
 
     /// Ends it.
-    pub(crate) fn end(&self, py: Python<'_>) {
+    fn end(&self, py: Python<'_>) {
         // A loop that is closed has ended it already.
         let _ = self.task.call_method0(py, intern!(py, "cancel"));
     }
@@ -143,11 +300,11 @@ fn quiet(py: Python<'_>, task: &Py<PyAny>, is_quiet: bool) {
 
 impl Handling {
     /// The coroutine of a task that takes the first step itself.
-    pub(crate) fn new(bridge: &Arc<Bridge>, work: Work) -> Self {
+    fn new(bridge: &Arc<Bridge>, work: Work) -> Self {
         Self(Own::new(Inner { bridge: bridge.clone(), state: Mutex::new(State::New(work)) }))
     }
 
-    pub(crate) fn is_done(&self) -> PyResult<bool> {
+    fn is_done(&self) -> PyResult<bool> {
         Ok(matches!(*self.0.here()?.state.lock(), State::Taken))
     }
 
@@ -166,11 +323,8 @@ impl Handling {
             Ok(PySendResult::Return(value)) => Ok(value),
             Err(error) => Err(error),
         };
-        this.bridge.let_go(slf.as_ptr() as usize);
-        let used = this.bridge.use_result(slf.py(), work.purpose, result);
-        let reported = used.or_else(|error| this.bridge.report(slf.py(), error));
-        let freed = work.lane.map_or(Ok(()), |lane| lane.free(slf.py()));
-        reported.and(freed)?;
+        this.bridge.tasks.let_go(slf);
+        this.bridge.ended(slf.py(), work.purpose, result, work.occupied)?;
         Ok(PySendResult::Return(slf.py().None().into_bound(slf.py())))
     }
 }
@@ -200,12 +354,12 @@ impl Handling {
             }
             State::New(work) if work.is_void(&this.bridge) => {
                 work.coroutine.call_method0(py, intern!(py, "close"))?;
-                this.bridge.let_go(slf.as_ptr() as usize);
-                work.lane.map_or(Ok(()), |lane| lane.free(py))?;
+                this.bridge.tasks.let_go(slf);
+                work.occupied.map_or(Ok(()), |occupied| this.bridge.free(py, occupied))?;
                 Ok(None)
             }
             State::New(work) | State::Running(work) => {
-                let step = step(&this.bridge, work.context.bind(py), work.coroutine.bind(py));
+                let step = this.bridge.tasks.step(work.context.bind(py), work.coroutine.bind(py));
                 match Self::stepped(slf, work, step)? {
                     PySendResult::Next(value) => Ok(Some(value)),
                     PySendResult::Return(_) => Ok(None),
@@ -239,7 +393,7 @@ impl Handling {
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get().0.here()?;
         if let State::Begun(work, _) | State::New(work) | State::Running(work) = this.take() {
-            this.bridge.let_go(slf.as_ptr() as usize);
+            this.bridge.tasks.let_go(slf);
             work.coroutine.bind(slf.py()).call_method0(intern!(slf.py(), "close"))?;
         }
         Ok(())
@@ -278,101 +432,10 @@ impl Handling {
     }
 }
 
-impl Bridge {
-    /// Runs a coroutine, see `handling`. Returns whether it waits for something.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        turn: &Turn,
-        coroutine: Bound<'_, PyAny>,
-        purpose: Purpose,
-        lane: Option<&Arc<Socket>>,
-    ) -> PyResult<bool> {
-        let is_coroutine = coroutine.get_type().hasattr(intern!(py, "send"))?;
-        let coroutine =
-            if is_coroutine { coroutine } else { coroutine.call_method0(intern!(py, "__await__"))? };
-        let context = turn.context.call_method0(py, intern!(py, "copy"))?;
-        let mut work = Work { coroutine: coroutine.unbind(), context, purpose, lane: None };
-        if !self.may_step() {
-            work.lane = lane.map(|socket| Lane::occupy(self, socket));
-            let handling = Py::new(py, Handling::new(self, work))?;
-            let task = turn.start_task.call1(py, (&handling,))?;
-            if !handling.get().is_done()? {
-                self.keep(handling.as_ptr() as usize, task);
-            }
-            return Ok(true);
-        }
-        let reserve = self.reserve(py, turn)?;
-        turn.enter_task.call1(py, (&turn.event_loop, &reserve.task))?;
-        let step = step(self, work.context.bind(py), work.coroutine.bind(py));
-        turn.leave_task.call1(py, (&turn.event_loop, &reserve.task))?;
-        let result = match step {
-            Ok(PySendResult::Next(awaited)) => {
-                work.lane = lane.map(|socket| Lane::occupy(self, socket));
-                reserve.hand_over(py, work, awaited)?;
-                return Ok(true);
-            }
-            Ok(PySendResult::Return(value)) => Ok(value),
-            Err(error) => Err(error),
-        };
-        self.put_back(reserve);
-        self.use_result(py, work.purpose, result)?;
-        Ok(false)
-    }
-
-    /// A task that idles.
-    pub(crate) fn reserve(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<Reserve> {
-        let reserve = self.reserve.lock().take();
-        match reserve {
-            Some(reserve) if reserve.is_fit(py)? => Ok(reserve),
-            _ => Reserve::new(py, self, turn),
-        }
-    }
-
-    pub(crate) fn put_back(&self, reserve: Reserve) {
-        let former = self.reserve.lock().replace(reserve);
-        drop(former);
-    }
-
-    /// Whether a handler may take its first step at once.
-    pub(crate) fn may_step(&self) -> bool {
-        self.may_step.load(Ordering::Relaxed)
-    }
-
-    /// What takes the steps of coroutines.
-    pub(crate) fn stepper<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, Stepper>> {
-        Ok(self.stepper.get_or_try_init(py, || Py::new(py, Stepper::default()))?.bind(py))
-    }
-
-    /// Keeps a task alive while it waits.
-    pub(crate) fn keep(&self, handling: usize, task: Py<PyAny>) {
-        let former = self.kept.lock().insert(handling, task);
-        drop(former);
-    }
-
-    pub(crate) fn let_go(&self, handling: usize) {
-        let task = self.kept.lock().remove(&handling);
-        drop(task);
-    }
-}
-
-/// Takes a coroutine's next step, in its own context.
-pub(crate) fn step<'py>(
-    bridge: &Bridge,
-    context: &Bound<'py, PyAny>,
-    coroutine: &Bound<'py, PyAny>,
-) -> PyResult<PySendResult<'py>> {
-    let py = context.py();
-    let stepper = bridge.stepper(py)?;
-    let value = context.call_method1(intern!(py, "run"), (stepper, coroutine))?;
-    let has_returned = std::mem::take(&mut *stepper.get().has_returned.lock());
-    Ok(if has_returned { PySendResult::Return(value) } else { PySendResult::Next(value) })
-}
-
 /// Takes a step without an exception to tell the last one.
 #[pyclass(frozen, module = "ferrio._native")]
 #[derive(Default)]
-pub(crate) struct Stepper {
+struct Stepper {
     has_returned: Mutex<bool>,
 }
 
