@@ -10,7 +10,7 @@ use pyo3::{
 };
 
 use crate::{
-    bridge::{Bridge, Turn},
+    bridge::{Bridge, EventLoop},
     error,
     handlers::is_awaitable,
     pending::settle,
@@ -32,7 +32,7 @@ impl Bridge {
     pub(crate) fn acked(
         self: &Arc<Self>,
         py: Python<'_>,
-        turn: &Turn,
+        event_loop: &EventLoop,
         token: u64,
         outcome: &AckOutcome,
     ) -> PyResult<()> {
@@ -44,11 +44,11 @@ impl Bridge {
                 let answer = self.json.values(py, answer)?;
                 let arguments =
                     std::iter::once(callback.into_bound(py)).chain(answer.iter()).collect::<Vec<_>>();
-                let context = turn.context.call_method0(py, intern!(py, "copy"))?;
+                let context = event_loop.context.call_method0(py, intern!(py, "copy"))?;
                 let result =
                     context.bind(py).call_method1(intern!(py, "run"), PyTuple::new(py, arguments)?)?;
                 if is_awaitable(&result)? {
-                    self.run(py, turn, result, Purpose::None, None)?;
+                    self.run(py, event_loop, result, Purpose::None, None)?;
                 }
                 return Ok(());
             }

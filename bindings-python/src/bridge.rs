@@ -32,8 +32,8 @@ use crate::{
 };
 
 /// The event loop at work, and what the bridge calls on it.
-pub(crate) struct Turn {
-    pub(crate) event_loop: Py<PyAny>,
+pub(crate) struct EventLoop {
+    pub(crate) object: Py<PyAny>,
     /// The `AsyncServer`, which knows the handlers that are not plain functions.
     pub(crate) host: Py<PyAny>,
     pub(crate) call_soon: Py<PyAny>,
@@ -54,7 +54,7 @@ pub(crate) struct Turn {
 
 /// How a server treats its clients' events.
 #[derive(Clone, Copy)]
-pub(crate) struct Manners {
+pub(crate) struct Behaviour {
     /// Whether the events of a client wait for each other.
     pub(crate) is_serial: bool,
     /// Whether clients are let in before their connect handler is asked.
@@ -63,7 +63,7 @@ pub(crate) struct Manners {
     pub(crate) recovers: bool,
     /// How long a client that has gone waits for the one handler that holds up its disconnect handler: as long as
     /// its silence would have been noticed at the latest.
-    pub(crate) patience: Duration,
+    pub(crate) lane_timeout: Duration,
 }
 
 /// What connects a server of the core with the application.
@@ -76,15 +76,15 @@ pub(crate) struct Bridge {
     pub(crate) rooms: Rooms,
     /// Handlers by namespace and event: the server's own dictionary, looked at before anything else.
     pub(crate) handlers: Py<PyDict>,
-    pub(crate) manners: Manners,
+    pub(crate) behaviour: Behaviour,
     pub(crate) waker: Arc<Waker>,
-    pub(crate) turn: Mutex<Option<Arc<Turn>>>,
+    pub(crate) event_loop: Mutex<Option<Arc<EventLoop>>>,
     pub(crate) futures: Futures,
     pub(crate) writes: Mutex<Writes>,
     pub(crate) will_flush: AtomicBool,
     pub(crate) unconnected: Unconnected,
     /// Clients whose events wait for a handler that was given up.
-    pub(crate) freed: Mutex<Vec<Arc<Socket>>>,
+    pub(crate) freed_lanes: Mutex<Vec<Arc<Socket>>>,
     pub(crate) acks: Acks<AckTarget>,
     /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
     sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
@@ -103,7 +103,7 @@ impl Bridge {
         json: Json,
         rooms: Rooms,
         handlers: Py<PyDict>,
-        manners: Manners,
+        behaviour: Behaviour,
     ) -> Self {
         let woken = waker.clone();
         Self {
@@ -113,14 +113,14 @@ impl Bridge {
             json,
             rooms,
             handlers,
-            manners,
+            behaviour,
             futures: Futures::new(move || woken.wake()),
             waker,
-            turn: Mutex::default(),
+            event_loop: Mutex::default(),
             writes: Mutex::default(),
             will_flush: AtomicBool::new(false),
             unconnected: Unconnected::default(),
-            freed: Mutex::default(),
+            freed_lanes: Mutex::default(),
             acks: Acks::default(),
             sessions: Mutex::default(),
             backlog: Mutex::default(),
@@ -142,7 +142,7 @@ impl Bridge {
         let pipe = self.waker.open()?;
         let tasks = py.import("asyncio.tasks")?;
         let call_soon = event_loop.getattr(intern!(py, "call_soon"))?;
-        let turn = Turn {
+        let event_loop = EventLoop {
             host,
             start_task,
             flush: server.getattr(intern!(py, "flush"))?.unbind(),
@@ -153,12 +153,12 @@ impl Bridge {
             leave_task: tasks.getattr("_leave_task")?.unbind(),
             thread: thread::current().id(),
             pipe: pipe.clone(),
-            event_loop: event_loop.clone().unbind(),
+            object: event_loop.clone().unbind(),
             call_soon: call_soon.clone().unbind(),
         };
-        call_soon.call1((turn.drain.bind(py),))?;
+        call_soon.call1((event_loop.drain.bind(py),))?;
         self.will_flush.store(false, Ordering::Release);
-        let former = self.turn.lock().replace(Arc::new(turn));
+        let former = self.event_loop.lock().replace(Arc::new(event_loop));
         drop(former);
         Ok(pipe)
     }
@@ -188,14 +188,14 @@ impl Bridge {
     /// Forgets the event loop, with all that refers to it.
     pub(crate) fn clear(&self) {
         self.waker.close();
-        let former = self.turn.lock().take();
+        let former = self.event_loop.lock().take();
         drop(former);
         self.tasks.clear();
     }
 
-    pub(crate) fn turn(&self) -> PyResult<Arc<Turn>> {
-        let turn = self.turn.lock().clone();
-        turn.ok_or_else(|| PyRuntimeError::new_err("the server is not running on an event loop"))
+    pub(crate) fn event_loop(&self) -> PyResult<Arc<EventLoop>> {
+        let event_loop = self.event_loop.lock().clone();
+        event_loop.ok_or_else(|| PyRuntimeError::new_err("the server is not running on an event loop"))
     }
 
     /// For the garbage collector. What is locked is at work, and refers to nothing that can go.
@@ -208,16 +208,16 @@ impl Bridge {
             let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) = target;
             visit.call(object)
         })?;
-        let Some(turn) = self.turn.try_lock() else { return Ok(()) };
-        let Some(turn) = &*turn else { return Ok(()) };
+        let Some(event_loop) = self.event_loop.try_lock() else { return Ok(()) };
+        let Some(event_loop) = &*event_loop else { return Ok(()) };
         for object in [
-            &turn.event_loop,
-            &turn.host,
-            &turn.call_soon,
-            &turn.start_task,
-            &turn.flush,
-            &turn.drain,
-            &turn.context,
+            &event_loop.object,
+            &event_loop.host,
+            &event_loop.call_soon,
+            &event_loop.start_task,
+            &event_loop.flush,
+            &event_loop.drain,
+            &event_loop.context,
         ] {
             visit.call(object)?;
         }
@@ -252,7 +252,7 @@ impl Bridge {
     pub(crate) fn held(&self) -> [(&'static str, usize); 6] {
         [
             ("pending", self.unconnected.len()),
-            ("freed", self.freed.lock().len()),
+            ("freed", self.freed_lanes.lock().len()),
             ("acks", self.acks.len()),
             ("sessions", self.sessions.lock().len()),
             ("backlog", self.backlog.lock().len()),

@@ -10,27 +10,27 @@ use parking_lot::Mutex;
 use pyo3::{intern, prelude::*, types::PyString};
 
 use crate::{
-    bridge::{Bridge, Turn},
+    bridge::{Bridge, EventLoop},
     socket::{Departure, SocketState},
     tasks::Purpose,
 };
 
 /// Those clients of one server, by their ids.
 #[derive(Default)]
-pub(crate) struct Unconnected(Mutex<HashMap<Arc<str>, Outside>>);
+pub(crate) struct Unconnected(Mutex<HashMap<Arc<str>, Client>>);
 
 /// A client that is in no room, but that its handlers may use.
-enum Outside {
+enum Client {
     /// Its connect handler has not decided yet.
-    Asked(Admission),
+    Connecting(Admission),
     /// It has gone before its connect handler let it in, and its disconnect handler is at work.
     Leaving(Arc<Socket>),
 }
 
-impl Outside {
+impl Client {
     fn socket(&self) -> &Arc<Socket> {
         match self {
-            Self::Asked(admission) => admission.socket(),
+            Self::Connecting(admission) => admission.socket(),
             Self::Leaving(socket) => socket,
         }
     }
@@ -45,7 +45,7 @@ impl Unconnected {
     /// The clients of which this is true.
     pub(crate) fn sockets(&self, is_meant: impl Fn(&Socket) -> bool) -> Vec<Arc<Socket>> {
         let clients = self.0.lock();
-        clients.values().map(Outside::socket).filter(|socket| is_meant(socket)).cloned().collect()
+        clients.values().map(Client::socket).filter(|socket| is_meant(socket)).cloned().collect()
     }
 
     pub(crate) fn contains(&self, socket: &Socket) -> bool {
@@ -57,34 +57,34 @@ impl Unconnected {
     }
 
     /// Keeps a client that is asked about.
-    fn keep_asked(&self, admission: Admission) {
+    fn keep_connecting(&self, admission: Admission) {
         let id = admission.socket().id().clone();
-        let former = self.0.lock().insert(id, Outside::Asked(admission));
+        let former = self.0.lock().insert(id, Client::Connecting(admission));
         drop(former);
     }
 
     /// Keeps a client that leaves, unless it has come back meanwhile under the same id.
     pub(crate) fn keep_leaving(&self, socket: &Arc<Socket>) {
         let mut clients = self.0.lock();
-        clients.entry(socket.id().clone()).or_insert_with(|| Outside::Leaving(socket.clone()));
+        clients.entry(socket.id().clone()).or_insert_with(|| Client::Leaving(socket.clone()));
     }
 
     /// Forgets a client that leaves.
     pub(crate) fn forget_leaving(&self, socket: &Arc<Socket>) {
-        let client = self.take(socket, |client| matches!(client, Outside::Leaving(_)));
+        let client = self.take(socket, |client| matches!(client, Client::Leaving(_)));
         drop(client);
     }
 
     /// What takes the decision about a client whose connect handler is at work.
     fn take_admission(&self, socket: &Arc<Socket>) -> Option<Admission> {
-        match self.take(socket, |client| matches!(client, Outside::Asked(_))) {
-            Some(Outside::Asked(admission)) => Some(admission),
+        match self.take(socket, |client| matches!(client, Client::Connecting(_))) {
+            Some(Client::Connecting(admission)) => Some(admission),
             _ => None,
         }
     }
 
     /// Takes a client, if `is_meant` still holds.
-    fn take(&self, socket: &Arc<Socket>, is_meant: impl FnOnce(&Outside) -> bool) -> Option<Outside> {
+    fn take(&self, socket: &Arc<Socket>, is_meant: impl FnOnce(&Client) -> bool) -> Option<Client> {
         let mut clients = self.0.lock();
         let client = clients.get(socket.id())?;
         if Arc::ptr_eq(client.socket(), socket) && is_meant(client) {
@@ -96,22 +96,22 @@ impl Unconnected {
 }
 
 /// A client whose connect handler is at work. Whatever becomes of that, nothing is left behind of the client.
-pub(crate) enum Asked {
+pub(crate) enum Connecting {
     /// One that waits to be let in. When nobody decides, it is refused.
     Waiting(Arc<Bridge>, Arc<Socket>),
     /// One that was let in before its handler was asked. It may leave and come again, and be asked about as often.
     In(Weak<Socket>, #[expect(dead_code, reason = "it is dropped")] Credit),
 }
 
-impl Asked {
+impl Connecting {
     fn waiting(bridge: &Arc<Bridge>, admission: Admission) -> Self {
         let socket = admission.socket().clone();
-        bridge.unconnected.keep_asked(admission);
+        bridge.unconnected.keep_connecting(admission);
         Self::Waiting(bridge.clone(), socket)
     }
 }
 
-impl Drop for Asked {
+impl Drop for Connecting {
     fn drop(&mut self) {
         if let Self::Waiting(bridge, socket) = self {
             let admission = bridge.unconnected.take_admission(socket);
@@ -125,7 +125,7 @@ impl Bridge {
     pub(crate) fn connect(
         self: &Arc<Self>,
         py: Python<'_>,
-        turn: &Turn,
+        event_loop: &EventLoop,
         socket: &Arc<Socket>,
         auth: &Payload,
         admission: Admission,
@@ -135,47 +135,47 @@ impl Bridge {
             state.restore_session(self.take_session(former));
         }
         let namespace = state.namespace.bind(py);
-        if !turn.host.call_method1(py, intern!(py, "_decides"), (namespace,))?.is_truthy(py)? {
+        if !event_loop.host.call_method1(py, intern!(py, "_decides"), (namespace,))?.is_truthy(py)? {
             let _ = self.write(py, |writes| admission.accept(writes));
             return Ok(());
         }
         let auth = if auth.is_empty() { py.None().into_bound(py) } else { self.json.value(py, auth)? };
-        let asked = if self.manners.always_connect {
+        let connecting = if self.behaviour.always_connect {
             if self.write(py, |writes| admission.accept(writes)).is_err() {
                 return Ok(());
             }
-            Asked::In(Arc::downgrade(socket), socket.credit())
+            Connecting::In(Arc::downgrade(socket), socket.credit())
         } else {
-            Asked::waiting(self, admission)
+            Connecting::waiting(self, admission)
         };
         let environ = state.environ(py, socket)?;
         let arguments = (state.sid.bind(py), namespace, environ, auth, socket.recovered().is_some());
-        let coroutine = turn.host.bind(py).call_method1(intern!(py, "_connect"), arguments)?;
+        let coroutine = event_loop.host.bind(py).call_method1(intern!(py, "_connect"), arguments)?;
         // The events of a client that is in already wait until its connect handler is done.
-        let lane = matches!(asked, Asked::In(..)).then_some(socket);
-        self.run(py, turn, coroutine, Purpose::Admit(asked), lane).map(drop)
+        let lane = matches!(connecting, Connecting::In(..)).then_some(socket);
+        self.run(py, event_loop, coroutine, Purpose::Connect(connecting), lane).map(drop)
     }
 
     /// Carries out what a connect handler has decided: nothing, or with what message and data its client is kept out.
     pub(crate) fn decided(
         self: &Arc<Self>,
         py: Python<'_>,
-        asked: &Asked,
+        connecting: &Connecting,
         decision: PyResult<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         match decision.and_then(|decision| decision.extract()) {
-            Ok(None) => self.admit(py, asked),
-            Ok(Some((message, data))) => self.refuse(py, asked, &message, data),
+            Ok(None) => self.admit(py, connecting),
+            Ok(Some((message, data))) => self.refuse(py, connecting, &message, data),
             Err(error) => {
-                self.refuse_silently(py, asked);
+                self.refuse_silently(py, connecting);
                 Err(error)
             }
         }
     }
 
-    fn admit(self: &Arc<Self>, py: Python<'_>, asked: &Asked) -> PyResult<()> {
-        let socket = match asked {
-            Asked::Waiting(_, socket) => {
+    fn admit(self: &Arc<Self>, py: Python<'_>, connecting: &Connecting) -> PyResult<()> {
+        let socket = match connecting {
+            Connecting::Waiting(_, socket) => {
                 let admission = self.unconnected.take_admission(socket);
                 let is_in = admission.is_some_and(|one| self.write(py, |writes| one.accept(writes)).is_ok());
                 if !is_in {
@@ -183,7 +183,7 @@ impl Bridge {
                 }
                 socket.clone()
             }
-            Asked::In(socket, _) => {
+            Connecting::In(socket, _) => {
                 let Some(socket) = socket.upgrade() else { return Ok(()) };
                 socket
             }
@@ -191,7 +191,7 @@ impl Bridge {
         if SocketState::attach(py, &socket).is_out() {
             // Its own connect handler has put it out.
             for departure in self.write(py, |writes| socket.disconnect(false, writes)) {
-                self.departed(py, &*self.turn()?, &socket, departure, socket.credit())?;
+                self.departed(py, &*self.event_loop()?, &socket, departure, socket.credit())?;
             }
         }
         Ok(())
@@ -200,12 +200,12 @@ impl Bridge {
     fn refuse(
         self: &Arc<Self>,
         py: Python<'_>,
-        asked: &Asked,
+        connecting: &Connecting,
         message: &Bound<'_, PyString>,
         data: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let Asked::Waiting(_, socket) = asked else {
-            self.refuse_silently(py, asked);
+        let Connecting::Waiting(_, socket) = connecting else {
+            self.refuse_silently(py, connecting);
             return Ok(());
         };
         let Some(admission) = self.unconnected.take_admission(socket) else { return Ok(()) };
@@ -218,9 +218,9 @@ impl Bridge {
 
     /// Keeps a client out, or puts it out if it was let in before it was asked about. It never was a socket for the
     /// application, which is not told of its end.
-    fn refuse_silently(self: &Arc<Self>, py: Python<'_>, asked: &Asked) {
+    fn refuse_silently(self: &Arc<Self>, py: Python<'_>, connecting: &Connecting) {
         // One that waits is refused because nobody has decided.
-        let Asked::In(socket, _) = asked else { return };
+        let Connecting::In(socket, _) = connecting else { return };
         let Some(socket) = socket.upgrade() else { return };
         SocketState::attach(py, &socket).refuse();
         let departures = self.write(py, |writes| socket.disconnect(false, writes));
@@ -261,14 +261,14 @@ impl Bridge {
         reason: DisconnectReason,
     ) -> PyResult<()> {
         // Its own server may have been shut down in the connect handler.
-        let Ok(turn) = self.turn() else { return Ok(()) };
+        let Ok(event_loop) = self.event_loop() else { return Ok(()) };
         let is_out = SocketState::attach(py, socket).is_out();
         let reason = if is_out { DisconnectReason::ServerNamespaceDisconnect } else { reason };
         let departure = Bound::new(py, Departure::outside(self, socket, reason))?;
-        let coroutine = turn.host.bind(py).call_method1(intern!(py, "_withdrawn"), (departure,))?;
+        let coroutine = event_loop.host.bind(py).call_method1(intern!(py, "_withdrawn"), (departure,))?;
         if coroutine.is_none() {
             return Ok(());
         }
-        self.run(py, &turn, coroutine, Purpose::None, None).map(drop)
+        self.run(py, &event_loop, coroutine, Purpose::None, None).map(drop)
     }
 }

@@ -15,7 +15,7 @@ use ferrio_host::TURN_EVENTS;
 use pyo3::{exceptions::PyException, intern, prelude::*};
 
 use crate::{
-    bridge::{Bridge, Turn},
+    bridge::{Bridge, EventLoop},
     error,
     handlers::is_awaitable,
     lanes::{Deferred, Occupied},
@@ -36,30 +36,30 @@ const BATCH: usize = 32;
 impl Bridge {
     /// Takes what has come and starts the handlers for it. Returns whether more waits for the next turn.
     pub(crate) fn drain(self: &Arc<Self>, py: Python<'_>) -> PyResult<bool> {
-        let Ok(turn) = self.turn() else { return Ok(false) };
-        self.waker.reset(&turn.pipe);
+        let Ok(event_loop) = self.event_loop() else { return Ok(false) };
+        self.waker.reset(&event_loop.pipe);
         self.will_flush.store(true, Ordering::Release);
         self.futures.stay_awake();
         // A shutdown drains from inside of a task.
-        let is_outermost = turn.current_task.call1(py, (&turn.event_loop,))?.is_none(py);
+        let is_outermost = event_loop.current_task.call1(py, (&event_loop.object,))?.is_none(py);
         let could_step = self.tasks.let_step(is_outermost);
-        let outcome = self.take_turn(py, &turn);
+        let outcome = self.take_turn(py, &event_loop);
         self.tasks.let_step(could_step);
         if is_outermost {
             self.flush(py);
         } else {
-            turn.call_soon.call1(py, (&turn.flush,))?;
+            event_loop.call_soon.call1(py, (&event_loop.flush,))?;
         }
         if !matches!(outcome, Ok(false)) {
-            turn.call_soon.call1(py, (&turn.drain,))?;
+            event_loop.call_soon.call1(py, (&event_loop.drain,))?;
         }
         outcome
     }
 
-    fn take_turn(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<bool> {
+    fn take_turn(self: &Arc<Self>, py: Python<'_>, event_loop: &EventLoop) -> PyResult<bool> {
         let started = Instant::now();
         loop {
-            let freed = self.freed.lock().pop();
+            let freed = self.freed_lanes.lock().pop();
             let Some(socket) = freed else { break };
             self.go_on(py, &socket)?;
         }
@@ -81,7 +81,7 @@ impl Bridge {
                     continue;
                 }
             };
-            if let Err(error) = self.dispatch(py, turn, event)
+            if let Err(error) = self.dispatch(py, event_loop, event)
                 && !error.is_instance_of::<CancelledError>(py)
             {
                 self.report(py, error)?;
@@ -90,32 +90,34 @@ impl Bridge {
         Ok(core_has_more)
     }
 
-    fn dispatch(self: &Arc<Self>, py: Python<'_>, turn: &Turn, event: HostEvent) -> PyResult<()> {
+    fn dispatch(self: &Arc<Self>, py: Python<'_>, event_loop: &EventLoop, event: HostEvent) -> PyResult<()> {
         match event {
             HostEvent::Event { socket, payload, reply, credit } => {
                 let event = Deferred::Event(payload, reply, credit);
-                let Some(event) = self.enter_lane(py, turn, &socket, event)? else { return Ok(()) };
-                self.handle(py, turn, &socket, event).map(drop)
+                let Some(event) = self.enter_lane(py, event_loop, &socket, event)? else { return Ok(()) };
+                self.handle(py, event_loop, &socket, event).map(drop)
             }
             HostEvent::Connect { socket, auth, admission } => {
-                self.connect(py, turn, &socket, &auth, admission)
+                self.connect(py, event_loop, &socket, &auth, admission)
             }
             HostEvent::Withdrawn { socket: Some(socket), reason, .. } => self.withdrawn(py, &socket, reason),
             HostEvent::Disconnect(departure) => {
                 let socket = departure.socket().clone();
-                if self.manners.recovers && departure.reason().is_recoverable() {
+                if self.behaviour.recovers && departure.reason().is_recoverable() {
                     let session = SocketState::attach(py, &socket).session(py);
                     self.keep_session(socket.key(), session.unbind());
                 }
                 let departure = Deferred::Departure(departure, socket.credit());
-                let Some(departure) = self.enter_lane(py, turn, &socket, departure)? else { return Ok(()) };
-                self.handle(py, turn, &socket, departure).map(drop)
+                let Some(departure) = self.enter_lane(py, event_loop, &socket, departure)? else {
+                    return Ok(());
+                };
+                self.handle(py, event_loop, &socket, departure).map(drop)
             }
-            HostEvent::Ack { token, outcome } => self.acked(py, turn, token, &outcome),
+            HostEvent::Ack { token, outcome } => self.acked(py, event_loop, token, &outcome),
             HostEvent::Origin { head, answer } => {
                 let environ = request::environ(py, &head)?;
                 let origin = head.header("origin").unwrap_or_default();
-                let allowed = turn
+                let allowed = event_loop
                     .host
                     .call_method1(py, intern!(py, "_allow_origin"), (origin, environ))?
                     .is_truthy(py)?;
@@ -134,14 +136,16 @@ impl Bridge {
     pub(crate) fn handle(
         self: &Arc<Self>,
         py: Python<'_>,
-        turn: &Turn,
+        event_loop: &EventLoop,
         socket: &Arc<Socket>,
         what: Deferred,
     ) -> PyResult<bool> {
         match what {
-            Deferred::Event(payload, reply, credit) => self.event(py, turn, socket, &payload, reply, credit),
+            Deferred::Event(payload, reply, credit) => {
+                self.event(py, event_loop, socket, &payload, reply, credit)
+            }
             Deferred::Departure(departure, credit) => {
-                self.departed(py, turn, socket, departure, credit)?;
+                self.departed(py, event_loop, socket, departure, credit)?;
                 Ok(false)
             }
         }
@@ -150,7 +154,7 @@ impl Bridge {
     fn event(
         self: &Arc<Self>,
         py: Python<'_>,
-        turn: &Turn,
+        event_loop: &EventLoop,
         socket: &Arc<Socket>,
         payload: &Payload,
         reply: Option<Reply>,
@@ -163,23 +167,23 @@ impl Bridge {
         let values = self.json.values(py, payload)?;
         // It may be a number.
         let name = values.get_item(0)?.str()?;
-        let Some(handler) = self.handler(py, turn, state.namespace.bind(py), &name)? else {
+        let Some(handler) = self.handler(py, event_loop, state.namespace.bind(py), &name)? else {
             return Ok(false);
         };
-        let result = handler.call(turn, state.sid.bind(py), &values)?;
+        let result = handler.call(event_loop, state.sid.bind(py), &values)?;
         let purpose = Purpose::Answer { socket: Arc::downgrade(socket), reply, _credit: credit };
         if !is_awaitable(&result)? {
             self.use_result(py, purpose, Ok(result))?;
             return Ok(false);
         }
-        let lane = self.manners.is_serial.then_some(socket);
-        Ok(self.run(py, turn, result, purpose, lane)? && self.manners.is_serial)
+        let lane = self.behaviour.is_serial.then_some(socket);
+        Ok(self.run(py, event_loop, result, purpose, lane)? && self.behaviour.is_serial)
     }
 
     pub(crate) fn departed(
         self: &Arc<Self>,
         py: Python<'_>,
-        turn: &Turn,
+        event_loop: &EventLoop,
         socket: &Arc<Socket>,
         departure: ferrio::Departure,
         credit: Credit,
@@ -188,9 +192,9 @@ impl Bridge {
             return Ok(());
         }
         let departure = Bound::new(py, Departure::new(self, departure, credit))?;
-        let coroutine = turn.host.bind(py).call_method1(intern!(py, "_disconnected"), (departure,))?;
+        let coroutine = event_loop.host.bind(py).call_method1(intern!(py, "_disconnected"), (departure,))?;
         if !coroutine.is_none() {
-            self.run(py, turn, coroutine, Purpose::None, None)?;
+            self.run(py, event_loop, coroutine, Purpose::None, None)?;
         }
         Ok(())
     }
@@ -200,12 +204,12 @@ impl Bridge {
     pub(crate) fn run(
         self: &Arc<Self>,
         py: Python<'_>,
-        turn: &Turn,
+        event_loop: &EventLoop,
         coroutine: Bound<'_, PyAny>,
         purpose: Purpose,
         lane: Option<&Arc<Socket>>,
     ) -> PyResult<bool> {
-        match self.start(py, turn, coroutine, purpose, lane)? {
+        match self.start(py, event_loop, coroutine, purpose, lane)? {
             FirstStep::Waits => Ok(true),
             FirstStep::Ended(purpose, result) => {
                 self.use_result(py, purpose, result)?;
@@ -233,7 +237,7 @@ impl Bridge {
                 self.write(py, |writes| reply.send(&answer, writes));
                 Ok(())
             }
-            Purpose::Admit(asked) => self.decided(py, &asked, result),
+            Purpose::Connect(connecting) => self.decided(py, &connecting, result),
         }
     }
 
@@ -259,10 +263,12 @@ impl Bridge {
 
     /// Goes on with a client's events. What ends the process comes back, after the others.
     fn go_on(self: &Arc<Self>, py: Python<'_>, socket: &Arc<Socket>) -> PyResult<()> {
-        let (Some(state), Ok(turn)) = (SocketState::of(socket), self.turn()) else { return Ok(()) };
+        let (Some(state), Ok(event_loop)) = (SocketState::of(socket), self.event_loop()) else {
+            return Ok(());
+        };
         let mut end = Ok(());
         while let Some(what) = state.lane.next() {
-            match self.handle(py, &turn, socket, what) {
+            match self.handle(py, &event_loop, socket, what) {
                 Ok(true) => break,
                 Ok(false) => {}
                 Err(error) => end = end.and(self.report(py, error)),
@@ -277,9 +283,14 @@ impl Bridge {
         if !error.is_instance_of::<PyException>(py) {
             return Err(error);
         }
-        match self.turn() {
-            Ok(turn) => {
-                error::report(py, turn.event_loop.bind(py), "a Socket.IO handler raised an exception", error);
+        match self.event_loop() {
+            Ok(event_loop) => {
+                error::report(
+                    py,
+                    event_loop.object.bind(py),
+                    "a Socket.IO handler raised an exception",
+                    error,
+                );
             }
             Err(_) => error.write_unraisable(py, None),
         }

@@ -6,7 +6,7 @@ use pyo3::{
     types::{PyDict, PyList, PyString, PyTuple},
 };
 
-use crate::bridge::{Bridge, Turn};
+use crate::bridge::{Bridge, EventLoop};
 
 /// A handler, and what it gets before the socket's id.
 pub(crate) struct Handler<'py> {
@@ -19,7 +19,7 @@ impl Bridge {
     pub(crate) fn handler<'py>(
         &self,
         py: Python<'py>,
-        turn: &Turn,
+        event_loop: &EventLoop,
         namespace: &Bound<'py, PyString>,
         event: &Bound<'py, PyString>,
     ) -> PyResult<Option<Handler<'py>>> {
@@ -35,7 +35,8 @@ impl Bridge {
         {
             return Ok(Some(Handler { function, prefix: None }));
         }
-        let found = turn.host.bind(py).call_method1(intern!(py, "_find_handler"), (event, namespace))?;
+        let found =
+            event_loop.host.bind(py).call_method1(intern!(py, "_find_handler"), (event, namespace))?;
         let found: Option<(Bound<'py, PyAny>, Option<Bound<'py, PyTuple>>)> = found.extract()?;
         Ok(found.map(|(function, prefix)| Handler { function, prefix }))
     }
@@ -45,7 +46,7 @@ impl<'py> Handler<'py> {
     /// Calls it with the socket's id and what the client sent after the event's name.
     pub(crate) fn call(
         self,
-        turn: &Turn,
+        event_loop: &EventLoop,
         sid: &Bound<'py, PyString>,
         event: &Bound<'py, PyList>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -64,7 +65,7 @@ impl<'py> Handler<'py> {
             return function.call1(arguments);
         }
         // What it sets in context variables is not seen by other handlers.
-        let context = turn.context.call_method0(py, intern!(py, "copy"))?;
+        let context = event_loop.context.call_method0(py, intern!(py, "copy"))?;
         context.bind(py).getattr(intern!(py, "run"))?.call1(arguments)
     }
 }

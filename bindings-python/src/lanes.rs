@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use pyo3::{intern, prelude::*};
 
 use crate::{
-    bridge::{Bridge, Turn},
+    bridge::{Bridge, EventLoop},
     process::Own,
     socket::SocketState,
 };
@@ -99,7 +99,7 @@ impl Drop for Occupied {
     /// This may be anywhere, so the loop goes on with them later.
     fn drop(&mut self) {
         if let Some(socket) = self.socket.upgrade() {
-            self.bridge.freed.lock().push(socket);
+            self.bridge.freed_lanes.lock().push(socket);
             self.bridge.waker.wake();
         }
     }
@@ -131,7 +131,7 @@ impl Bridge {
     pub(crate) fn enter_lane(
         self: &Arc<Self>,
         py: Python<'_>,
-        turn: &Turn,
+        event_loop: &EventLoop,
         socket: &Arc<Socket>,
         what: Deferred,
     ) -> PyResult<Option<Deferred>> {
@@ -143,30 +143,37 @@ impl Bridge {
         let leaves = matches!(what, Deferred::Departure(..));
         let now = state.lane.queue(what);
         if now.is_none() && leaves {
-            self.watch_lane(py, turn, socket)?;
+            self.watch_lane(py, event_loop, socket)?;
         }
         Ok(now)
     }
 
     /// Sees to it that a client that has gone does not wait for ever for the handler at work.
-    fn watch_lane(self: &Arc<Self>, py: Python<'_>, turn: &Turn, socket: &Arc<Socket>) -> PyResult<()> {
+    fn watch_lane(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        event_loop: &EventLoop,
+        socket: &Arc<Socket>,
+    ) -> PyResult<()> {
         let n_before = SocketState::of(socket).map_or(0, |state| state.lane.n_before());
         let (bridge, socket) = (Arc::downgrade(self), Arc::downgrade(socket));
         let watch = LaneWatch(Own::new(Watched { bridge, socket, n_before }));
-        let patience = self.manners.patience.as_secs_f64();
-        turn.event_loop.call_method1(py, intern!(py, "call_later"), (patience, watch)).map(drop)
+        let lane_timeout = self.behaviour.lane_timeout.as_secs_f64();
+        event_loop.object.call_method1(py, intern!(py, "call_later"), (lane_timeout, watch)).map(drop)
     }
 
     /// Has a client's disconnect be handled, if the handler at work is still the one that was at work before.
     fn leave_lane(self: &Arc<Self>, py: Python<'_>, socket: &Arc<Socket>, n_before: u64) -> PyResult<()> {
-        let (Some(state), Ok(turn)) = (SocketState::of(socket), self.turn()) else { return Ok(()) };
+        let (Some(state), Ok(event_loop)) = (SocketState::of(socket), self.event_loop()) else {
+            return Ok(());
+        };
         match state.lane.leave(n_before) {
             None => Ok(()),
-            Some(left) if left.is_empty() => self.watch_lane(py, &turn, socket),
+            Some(left) if left.is_empty() => self.watch_lane(py, &event_loop, socket),
             Some(mut left) => {
                 let departure = left.pop_back().expect("the departure is the last");
                 drop(left);
-                self.handle(py, &turn, socket, departure).map(drop)
+                self.handle(py, &event_loop, socket, departure).map(drop)
             }
         }
     }

@@ -38,7 +38,7 @@ pub(crate) fn start_with_body(
     match py.detach(|| bridge.futures.start(future)) {
         Started::Done(outcome) => outcome(py),
         Started::Pending(pending) => {
-            let future = bridge.turn()?.event_loop.call_method0(py, intern!(py, "create_future"))?;
+            let future = bridge.event_loop()?.object.call_method0(py, intern!(py, "create_future"))?;
             let task = pending.spawn(future.clone_ref(py));
             Ok(Py::new(py, Pending { work: Own::new((task, body)), future })?.into_any())
         }

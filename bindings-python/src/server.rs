@@ -12,7 +12,7 @@ use pyo3::{
 };
 
 use crate::{
-    bridge::{Bridge, Manners},
+    bridge::{Behaviour, Bridge},
     doors::{Listener, WebSocket},
     error,
     namespace::Namespace,
@@ -42,14 +42,21 @@ impl Server {
         give_memory_back();
         let config = options::config(options)?;
         let recovers = config.recovery.is_some();
-        let patience = config.ping_interval + config.ping_timeout;
+        let lane_timeout = config.ping_interval + config.ping_timeout;
         let waker = Arc::new(Waker::default());
         let wake = waker.clone();
         let (server, events) =
             CoreServer::new(config, move || wake.wake()).map_err(|error| error::config(&error))?;
-        let manners = Manners { is_serial: !async_handlers, always_connect, recovers, patience };
-        let bridge =
-            Bridge::new(server, events, waker, Json::new(json), Rooms::new(options.py()), handlers, manners);
+        let behaviour = Behaviour { is_serial: !async_handlers, always_connect, recovers, lane_timeout };
+        let bridge = Bridge::new(
+            server,
+            events,
+            waker,
+            Json::new(json),
+            Rooms::new(options.py()),
+            handlers,
+            behaviour,
+        );
         Ok(Self(Own::new(Arc::new(bridge))))
     }
 

@@ -25,8 +25,8 @@ use pyo3::{
 };
 
 use crate::{
-    bridge::{Bridge, Turn},
-    connect::Asked,
+    bridge::{Bridge, EventLoop},
+    connect::Connecting,
     lanes::Occupied,
     process::Own,
 };
@@ -35,7 +35,7 @@ use crate::{
 pub(crate) struct Tasks {
     /// Whether no task is at work, so that handlers may take their first steps.
     may_step: AtomicBool,
-    reserve: Mutex<Option<Reserve>>,
+    idle_task: Mutex<Option<IdleTask>>,
     stepper: PyOnceLock<Py<Stepper>>,
     /// Tasks that wait, by the addresses of their coroutines: asyncio alone would not keep them.
     kept: Mutex<HashMap<usize, Py<PyAny>>>,
@@ -53,7 +53,7 @@ impl Tasks {
     pub(crate) fn new() -> Self {
         Self {
             may_step: AtomicBool::new(false),
-            reserve: Mutex::default(),
+            idle_task: Mutex::default(),
             stepper: PyOnceLock::new(),
             kept: Mutex::default(),
         }
@@ -65,27 +65,27 @@ impl Tasks {
     }
 
     /// A task that idles.
-    fn reserve(&self, py: Python<'_>, bridge: &Arc<Bridge>, turn: &Turn) -> PyResult<Reserve> {
-        let reserve = self.reserve.lock().take();
-        match reserve {
-            Some(reserve) if reserve.is_fit(py)? => Ok(reserve),
-            _ => Reserve::new(py, bridge, turn),
+    fn idle_task(&self, py: Python<'_>, bridge: &Arc<Bridge>, event_loop: &EventLoop) -> PyResult<IdleTask> {
+        let idle_task = self.idle_task.lock().take();
+        match idle_task {
+            Some(idle_task) if idle_task.is_fit(py)? => Ok(idle_task),
+            _ => IdleTask::new(py, bridge, event_loop),
         }
     }
 
-    fn put_back(&self, reserve: Reserve) {
-        let former = self.reserve.lock().replace(reserve);
+    fn put_back(&self, idle_task: IdleTask) {
+        let former = self.idle_task.lock().replace(idle_task);
         drop(former);
     }
 
     /// Keeps a task alive while it waits.
-    fn keep(&self, handling: &Py<Handling>, task: Py<PyAny>) {
-        let former = self.kept.lock().insert(handling.as_ptr() as usize, task);
+    fn keep(&self, coroutine: &Py<HandlerCoroutine>, task: Py<PyAny>) {
+        let former = self.kept.lock().insert(coroutine.as_ptr() as usize, task);
         drop(former);
     }
 
-    fn let_go(&self, handling: &Bound<'_, Handling>) {
-        let task = self.kept.lock().remove(&(handling.as_ptr() as usize));
+    fn let_go(&self, coroutine: &Bound<'_, HandlerCoroutine>) {
+        let task = self.kept.lock().remove(&(coroutine.as_ptr() as usize));
         drop(task);
     }
 
@@ -104,18 +104,18 @@ impl Tasks {
 
     /// Ends the task that idles. Returns those of handlers that are still at work.
     pub(crate) fn end(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        let reserve = self.reserve.lock().take();
-        if let Some(reserve) = reserve {
-            reserve.end(py);
+        let idle_task = self.idle_task.lock().take();
+        if let Some(idle_task) = idle_task {
+            idle_task.end(py);
         }
         mem::take(&mut *self.kept.lock()).into_values().collect()
     }
 
     /// Forgets them all.
     pub(crate) fn clear(&self) {
-        let reserve = self.reserve.lock().take();
+        let idle_task = self.idle_task.lock().take();
         let kept = mem::take(&mut *self.kept.lock());
-        drop((reserve, kept));
+        drop((idle_task, kept));
     }
 
     /// How many handlers wait.
@@ -125,10 +125,10 @@ impl Tasks {
 
     /// For the garbage collector. What is locked is at work, and refers to nothing that can go.
     pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        if let Some(reserve) = self.reserve.try_lock()
-            && let Some(reserve) = &*reserve
+        if let Some(idle_task) = self.idle_task.try_lock()
+            && let Some(idle_task) = &*idle_task
         {
-            reserve.visit(visit)?;
+            idle_task.visit(visit)?;
         }
         for task in self.kept.try_lock().iter().flat_map(|kept| kept.values()) {
             visit.call(task)?;
@@ -143,7 +143,7 @@ impl Bridge {
     pub(crate) fn start<'py>(
         self: &Arc<Self>,
         py: Python<'py>,
-        turn: &Turn,
+        event_loop: &EventLoop,
         coroutine: Bound<'py, PyAny>,
         purpose: Purpose,
         lane: Option<&Arc<Socket>>,
@@ -151,31 +151,31 @@ impl Bridge {
         let is_coroutine = coroutine.get_type().hasattr(intern!(py, "send"))?;
         let coroutine =
             if is_coroutine { coroutine } else { coroutine.call_method0(intern!(py, "__await__"))? };
-        let context = turn.context.call_method0(py, intern!(py, "copy"))?;
+        let context = event_loop.context.call_method0(py, intern!(py, "copy"))?;
         let mut work = Work { coroutine: coroutine.unbind(), context, purpose, occupied: None };
         if !self.tasks.may_step.load(Ordering::Relaxed) {
             work.occupied = lane.map(|socket| Occupied::new(self, socket));
-            let handling = Py::new(py, Handling::new(self, work))?;
-            let task = turn.start_task.call1(py, (&handling,))?;
-            if !handling.get().is_done()? {
-                self.tasks.keep(&handling, task);
+            let coroutine = Py::new(py, HandlerCoroutine::new(self, work))?;
+            let task = event_loop.start_task.call1(py, (&coroutine,))?;
+            if !coroutine.get().is_done()? {
+                self.tasks.keep(&coroutine, task);
             }
             return Ok(FirstStep::Waits);
         }
-        let reserve = self.tasks.reserve(py, self, turn)?;
-        turn.enter_task.call1(py, (&turn.event_loop, &reserve.task))?;
+        let idle_task = self.tasks.idle_task(py, self, event_loop)?;
+        event_loop.enter_task.call1(py, (&event_loop.object, &idle_task.task))?;
         let step = self.tasks.step(work.context.bind(py), work.coroutine.bind(py));
-        turn.leave_task.call1(py, (&turn.event_loop, &reserve.task))?;
+        event_loop.leave_task.call1(py, (&event_loop.object, &idle_task.task))?;
         let result = match step {
             Ok(PySendResult::Next(awaited)) => {
                 work.occupied = lane.map(|socket| Occupied::new(self, socket));
-                reserve.hand_over(py, work, awaited)?;
+                idle_task.hand_over(py, work, awaited)?;
                 return Ok(FirstStep::Waits);
             }
             Ok(PySendResult::Return(value)) => Ok(value),
             Err(error) => Err(error),
         };
-        self.tasks.put_back(reserve);
+        self.tasks.put_back(idle_task);
         Ok(FirstStep::Ended(work.purpose, result))
     }
 }
@@ -192,7 +192,7 @@ pub(crate) enum Purpose {
         _credit: Credit,
     },
     /// It lets a client in, or not.
-    Admit(Asked),
+    Connect(Connecting),
 }
 
 /// A handler's coroutine with what belongs to it.
@@ -220,7 +220,7 @@ impl Work {
 
 /// The coroutine of a task.
 #[pyclass(frozen, module = "ferrio._native")]
-struct Handling(Own<Inner>);
+struct HandlerCoroutine(Own<Inner>);
 
 struct Inner {
     bridge: Arc<Bridge>,
@@ -246,42 +246,42 @@ enum State {
 }
 
 /// A task that idles.
-struct Reserve {
-    handling: Py<Handling>,
+struct IdleTask {
+    coroutine: Py<HandlerCoroutine>,
     task: Py<PyAny>,
     idle: Py<PyAny>,
 }
 
-impl Reserve {
+impl IdleTask {
     /// Makes one on the running loop.
-    fn new(py: Python<'_>, bridge: &Arc<Bridge>, turn: &Turn) -> PyResult<Self> {
-        let idle = turn.event_loop.call_method0(py, intern!(py, "create_future"))?;
+    fn new(py: Python<'_>, bridge: &Arc<Bridge>, event_loop: &EventLoop) -> PyResult<Self> {
+        let idle = event_loop.object.call_method0(py, intern!(py, "create_future"))?;
         let state = Mutex::new(State::Idle(idle.clone_ref(py)));
-        let handling = Py::new(py, Handling(Own::new(Inner { bridge: bridge.clone(), state })))?;
-        let task = turn.start_task.call1(py, (&handling,))?;
+        let coroutine = Py::new(py, HandlerCoroutine(Own::new(Inner { bridge: bridge.clone(), state })))?;
+        let task = event_loop.start_task.call1(py, (&coroutine,))?;
         // Nothing is lost with it when its loop is closed.
         quiet(py, &task, true);
-        Ok(Self { handling, task, idle })
+        Ok(Self { coroutine, task, idle })
     }
 
     /// Whether nobody has cancelled it meanwhile.
     fn is_fit(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(!self.idle.call_method0(py, intern!(py, "done"))?.is_truthy(py)?
-            && matches!(*self.handling.get().0.here()?.state.lock(), State::Idle(_)))
+            && matches!(*self.coroutine.get().0.here()?.state.lock(), State::Idle(_)))
     }
 
     /// Gives the task to a handler that waits.
     fn hand_over(self, py: Python<'_>, work: Work, awaited: Bound<'_, PyAny>) -> PyResult<()> {
-        let handling = self.handling.get().0.here()?;
-        *handling.state.lock() = State::Begun(work, awaited.unbind());
-        handling.bridge.tasks.keep(&self.handling, self.task.clone_ref(py));
+        let coroutine = self.coroutine.get().0.here()?;
+        *coroutine.state.lock() = State::Begun(work, awaited.unbind());
+        coroutine.bridge.tasks.keep(&self.coroutine, self.task.clone_ref(py));
         quiet(py, &self.task, false);
         self.idle.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
         Ok(())
     }
 
     fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.handling)?;
+        visit.call(&self.coroutine)?;
         visit.call(&self.task)?;
         visit.call(&self.idle)
     }
@@ -298,7 +298,7 @@ fn quiet(py: Python<'_>, task: &Py<PyAny>, is_quiet: bool) {
     let _ = task.setattr(py, intern!(py, "_log_destroy_pending"), !is_quiet);
 }
 
-impl Handling {
+impl HandlerCoroutine {
     /// The coroutine of a task that takes the first step itself.
     fn new(bridge: &Arc<Bridge>, work: Work) -> Self {
         Self(Own::new(Inner { bridge: bridge.clone(), state: Mutex::new(State::New(work)) }))
@@ -330,7 +330,7 @@ impl Handling {
 }
 
 #[pymethods]
-impl Handling {
+impl HandlerCoroutine {
     fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }

@@ -21,10 +21,11 @@ impl Bridge {
 
     /// Lends the batch of this turn to something that sends, and sees to it that it is flushed.
     pub(crate) fn write<R>(&self, py: Python<'_>, send: impl FnOnce(&mut Writes) -> R) -> R {
-        let turn = self.turn.lock().clone().filter(|turn| turn.thread == thread::current().id());
-        if let Some(turn) = turn {
+        let event_loop =
+            self.event_loop.lock().clone().filter(|event_loop| event_loop.thread == thread::current().id());
+        if let Some(event_loop) = event_loop {
             let will_flush = self.will_flush.swap(true, Ordering::AcqRel);
-            if will_flush || turn.call_soon.call1(py, (&turn.flush,)).is_ok() {
+            if will_flush || event_loop.call_soon.call1(py, (&event_loop.flush,)).is_ok() {
                 if !will_flush {
                     self.futures.stay_awake();
                 }
