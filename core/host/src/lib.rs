@@ -8,6 +8,7 @@
 //! | `body` | bytes that the host receives for the core |
 //! | `acks` | who waits for which ack |
 //! | `questions` | what the application has yet to answer |
+//! | `rooms` | names of rooms for other processes |
 //! | `turn` | how much is handled at once |
 //! | `descriptor` | descriptors that the host knows as numbers |
 //! | `memory` | freed memory, back to the system |
@@ -19,6 +20,7 @@ mod descriptor;
 mod executor;
 mod memory;
 mod questions;
+mod rooms;
 mod turn;
 
 pub use acks::Acks;
@@ -27,4 +29,5 @@ pub use descriptor::duplicate;
 pub use executor::{Executor, Pending, Started, Task, TaskHandle};
 pub use memory::give_memory_back;
 pub use questions::Questions;
+pub use rooms::{named_room, room_name};
 pub use turn::TURN_EVENTS;
