@@ -14,8 +14,8 @@ use napi_derive::napi;
 
 use crate::{
     batch::{Batch, Command, Misfit},
-    callback::Report,
     error::misuse,
+    records::Report,
     room,
     server::{Held, NativeServer, State},
 };

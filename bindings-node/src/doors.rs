@@ -15,11 +15,11 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 
 use crate::{
-    callback::Waker,
     client_files::ClientFiles,
     server::{NativeServer, number},
     stream::{CarriedStream, StreamEnd},
     value,
+    waker::Waker,
 };
 
 /// Something for Node's HTTP server.

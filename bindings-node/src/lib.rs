@@ -7,7 +7,8 @@
 //! | `options` | a server's options, from JSON text |
 //! | `server` | the class that TypeScript sees; the answers to what the core asks |
 //! | `namespace`, `socket` | what can be asked of many sockets, and of one |
-//! | `callback` | the one way into JavaScript: batches of what happened |
+//! | `waker`, `drain` | the one way into JavaScript: a call that wakes it, and batches of what happened |
+//! | `records` | the form of such a batch |
 //! | `batch` | the form of a batch of commands |
 //! | `commands` | the one way out: batches of what is asked |
 //! | `client_files` | the browser's client on a port of the core's own |
@@ -19,15 +20,17 @@
 #![expect(clippy::needless_pass_by_value, reason = "Node-API hands over values, not references")]
 
 mod batch;
-mod callback;
 mod client_files;
 mod commands;
 mod doors;
+mod drain;
 mod error;
 mod namespace;
 mod options;
+mod records;
 mod room;
 mod server;
 mod socket;
 mod stream;
 mod value;
+mod waker;

@@ -10,12 +10,7 @@ use ferrio_host::{Questions, give_memory_back};
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
 
-use crate::{
-    callback::{Crossing, Waker},
-    doors::Doors,
-    error::bad_option,
-    options,
-};
+use crate::{doors::Doors, drain::Crossing, error::bad_option, options, waker::Waker};
 
 /// A server of the core, for one JavaScript environment.
 #[napi]
