@@ -11,7 +11,7 @@ use napi::{
 use napi_derive::napi;
 
 use crate::{
-    doors::Outgoing,
+    outgoing::Outgoing,
     records::{Beside, Records, Report},
     server::NativeServer,
     value,
@@ -67,7 +67,7 @@ impl NativeServer {
     fn take(&self) -> (String, Vec<Beside>) {
         let mut records = Records::new();
         // First of all: what the requests bring is then part of this batch.
-        let outgoing = self.doors.take();
+        let outgoing = self.entry_points.take();
         let mut state = self.state.borrow_mut();
         // Taken out for a while, because records need the rest of the state.
         let mut crossing = std::mem::take(&mut state.crossing);
@@ -92,12 +92,12 @@ impl NativeServer {
         more_waits |= !crossing.events.is_empty() || !crossing.outgoing.is_empty() || self.waker.take_due();
         state.crossing = crossing;
         // Requests that went on may have brought about more.
-        records.finish(more_waits || self.doors.has_more())
+        records.finish(more_waits || self.entry_points.has_more())
     }
 
     fn take_carried(&self) -> (String, Vec<Beside>) {
         let mut records = Records::new();
-        let outgoing = self.doors.take();
+        let outgoing = self.entry_points.take();
         let waiting = &mut self.state.borrow_mut().crossing.outgoing;
         waiting.extend(outgoing);
         records.push_carried(waiting);

@@ -1,6 +1,6 @@
 //! The core of ferrio for Node: a thin layer that TypeScript calls, by batches.
 //!
-//! Everything here but the tasks of `doors` runs on the thread of one JavaScript environment. Modules in reading order:
+//! Everything here but the tasks of `entry_points` runs on the thread of one JavaScript environment. Modules in reading order:
 //!
 //! | module | job |
 //! |---|---|
@@ -12,8 +12,9 @@
 //! | `batch` | the form of a batch of commands |
 //! | `commands` | the one way out: batches of what is asked |
 //! | `client_files` | the browser's client on a port of the core's own |
+//! | `outgoing` | what the core has for Node's HTTP server |
 //! | `stream` | byte streams that Node carries for the core |
-//! | `doors` | HTTP requests and streams through Node, connections handed over, the core's own port |
+//! | `entry_points` | HTTP requests and streams through Node, connections handed over, the core's own port |
 //! | `value` | text and bytes from and to JavaScript |
 //! | `error` | what is thrown |
 #![deny(unsafe_code)]
@@ -22,11 +23,12 @@
 mod batch;
 mod client_files;
 mod commands;
-mod doors;
 mod drain;
+mod entry_points;
 mod error;
 mod namespace;
 mod options;
+mod outgoing;
 mod records;
 mod room;
 mod server;

@@ -7,7 +7,7 @@ use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, Socket};
 use ferrio_host::{Questions, TURN_EVENTS};
 use http::Response;
 
-use crate::{doors::Outgoing, server::State, value};
+use crate::{outgoing::Outgoing, server::State, value};
 
 /// A batch ends beyond this many bytes, so that one turn of JavaScript stays short.
 const MAX_BYTES: usize = 256 << 10;

@@ -10,7 +10,7 @@ use ferrio_host::{Questions, give_memory_back};
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
 
-use crate::{doors::Doors, drain::Crossing, error::bad_option, options, waker::Waker};
+use crate::{drain::Crossing, entry_points::EntryPoints, error::bad_option, options, waker::Waker};
 
 /// A server of the core, for one JavaScript environment.
 #[napi]
@@ -18,7 +18,7 @@ pub struct NativeServer {
     pub(crate) server: Server,
     pub(crate) events: Events,
     pub(crate) waker: Arc<Waker>,
-    pub(crate) doors: Doors,
+    pub(crate) entry_points: EntryPoints,
     pub(crate) state: RefCell<State>,
 }
 
@@ -110,11 +110,11 @@ impl NativeServer {
     pub fn new(options: String, wake: Function<'_, (), ()>) -> Result<Self> {
         give_memory_back();
         let waker = Arc::new(Waker::new(&wake)?);
-        let doors = Doors::new(waker.clone());
+        let entry_points = EntryPoints::new(waker.clone());
         let wake = waker.clone();
         let (server, events) =
             Server::new(parse(&options)?, move || wake.wake()).map_err(|error| bad_option(&error))?;
-        Ok(Self { server, events, waker, doors, state: RefCell::default() })
+        Ok(Self { server, events, waker, entry_points, state: RefCell::default() })
     }
 
     /// Whether a client waits to be let in as this socket.
@@ -186,7 +186,7 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn held(&self) -> HeldCounts {
         let mut state = self.state.borrow_mut();
-        let (requests, streams) = self.doors.len();
+        let (requests, streams) = self.entry_points.len();
         let n_sockets = |is: fn(&Held) -> bool| count(state.sockets.values().filter(|held| is(held)).count());
         let admissions = n_sockets(|held| matches!(held, Held::Pending(_)));
         let departures = n_sockets(|held| matches!(held, Held::Leaving(_) | Held::Withdrawn(_)));
@@ -253,7 +253,7 @@ impl NativeServer {
     /// Lets go of JavaScript's function once the server is closed and there is nothing left to wake it for: as long as
     /// it is held, Node keeps all that the function can reach.
     pub(crate) fn retire(&self) {
-        if self.state.borrow().is_closed && self.doors.is_idle() {
+        if self.state.borrow().is_closed && self.entry_points.is_idle() {
             self.waker.release();
         }
     }

@@ -12,7 +12,7 @@ use ferrio_host::{ByteChannel, HIGH_WATER};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::doors::{Outgoing, Outlet};
+use crate::outgoing::{Outgoing, OutgoingQueue};
 
 /// Both directions of a stream, as Node sees it.
 #[derive(Default)]
@@ -54,7 +54,7 @@ impl StreamEnd {
 pub(crate) struct CarriedStream {
     pub(crate) tag: u64,
     pub(crate) end: Arc<StreamEnd>,
-    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) outgoing: Arc<OutgoingQueue>,
 }
 
 impl AsyncRead for CarriedStream {
@@ -63,7 +63,7 @@ impl AsyncRead for CarriedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let resume = || self.outlet.push(Outgoing::ResumeBody { tag: self.tag });
+        let resume = || self.outgoing.push(Outgoing::ResumeBody { tag: self.tag });
         let next = self.end.incoming.poll_next(buffer.remaining(), context, resume);
         next.map(|next| {
             buffer.put_slice(&next.unwrap_or_default());
@@ -98,7 +98,7 @@ impl AsyncWrite for CarriedStream {
         for slice in slices {
             data.extend_from_slice(slice);
         }
-        self.outlet.push(Outgoing::StreamData { tag: self.tag, data: Bytes::from(data) });
+        self.outgoing.push(Outgoing::StreamData { tag: self.tag, data: Bytes::from(data) });
         Poll::Ready(Ok(n_bytes))
     }
 
@@ -111,13 +111,13 @@ impl AsyncWrite for CarriedStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outlet.push(Outgoing::StreamEnd { tag: self.tag });
+        self.outgoing.push(Outgoing::StreamEnd { tag: self.tag });
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for CarriedStream {
     fn drop(&mut self) {
-        self.outlet.push(Outgoing::StreamEnd { tag: self.tag });
+        self.outgoing.push(Outgoing::StreamEnd { tag: self.tag });
     }
 }

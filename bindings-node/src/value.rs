@@ -11,7 +11,7 @@ use ferrio::{Handshake, RequestHead};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use napi::{Env, JsString, Result, bindgen_prelude::BufferSlice};
 
-use crate::{doors::KeptRequest, error::misuse};
+use crate::{error::misuse, outgoing::KeptRequest};
 
 /// From this size on JavaScript gets the memory itself; below, a copy is cheaper than the finalizer.
 const EXTERNAL: usize = 16 << 10;

@@ -1,7 +1,7 @@
 //! The native part of the Python package: the Rust core, seen from asyncio.
 //!
 //! In reading order:
-//! - `server`: a server; `doors`: how clients reach it; `namespace`, `socket`: what it consists of;
+//! - `server`: a server; `entry_points`: how clients reach it; `namespace`, `socket`: what it consists of;
 //! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
 //! - `handlers`: which handler; `tasks`: how it runs; `lanes`: which event waits for another;
 //! - `connect`: clients that are not in; `acks`: who waits for acks; `writes`: what a turn sends;
@@ -18,8 +18,8 @@
 mod acks;
 mod bridge;
 mod connect;
-mod doors;
 mod drain;
+mod entry_points;
 mod error;
 mod handlers;
 mod lanes;
@@ -40,7 +40,7 @@ mod writes;
 mod _native {
     #[pymodule_export]
     use super::{
-        doors::{Listener, WebSocket},
+        entry_points::{Listener, WebSocket},
         namespace::{Namespace, Question},
         pending::Pending,
         process::forked,

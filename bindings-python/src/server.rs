@@ -13,7 +13,7 @@ use pyo3::{
 
 use crate::{
     bridge::{Behaviour, Bridge},
-    doors::{Listener, WebSocket},
+    entry_points::{Listener, WebSocket},
     error,
     namespace::Namespace,
     options,

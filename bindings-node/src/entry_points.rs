@@ -12,62 +12,19 @@ use ferrio_host::{ByteChannel, Executor, RequestBody, Started, TaskHandle, dupli
 use http::Response;
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
-use parking_lot::Mutex;
 
 use crate::{
     client_files::ClientFiles,
+    outgoing::{KeptRequest, Outgoing, OutgoingQueue},
     server::{NativeServer, number},
     stream::{CarriedStream, StreamEnd},
     value,
     waker::Waker,
 };
 
-/// Something for Node's HTTP server.
-pub(crate) enum Outgoing {
-    /// The answer to a request.
-    Response { tag: u64, response: Response<Bytes> },
-    /// What was sent of a body or stream is taken: more may come.
-    ResumeBody { tag: u64 },
-    /// Bytes for a stream.
-    StreamData { tag: u64, data: Bytes },
-    /// A stream is to be ended.
-    StreamEnd { tag: u64 },
-    /// Nobody needs a request's object any more.
-    Forget { tag: u64 },
-    /// The core's own port is free again.
-    PortClosed,
-}
-
-/// What waits for Node's HTTP server. It is bounded by what Node has open: an answer for a request, and for a stream
-/// what its [`StreamEnd`] lets through.
-pub(crate) struct Outlet {
-    waiting: Mutex<Vec<Outgoing>>,
-    waker: Arc<Waker>,
-}
-
-impl Outlet {
-    pub(crate) fn new(waker: Arc<Waker>) -> Self {
-        Self { waiting: Mutex::default(), waker }
-    }
-
-    pub(crate) fn push(&self, outgoing: Outgoing) {
-        let mut waiting = self.waiting.lock();
-        waiting.push(outgoing);
-        let is_first = waiting.len() == 1;
-        drop(waiting);
-        if is_first {
-            self.waker.wake();
-        }
-    }
-
-    fn take(&self) -> Vec<Outgoing> {
-        std::mem::take(&mut *self.waiting.lock())
-    }
-}
-
-/// The requests and streams under way. All but the outlet is touched by the thread of JavaScript alone.
-pub(crate) struct Doors {
-    outlet: Arc<Outlet>,
+/// The requests and streams under way. All but the queue is touched by the thread of JavaScript alone.
+pub(crate) struct EntryPoints {
+    outgoing: Arc<OutgoingQueue>,
     /// Works on requests.
     executor: Executor<u64, Response<Bytes>>,
     exchanges: RefCell<HashMap<u64, Exchange>>,
@@ -84,10 +41,10 @@ struct Exchange {
     body: Option<Arc<ByteChannel>>,
 }
 
-impl Doors {
+impl EntryPoints {
     pub(crate) fn new(waker: Arc<Waker>) -> Self {
         Self {
-            outlet: Arc::new(Outlet::new(waker.clone())),
+            outgoing: Arc::new(OutgoingQueue::new(waker.clone())),
             executor: Executor::new(move || waker.wake()),
             exchanges: RefCell::default(),
             streams: RefCell::default(),
@@ -98,14 +55,14 @@ impl Doors {
 
     /// What there is for Node's HTTP server, once every request that can go on has done so.
     pub(crate) fn take(&self) -> Vec<Outgoing> {
-        let mut outgoing = self.outlet.take();
+        let mut outgoing = self.outgoing.take();
         self.executor.run_ready(|task| {
             if let Some((tag, response)) = task.poll() {
                 outgoing.push(Outgoing::Response { tag, response });
             }
         });
         for outgoing in &outgoing {
-            self.told(outgoing);
+            self.finish(outgoing);
         }
         outgoing
     }
@@ -121,7 +78,7 @@ impl Doors {
         let task = match self.executor.start(answering) {
             Started::Pending(pending) => Some(pending.spawn(tag)),
             Started::Done(response) => {
-                self.outlet.push(Outgoing::Response { tag, response });
+                self.outgoing.push(Outgoing::Response { tag, response });
                 None
             }
         };
@@ -129,7 +86,7 @@ impl Doors {
     }
 
     /// Lets go of what is over once JavaScript knows.
-    fn told(&self, outgoing: &Outgoing) {
+    fn finish(&self, outgoing: &Outgoing) {
         match outgoing {
             Outgoing::Response { tag, .. } => _ = self.exchanges.borrow_mut().remove(tag),
             Outgoing::StreamEnd { tag } => self.end_stream(*tag),
@@ -161,28 +118,15 @@ impl Doors {
 
     /// Whether there is more to take.
     pub(crate) fn has_more(&self) -> bool {
-        !self.outlet.waiting.lock().is_empty() || self.executor.has_ready()
+        !self.outgoing.is_empty() || self.executor.has_ready()
     }
 }
 
-/// A request whose object JavaScript keeps, by its number. It goes with the heads of requests and handshakes in the core:
-/// when the last copy is dropped, JavaScript is told to let its object go as well.
-pub(crate) struct KeptRequest {
-    pub(crate) tag: u64,
-    outlet: Arc<Outlet>,
-}
-
-impl Drop for KeptRequest {
-    fn drop(&mut self) {
-        self.outlet.push(Outgoing::Forget { tag: self.tag });
-    }
-}
-
-impl Doors {
+impl EntryPoints {
     /// Reads a request's head. A number other than 0 is that of an object which JavaScript keeps.
     fn read_head(&self, head: &str, kept: f64) -> Result<RequestHead> {
         // First of all, so that a head that cannot be read is told of as well.
-        let kept = (kept != 0.0).then(|| KeptRequest { tag: number(kept), outlet: self.outlet.clone() });
+        let kept = (kept != 0.0).then(|| KeptRequest { tag: number(kept), outgoing: self.outgoing.clone() });
         let mut head = value::read_head(head)?;
         if let Some(kept) = kept {
             head.extensions.insert(Arc::new(kept));
@@ -211,23 +155,23 @@ impl NativeServer {
         let options = ListenOptions { responder, ..ListenOptions::default() };
         let listener =
             self.server.listen_on(owned.into(), options).map_err(|error| crate::error::system(&error))?;
-        self.doors.ports.borrow_mut().push(listener);
+        self.entry_points.ports.borrow_mut().push(listener);
         Ok(())
     }
 
     /// Closes the ports of the core's own. A record tells when others can have them.
     #[napi(catch_unwind)]
     pub fn close_port(&self) {
-        let listeners = std::mem::take(&mut *self.doors.ports.borrow_mut());
-        let outlet = self.doors.outlet.clone();
-        self.doors.n_closing_ports.set(self.doors.n_closing_ports.get() + 1);
+        let listeners = std::mem::take(&mut *self.entry_points.ports.borrow_mut());
+        let outgoing = self.entry_points.outgoing.clone();
+        self.entry_points.n_closing_ports.set(self.entry_points.n_closing_ports.get() + 1);
         // Ends as soon as the tasks that accept connections have ended.
         runtime().spawn(async move {
             for listener in listeners {
                 listener.close();
                 listener.closed().await;
             }
-            outlet.push(Outgoing::PortClosed);
+            outgoing.push(Outgoing::PortClosed);
         });
     }
 
@@ -241,7 +185,7 @@ impl NativeServer {
         descriptor: i32,
         read_already: Uint8ArraySlice<'_>,
     ) -> Result<()> {
-        let head = self.doors.read_head(&head, kept)?;
+        let head = self.entry_points.read_head(&head, kept)?;
         let adopted = duplicate(descriptor)
             .and_then(|owned| self.server.adopt(owned, head, Bytes::copy_from_slice(&read_already)));
         adopted.map_err(|error| crate::error::system(&error))
@@ -252,19 +196,19 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn request(&self, head: String, tag: f64, kept: f64, has_body: bool) -> Result<bool> {
         let tag = number(tag);
-        let head = self.doors.read_head(&head, kept)?;
+        let head = self.entry_points.read_head(&head, kept)?;
         let channel = Arc::new(if has_body { ByteChannel::default() } else { ByteChannel::ended() });
-        let outlet = self.doors.outlet.clone();
-        let body = RequestBody::new(channel.clone(), move || outlet.push(Outgoing::ResumeBody { tag }));
+        let outgoing = self.entry_points.outgoing.clone();
+        let body = RequestBody::new(channel.clone(), move || outgoing.push(Outgoing::ResumeBody { tag }));
         let server = self.server.clone();
         let answering = async move { server.handle(head, body).await };
-        Ok(self.waker.inside(|| self.doors.start(tag, answering, has_body.then_some(channel))).1)
+        Ok(self.waker.inside(|| self.entry_points.start(tag, answering, has_body.then_some(channel))).1)
     }
 
     /// A piece of a request's body. Returns whether the sender shall wait until it is resumed.
     #[napi(catch_unwind)]
     pub fn request_body(&self, tag: f64, chunk: Uint8ArraySlice<'_>) -> bool {
-        let exchanges = self.doors.exchanges.borrow();
+        let exchanges = self.entry_points.exchanges.borrow();
         let body = exchanges.get(&number(tag)).and_then(|exchange| exchange.body.as_ref());
         body.is_some_and(|body| body.push(Bytes::copy_from_slice(&chunk)))
     }
@@ -272,7 +216,7 @@ impl NativeServer {
     /// A request's body is complete. Returns whether there is something to drain.
     #[napi(catch_unwind)]
     pub fn request_end(&self, tag: f64) -> bool {
-        let exchanges = self.doors.exchanges.borrow();
+        let exchanges = self.entry_points.exchanges.borrow();
         let body = exchanges.get(&number(tag)).and_then(|exchange| exchange.body.as_ref());
         // If the request waits for this, it is woken, and goes on when the batch is drained.
         body.is_some_and(|body| self.waker.inside(|| body.end()).1)
@@ -281,7 +225,7 @@ impl NativeServer {
     /// The client of a request has gone before it was answered.
     #[napi(catch_unwind)]
     pub fn request_abort(&self, tag: f64) {
-        let exchange = self.doors.exchanges.borrow_mut().remove(&number(tag));
+        let exchange = self.entry_points.exchanges.borrow_mut().remove(&number(tag));
         // Ends the session of a poll, so not before others can have the map again.
         drop(exchange);
         self.retire();
@@ -291,10 +235,10 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn stream(&self, head: String, tag: f64, kept: f64, read_already: Uint8ArraySlice<'_>) -> Result<()> {
         let tag = number(tag);
-        let head = self.doors.read_head(&head, kept)?;
+        let head = self.entry_points.read_head(&head, kept)?;
         let end = Arc::new(StreamEnd::default());
-        self.doors.streams.borrow_mut().insert(tag, end.clone());
-        let stream = CarriedStream { tag, end, outlet: self.doors.outlet.clone() };
+        self.entry_points.streams.borrow_mut().insert(tag, end.clone());
+        let stream = CarriedStream { tag, end, outgoing: self.entry_points.outgoing.clone() };
         self.server.exchange_stream(stream, head, Bytes::copy_from_slice(&read_already));
         Ok(())
     }
@@ -302,14 +246,14 @@ impl NativeServer {
     /// Bytes of a stream. Returns whether the sender shall wait until it is resumed.
     #[napi(catch_unwind)]
     pub fn stream_data(&self, tag: f64, chunk: Uint8ArraySlice<'_>) -> bool {
-        let streams = self.doors.streams.borrow();
+        let streams = self.entry_points.streams.borrow();
         streams.get(&number(tag)).is_some_and(|stream| stream.incoming.push(Bytes::copy_from_slice(&chunk)))
     }
 
     /// Node has written what it was given for a stream.
     #[napi(catch_unwind)]
     pub fn stream_drained(&self, tag: f64) {
-        if let Some(stream) = self.doors.streams.borrow().get(&number(tag)) {
+        if let Some(stream) = self.entry_points.streams.borrow().get(&number(tag)) {
             stream.drained();
         }
     }
@@ -317,7 +261,7 @@ impl NativeServer {
     /// A stream is closed.
     #[napi(catch_unwind)]
     pub fn stream_end(&self, tag: f64) {
-        self.doors.end_stream(number(tag));
+        self.entry_points.end_stream(number(tag));
         self.retire();
     }
 }

@@ -1,4 +1,4 @@
-//! The doors of a server that Python has to hold open: a port of its own, and WebSockets whose messages are passed on.
+//! The entry points that Python has to hold open: a port of the server's own, and WebSockets whose messages are passed on.
 
 use std::sync::Arc;
 
