@@ -16,9 +16,9 @@ use napi_derive::napi;
 use crate::{
     client_files::ClientFiles,
     outgoing::{KeptRequest, Outgoing, OutgoingQueue},
+    request,
     server::{NativeServer, number},
     stream::{CarriedStream, StreamEnd},
-    value,
     waker::Waker,
 };
 
@@ -127,7 +127,7 @@ impl EntryPoints {
     fn read_head(&self, head: &str, kept: f64) -> Result<RequestHead> {
         // First of all, so that a head that cannot be read is told of as well.
         let kept = (kept != 0.0).then(|| KeptRequest { tag: number(kept), outgoing: self.outgoing.clone() });
-        let mut head = value::read_head(head)?;
+        let mut head = request::read_head(head)?;
         if let Some(kept) = kept {
             head.extensions.insert(Arc::new(kept));
         }

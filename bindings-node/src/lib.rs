@@ -15,6 +15,7 @@
 //! | `outgoing` | what the core has for Node's HTTP server |
 //! | `stream` | byte streams that Node carries for the core |
 //! | `entry_points` | HTTP requests and streams through Node, connections handed over, the core's own port |
+//! | `request` | requests from and to JavaScript |
 //! | `value` | text and bytes from and to JavaScript |
 //! | `error` | what is thrown |
 #![deny(unsafe_code)]
@@ -30,6 +31,7 @@ mod namespace;
 mod options;
 mod outgoing;
 mod records;
+mod request;
 mod room;
 mod server;
 mod socket;

@@ -7,7 +7,7 @@ use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, Socket};
 use ferrio_host::{Questions, TURN_EVENTS};
 use http::Response;
 
-use crate::{outgoing::Outgoing, server::State, value};
+use crate::{outgoing::Outgoing, request, server::State, value};
 
 /// A batch ends beyond this many bytes, so that one turn of JavaScript stays short.
 const MAX_BYTES: usize = 256 << 10;
@@ -303,9 +303,9 @@ impl Records {
         head: &ferrio::RequestHead,
         answer: Answer<T>,
     ) {
-        self.begin(kind, value::tag_of(head), detail(questions.ask(answer)));
+        self.begin(kind, request::tag_of(head), detail(questions.ask(answer)));
         self.text.push('{');
-        value::push_head(&mut self.text, head);
+        request::push_head(&mut self.text, head);
         self.text.push('}');
     }
 }
