@@ -24,6 +24,24 @@ use parking_lot::Mutex;
 ///
 /// The host's thread [starts](Self::start) futures and, whenever it is woken, [runs](Self::run_ready) those that can go
 /// on. Other threads only wake tasks.
+///
+/// ```
+/// use ferrio_host::{Executor, Started};
+///
+/// # fn wake_the_event_loop() {}
+/// # let poll = async { std::future::pending::<&str>().await };
+/// let executor = Executor::new(wake_the_event_loop);
+/// let _task = match executor.start(poll) {
+///     Started::Done(answer) => return println!("answered at once: {answer}"),
+///     Started::Pending(pending) => pending.spawn("the first request"),
+/// };
+/// // Whenever the event loop was woken:
+/// executor.run_ready(|task| {
+///     if let Some((request, answer)) = task.poll() {
+///         println!("answered {request}: {answer}");
+///     }
+/// });
+/// ```
 pub struct Executor<K, T>(Arc<Queue<K, T>>);
 
 struct Queue<K, T> {
