@@ -98,7 +98,7 @@ impl ByteChannel {
     }
 }
 
-/// The body of a request for [`Server::handle`](ferrio::Server::handle), which comes through a channel.
+/// The body of a request, which comes through a channel.
 #[derive(Debug)]
 pub struct RequestBody<R> {
     channel: Arc<ByteChannel>,

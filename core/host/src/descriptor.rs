@@ -5,8 +5,8 @@ use std::{
     os::fd::{FromRawFd, OwnedFd},
 };
 
-/// Duplicates a descriptor, for [`Server::adopt`](ferrio::Server::adopt) and
-/// [`Server::listen_on`](ferrio::Server::listen_on). The host keeps its own, and closes it as it likes.
+/// Duplicates the descriptor of a connection or a port that the core takes over. The host keeps its own, and closes it as
+/// it likes.
 ///
 /// # Errors
 /// Those of the system, also for a number that is no open descriptor.
