@@ -12,8 +12,8 @@ use napi_derive::napi;
 
 use crate::{
     batch::{self, Batch, Misfit},
-    callback::Report,
     error::misuse,
+    records::Report,
     room,
     server::{Held, NativeServer, State},
 };

@@ -1,35 +1,40 @@
 //! The core of ferrio for Node: a thin layer that TypeScript calls, by batches.
 //!
-//! Everything here but the tasks of `doors` runs on the thread of one JavaScript environment. Modules in reading order:
+//! Everything here but the tasks of `entry_points` runs on the thread of one JavaScript environment. Modules in reading order:
 //!
 //! | module | job |
 //! |---|---|
 //! | `options` | a server's options, from JSON text |
 //! | `server` | the class that TypeScript sees; the answers to what the core asks |
 //! | `namespace`, `socket` | what can be asked of many sockets, and of one |
-//! | `callback` | the one way into JavaScript: batches of what happened |
+//! | `waker`, `drain` | the one way into JavaScript: a call that wakes it, and batches of what happened |
+//! | `records` | the form of such a batch |
 //! | `batch` | the form of a batch of commands |
 //! | `commands` | the one way out: batches of what is asked |
 //! | `client_files` | the browser's client on a port of the core's own |
-//! | `carried` | bytes that Node carries for the core |
-//! | `doors` | HTTP requests and streams through Node, connections handed over, the core's own port |
-//! | `memory` | freed memory, back to the system |
+//! | `outgoing` | what the core has for Node's HTTP server |
+//! | `stream` | byte streams that Node carries for the core |
+//! | `entry_points` | HTTP requests and streams through Node, connections handed over, the core's own port |
+//! | `request` | requests from and to JavaScript |
 //! | `value` | text and bytes from and to JavaScript |
 //! | `error` | what is thrown |
 #![deny(unsafe_code)]
 #![expect(clippy::needless_pass_by_value, reason = "Node-API hands over values, not references")]
 
 mod batch;
-mod callback;
-mod carried;
 mod client_files;
 mod commands;
-mod doors;
+mod drain;
+mod entry_points;
 mod error;
-mod memory;
 mod namespace;
 mod options;
+mod outgoing;
+mod records;
+mod request;
 mod room;
 mod server;
 mod socket;
+mod stream;
 mod value;
+mod waker;

@@ -4,18 +4,13 @@ use std::{cell::RefCell, collections::hash_map::Entry, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Answer, Config, Departure, Events, Namespace, NumberedRooms, OriginDecision, Server, Socket,
-    Writes, give_memory_back_by,
+    Admission, Config, Departure, Events, Namespace, NumberedRooms, OriginDecision, Server, Socket, Writes,
 };
+use ferrio_host::{Questions, give_memory_back};
 use napi::{Result, bindgen_prelude::Function};
 use napi_derive::napi;
 
-use crate::{
-    callback::{Crossing, Waker},
-    doors::{Doors, Outlet},
-    error::bad_option,
-    memory, options,
-};
+use crate::{drain::Crossing, entry_points::EntryPoints, error::bad_option, options, waker::Waker};
 
 /// A server of the core, for one JavaScript environment.
 #[napi]
@@ -23,7 +18,7 @@ pub struct NativeServer {
     pub(crate) server: Server,
     pub(crate) events: Events,
     pub(crate) waker: Arc<Waker>,
-    pub(crate) doors: Doors,
+    pub(crate) entry_points: EntryPoints,
     pub(crate) state: RefCell<State>,
 }
 
@@ -61,55 +56,6 @@ impl Held {
             Self::Joined(socket) | Self::Withdrawn(socket) => socket,
             Self::Leaving(departure) => departure.socket(),
         }
-    }
-}
-
-/// Questions that JavaScript has yet to answer.
-///
-/// Some it never answers. Those whose asker has gone meanwhile are looked for whenever there are twice as many as after
-/// the last look, so there are never more than twice as many as clients that wait.
-pub(crate) struct Questions<T> {
-    answers: HashMap<u64, Answer<T>>,
-    n_asked: u64,
-    look_at: usize,
-}
-
-/// So few questions are not worth a look.
-const FEW_QUESTIONS: usize = 64;
-
-impl<T> Questions<T> {
-    /// Keeps a question. Returns its number.
-    pub(crate) fn ask(&mut self, answer: Answer<T>) -> u64 {
-        if self.answers.len() >= self.look_at {
-            self.drop_abandoned();
-        }
-        self.n_asked += 1;
-        self.answers.insert(self.n_asked, answer);
-        self.n_asked
-    }
-
-    /// Answers a question, unless that has been done. Returns whether anybody waits for it still.
-    fn answer(&mut self, question: f64, decision: T) -> bool {
-        let Some(answer) = self.answers.remove(&number(question)) else { return false };
-        let is_awaited = !answer.is_abandoned();
-        answer.send(decision);
-        is_awaited
-    }
-
-    fn drop_abandoned(&mut self) {
-        self.answers.retain(|_, answer| !answer.is_abandoned());
-        self.look_at = (2 * self.answers.len()).max(FEW_QUESTIONS);
-    }
-
-    fn n_open(&mut self) -> u32 {
-        self.drop_abandoned();
-        count(self.answers.len())
-    }
-}
-
-impl<T> Default for Questions<T> {
-    fn default() -> Self {
-        Self { answers: HashMap::default(), n_asked: 0, look_at: FEW_QUESTIONS }
     }
 }
 
@@ -162,13 +108,13 @@ impl NativeServer {
     /// Makes a server; `wake` is called when there is something to drain.
     #[napi(constructor, catch_unwind)]
     pub fn new(options: String, wake: Function<'_, (), ()>) -> Result<Self> {
-        give_memory_back_by(memory::give_back);
+        give_memory_back();
         let waker = Arc::new(Waker::new(&wake)?);
-        let doors = Doors::new(Arc::new(Outlet::new(waker.clone())));
+        let entry_points = EntryPoints::new(waker.clone());
         let wake = waker.clone();
         let (server, events) =
             Server::new(parse(&options)?, move || wake.wake()).map_err(|error| bad_option(&error))?;
-        Ok(Self { server, events, waker, doors, state: RefCell::default() })
+        Ok(Self { server, events, waker, entry_points, state: RefCell::default() })
     }
 
     /// Whether a client waits to be let in as this socket.
@@ -208,7 +154,7 @@ impl NativeServer {
     /// Answers whether a request may open a session; with a refusal, what the client is told.
     #[napi(catch_unwind)]
     pub fn answer_request(&self, question: f64, refusal: Option<String>) {
-        self.state.borrow_mut().requests.answer(question, refusal.map_or(Ok(()), Err));
+        self.state.borrow_mut().requests.answer(number(question), refusal.map_or(Ok(()), Err));
     }
 
     /// Answers which origin may read: `*`, `own`, `=` and an origin, or nothing.
@@ -221,13 +167,13 @@ impl NativeServer {
                 .strip_prefix('=')
                 .map_or(OriginDecision::Refused, |origin| OriginDecision::Fixed(origin.to_owned())),
         };
-        self.state.borrow_mut().origins.answer(question, decision);
+        self.state.borrow_mut().origins.answer(number(question), decision);
     }
 
     /// Answers whether a namespace exists by now. Returns whether anybody waits for it still.
     #[napi(catch_unwind)]
     pub fn answer_namespace(&self, question: f64, exists: bool) -> bool {
-        self.state.borrow_mut().asked_namespaces.answer(question, exists)
+        self.state.borrow_mut().asked_namespaces.answer(number(question), exists)
     }
 
     /// How many clients are connected.
@@ -240,7 +186,7 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn held(&self) -> HeldCounts {
         let mut state = self.state.borrow_mut();
-        let (requests, streams) = self.doors.len();
+        let (requests, streams) = self.entry_points.len();
         let n_sockets = |is: fn(&Held) -> bool| count(state.sockets.values().filter(|held| is(held)).count());
         let admissions = n_sockets(|held| matches!(held, Held::Pending(_)));
         let departures = n_sockets(|held| matches!(held, Held::Leaving(_) | Held::Withdrawn(_)));
@@ -249,7 +195,9 @@ impl NativeServer {
             sockets: count(state.sockets.len()),
             admissions,
             departures,
-            questions: state.requests.n_open() + state.origins.n_open() + state.asked_namespaces.n_open(),
+            questions: count(
+                state.requests.n_open() + state.origins.n_open() + state.asked_namespaces.n_open(),
+            ),
             requests: count(requests),
             streams: count(streams),
             namespaces: count(state.namespaces.len()),
@@ -305,7 +253,7 @@ impl NativeServer {
     /// Lets go of JavaScript's function once the server is closed and there is nothing left to wake it for: as long as
     /// it is held, Node keeps all that the function can reach.
     pub(crate) fn retire(&self) {
-        if self.state.borrow().is_closed && self.doors.is_idle() {
+        if self.state.borrow().is_closed && self.entry_points.is_idle() {
             self.waker.release();
         }
     }

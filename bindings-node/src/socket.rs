@@ -5,7 +5,7 @@ use napi::{Env, JsString, Result};
 use napi_derive::napi;
 
 use crate::{
-    room,
+    request, room,
     server::{DepartureRecord, NativeServer},
     value,
 };
@@ -36,7 +36,7 @@ impl NativeServer {
                 Protocol::V3 => 3,
                 Protocol::V4 => 4,
             };
-            value::handshake(socket.handshake(), connection.id(), protocol, socket.transport().as_str())
+            request::handshake(socket.handshake(), connection.id(), protocol, socket.transport().as_str())
         });
         text.map(|text| value::string(env, &text)).transpose()
     }

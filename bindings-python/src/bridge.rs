@@ -8,101 +8,53 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, ThreadId},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use ferrio::{AckRequest, Admission, Awaited, Events, HostEvent, Server, Socket, SocketKey, Writes};
+use ferrio::{Events, HostEvent, Server, Socket, SocketKey, Writes};
+use ferrio_host::Acks;
 use parking_lot::Mutex;
-use pyo3::{
-    exceptions::{PyException, PyRuntimeError},
-    intern,
-    prelude::*,
-    sync::PyOnceLock,
-    types::PyDict,
-};
+use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyDict};
 
 use crate::{
-    error,
-    handling::{Reserve, Stepper},
-    pending::Ready,
+    acks::AckTarget,
+    connect::Unconnected,
+    pending::Futures,
     process::Own,
     room::Rooms,
     socket::SocketState,
+    tasks::Tasks,
     value::Json,
     waker::{Pipe, Waker},
 };
 
-pyo3::import_exception!(asyncio, CancelledError);
-
-/// Events of one turn of the loop, and the time they may take: beyond, the application's own timers and requests
-/// come first.
-const TURN_EVENTS: usize = 256;
-const TURN_TIME: Duration = Duration::from_millis(4);
-
-/// How many are taken from the core at once, between two looks at the clock.
-const BATCH: usize = 32;
-
 /// The event loop at work, and what the bridge calls on it.
-pub(crate) struct Turn {
-    pub(crate) event_loop: Py<PyAny>,
+pub(crate) struct EventLoop {
+    pub(crate) object: Py<PyAny>,
     /// The `AsyncServer`, which knows the handlers that are not plain functions.
     pub(crate) host: Py<PyAny>,
-    call_soon: Py<PyAny>,
+    pub(crate) call_soon: Py<PyAny>,
     /// Makes a task of a coroutine.
     pub(crate) start_task: Py<PyAny>,
     /// The server's own `flush` and `drain`, to be called later in a turn or in the next.
-    flush: Py<PyAny>,
-    drain: Py<PyAny>,
+    pub(crate) flush: Py<PyAny>,
+    pub(crate) drain: Py<PyAny>,
     /// The context variables that every handler starts with.
     pub(crate) context: Py<PyAny>,
     /// asyncio's own functions that say which task is at work.
-    current_task: Py<PyAny>,
+    pub(crate) current_task: Py<PyAny>,
     pub(crate) enter_task: Py<PyAny>,
     pub(crate) leave_task: Py<PyAny>,
-    thread: ThreadId,
-    pipe: Arc<Pipe>,
-}
-
-/// Who waits for an ack.
-pub(crate) enum AckTarget {
-    /// A callback, which gets the arguments, unless the client was put out meanwhile.
-    Callback(Py<PyAny>, Arc<Socket>),
-    /// A future for one answer.
-    One(Py<PyAny>),
-    /// A future for the answers of many.
-    Many(Py<PyAny>),
-}
-
-/// An ack that is to come.
-struct Expected {
-    target: AckTarget,
-    /// Tells the core, since handlers of those who are asked may be at work until they answer.
-    _awaited: Vec<Awaited>,
-}
-
-/// A client that is in no room, but that its handlers may use.
-pub(crate) enum Outside {
-    /// Its connect handler has not decided yet.
-    Asked(Admission),
-    /// It has gone before its connect handler let it in, and its disconnect handler is at work.
-    Leaving(Arc<Socket>),
-}
-
-impl Outside {
-    pub(crate) fn socket(&self) -> &Arc<Socket> {
-        match self {
-            Self::Asked(admission) => admission.socket(),
-            Self::Leaving(socket) => socket,
-        }
-    }
+    pub(crate) thread: ThreadId,
+    pub(crate) pipe: Arc<Pipe>,
 }
 
 /// How a server treats its clients' events.
 #[derive(Clone, Copy)]
-pub(crate) struct Manners {
+pub(crate) struct Behaviour {
     /// Whether the events of a client wait for each other.
     pub(crate) is_serial: bool,
     /// Whether clients are let in before their connect handler is asked.
@@ -111,7 +63,7 @@ pub(crate) struct Manners {
     pub(crate) recovers: bool,
     /// How long a client that has gone waits for the one handler that holds up its disconnect handler: as long as
     /// its silence would have been noticed at the latest.
-    pub(crate) patience: Duration,
+    pub(crate) lane_timeout: Duration,
 }
 
 /// What connects a server of the core with the application.
@@ -119,36 +71,30 @@ pub(crate) struct Bridge {
     /// A handler may fork, and return in the child, too.
     process: Own<()>,
     pub(crate) server: Server,
-    events: Events,
+    pub(crate) events: Events,
     pub(crate) json: Json,
     pub(crate) rooms: Rooms,
     /// Handlers by namespace and event: the server's own dictionary, looked at before anything else.
     pub(crate) handlers: Py<PyDict>,
-    pub(crate) manners: Manners,
+    pub(crate) behaviour: Behaviour,
     pub(crate) waker: Arc<Waker>,
-    turn: Mutex<Option<Arc<Turn>>>,
-    pub(crate) ready: Arc<Ready>,
-    writes: Mutex<Writes>,
-    will_flush: AtomicBool,
-    /// Clients that are not in, or not any more, by their ids.
-    pub(crate) pending: Mutex<HashMap<Arc<str>, Outside>>,
+    pub(crate) event_loop: Mutex<Option<Arc<EventLoop>>>,
+    pub(crate) futures: Futures,
+    pub(crate) writes: Mutex<Writes>,
+    pub(crate) will_flush: AtomicBool,
+    pub(crate) unconnected: Unconnected,
     /// Clients whose events wait for a handler that was given up.
-    freed: Mutex<Vec<Arc<Socket>>>,
-    acks: Mutex<HashMap<u64, Expected>>,
-    next_token: AtomicU64,
+    pub(crate) freed_lanes: Mutex<Vec<Arc<Socket>>>,
+    pub(crate) acks: Acks<AckTarget>,
     /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
     sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
     /// Events that were taken from the core and not handled in their turn.
-    backlog: Mutex<VecDeque<HostEvent>>,
+    pub(crate) backlog: Mutex<VecDeque<HostEvent>>,
     /// Whether everybody is being put out: nothing but disconnects is handled any more.
     is_closing: AtomicBool,
-    /// Whether no task is at work, so that handlers may take their first steps.
-    may_step: AtomicBool,
-    reserve: Mutex<Option<Reserve>>,
-    stepper: PyOnceLock<Py<Stepper>>,
-    /// Tasks that wait, by the addresses of their coroutines: asyncio alone would not keep them.
-    kept: Mutex<HashMap<usize, Py<PyAny>>>,
+    pub(crate) tasks: Tasks,
 }
+
 impl Bridge {
     pub(crate) fn new(
         server: Server,
@@ -157,8 +103,9 @@ impl Bridge {
         json: Json,
         rooms: Rooms,
         handlers: Py<PyDict>,
-        manners: Manners,
+        behaviour: Behaviour,
     ) -> Self {
+        let woken = waker.clone();
         Self {
             process: Own::new(()),
             server,
@@ -166,23 +113,19 @@ impl Bridge {
             json,
             rooms,
             handlers,
-            manners,
-            ready: Arc::new(Ready::new(waker.clone())),
+            behaviour,
+            futures: Futures::new(move || woken.wake()),
             waker,
-            turn: Mutex::default(),
+            event_loop: Mutex::default(),
             writes: Mutex::default(),
             will_flush: AtomicBool::new(false),
-            pending: Mutex::default(),
-            freed: Mutex::default(),
-            acks: Mutex::default(),
-            next_token: AtomicU64::new(0),
+            unconnected: Unconnected::default(),
+            freed_lanes: Mutex::default(),
+            acks: Acks::default(),
             sessions: Mutex::default(),
             backlog: Mutex::default(),
             is_closing: AtomicBool::new(false),
-            may_step: AtomicBool::new(false),
-            reserve: Mutex::default(),
-            stepper: PyOnceLock::new(),
-            kept: Mutex::default(),
+            tasks: Tasks::new(),
         }
     }
 
@@ -199,7 +142,7 @@ impl Bridge {
         let pipe = self.waker.open()?;
         let tasks = py.import("asyncio.tasks")?;
         let call_soon = event_loop.getattr(intern!(py, "call_soon"))?;
-        let turn = Turn {
+        let event_loop = EventLoop {
             host,
             start_task,
             flush: server.getattr(intern!(py, "flush"))?.unbind(),
@@ -210,12 +153,12 @@ impl Bridge {
             leave_task: tasks.getattr("_leave_task")?.unbind(),
             thread: thread::current().id(),
             pipe: pipe.clone(),
-            event_loop: event_loop.clone().unbind(),
+            object: event_loop.clone().unbind(),
             call_soon: call_soon.clone().unbind(),
         };
-        call_soon.call1((turn.drain.bind(py),))?;
+        call_soon.call1((event_loop.drain.bind(py),))?;
         self.will_flush.store(false, Ordering::Release);
-        let former = self.turn.lock().replace(Arc::new(turn));
+        let former = self.event_loop.lock().replace(Arc::new(event_loop));
         drop(former);
         Ok(pipe)
     }
@@ -237,33 +180,22 @@ impl Bridge {
 
     /// Leaves the event loop. Returns the tasks of handlers that are still at work.
     pub(crate) fn unbind(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        let reserve = self.reserve.lock().take();
-        if let Some(reserve) = reserve {
-            reserve.end(py);
-        }
-        let at_work = std::mem::take(&mut *self.kept.lock());
+        let at_work = self.tasks.end(py);
         self.clear();
-        at_work.into_values().collect()
+        at_work
     }
 
     /// Forgets the event loop, with all that refers to it.
     pub(crate) fn clear(&self) {
         self.waker.close();
-        let former = self.turn.lock().take();
-        let reserve = self.reserve.lock().take();
-        let kept = std::mem::take(&mut *self.kept.lock());
-        drop((former, reserve, kept));
+        let former = self.event_loop.lock().take();
+        drop(former);
+        self.tasks.clear();
     }
 
-    /// Forgets who waits for acks: nobody will ever run it.
-    pub(crate) fn clear_acks(&self) {
-        let acks = std::mem::take(&mut *self.acks.lock());
-        drop(acks);
-    }
-
-    pub(crate) fn turn(&self) -> PyResult<Arc<Turn>> {
-        let turn = self.turn.lock().clone();
-        turn.ok_or_else(|| PyRuntimeError::new_err("the server is not running on an event loop"))
+    pub(crate) fn event_loop(&self) -> PyResult<Arc<EventLoop>> {
+        let event_loop = self.event_loop.lock().clone();
+        event_loop.ok_or_else(|| PyRuntimeError::new_err("the server is not running on an event loop"))
     }
 
     /// For the garbage collector. What is locked is at work, and refers to nothing that can go.
@@ -271,102 +203,23 @@ impl Bridge {
         visit.call(&self.handlers)?;
         self.json.visit(visit)?;
         self.rooms.visit(visit)?;
-        if let Some(reserve) = self.reserve.try_lock()
-            && let Some(reserve) = &*reserve
-        {
-            reserve.visit(visit)?;
-        }
-        for task in self.kept.try_lock().iter().flat_map(|kept| kept.values()) {
-            visit.call(task)?;
-        }
-        for expected in self.acks.try_lock().iter().flat_map(|acks| acks.values()) {
-            let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) =
-                &expected.target;
-            visit.call(object)?;
-        }
-        let Some(turn) = self.turn.try_lock() else { return Ok(()) };
-        let Some(turn) = &*turn else { return Ok(()) };
+        self.tasks.visit(visit)?;
+        self.acks.try_visit(|target| {
+            let (AckTarget::Callback(object, _) | AckTarget::One(object) | AckTarget::Many(object)) = target;
+            visit.call(object)
+        })?;
+        let Some(event_loop) = self.event_loop.try_lock() else { return Ok(()) };
+        let Some(event_loop) = &*event_loop else { return Ok(()) };
         for object in [
-            &turn.event_loop,
-            &turn.host,
-            &turn.call_soon,
-            &turn.start_task,
-            &turn.flush,
-            &turn.drain,
-            &turn.context,
+            &event_loop.object,
+            &event_loop.host,
+            &event_loop.call_soon,
+            &event_loop.start_task,
+            &event_loop.flush,
+            &event_loop.drain,
+            &event_loop.context,
         ] {
             visit.call(object)?;
-        }
-        Ok(())
-    }
-
-    /// Takes what has come and starts the handlers for it. Returns whether more waits for the next turn.
-    pub(crate) fn drain(self: &Arc<Self>, py: Python<'_>) -> PyResult<bool> {
-        let Ok(turn) = self.turn() else { return Ok(false) };
-        self.waker.reset(&turn.pipe);
-        self.will_flush.store(true, Ordering::Release);
-        self.ready.stay_awake();
-        // A shutdown drains from inside of a task.
-        let is_outermost = turn.current_task.call1(py, (&turn.event_loop,))?.is_none(py);
-        let could_step = self.may_step.swap(is_outermost, Ordering::Relaxed);
-        let outcome = self.take_turn(py, &turn);
-        self.may_step.store(could_step, Ordering::Relaxed);
-        if is_outermost {
-            self.flush(py);
-        } else {
-            turn.call_soon.call1(py, (&turn.flush,))?;
-        }
-        if !matches!(outcome, Ok(false)) {
-            turn.call_soon.call1(py, (&turn.drain,))?;
-        }
-        outcome
-    }
-
-    fn take_turn(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<bool> {
-        let started = Instant::now();
-        loop {
-            let freed = self.freed.lock().pop();
-            let Some(socket) = freed else { break };
-            self.next_in_lane(py, &socket)?;
-        }
-        let mut batch = Vec::new();
-        let mut core_has_more = true;
-        for n_taken in 0.. {
-            let is_over = n_taken >= TURN_EVENTS || started.elapsed() > TURN_TIME;
-            let next = self.backlog.lock().pop_front();
-            let event = match next {
-                Some(event) if is_over => {
-                    self.backlog.lock().push_front(event);
-                    return Ok(true);
-                }
-                Some(event) => event,
-                None if !core_has_more || is_over => break,
-                None => {
-                    core_has_more = self.events.drain(BATCH, &mut batch);
-                    self.backlog.lock().extend(batch.drain(..));
-                    continue;
-                }
-            };
-            if let Err(error) = self.dispatch(py, turn, event)
-                && !error.is_instance_of::<CancelledError>(py)
-            {
-                self.report(py, error)?;
-            }
-        }
-        Ok(core_has_more)
-    }
-
-    /// Reports what a handler raised, as asyncio does for a task that nobody waits for. What ends a task or the
-    /// process comes back.
-    pub(crate) fn report(&self, py: Python<'_>, error: PyErr) -> PyResult<()> {
-        if !error.is_instance_of::<PyException>(py) {
-            return Err(error);
-        }
-        match self.turn() {
-            Ok(turn) => {
-                error::report(py, turn.event_loop.bind(py), "a Socket.IO handler raised an exception", error);
-            }
-            Err(_) => error.write_unraisable(py, None),
         }
         Ok(())
     }
@@ -374,72 +227,6 @@ impl Bridge {
     /// Whether this is the process that it serves.
     pub(crate) fn is_here(&self) -> bool {
         self.process.get().is_some()
-    }
-
-    /// Puts on the wire what was emitted, and answers the requests that waited for it.
-    pub(crate) fn flush(&self, py: Python<'_>) {
-        if !self.is_here() {
-            return;
-        }
-        self.will_flush.store(false, Ordering::Release);
-        let mut writes = std::mem::take(&mut *self.writes.lock());
-        py.detach(|| writes.finish());
-        self.ready.poll(py);
-    }
-
-    /// Lends the batch of this turn to something that sends, and sees to it that it is flushed.
-    pub(crate) fn write<R>(&self, py: Python<'_>, send: impl FnOnce(&mut Writes) -> R) -> R {
-        let turn = self.turn.lock().clone().filter(|turn| turn.thread == thread::current().id());
-        if let Some(turn) = turn {
-            let will_flush = self.will_flush.swap(true, Ordering::AcqRel);
-            if will_flush || turn.call_soon.call1(py, (&turn.flush,)).is_ok() {
-                if !will_flush {
-                    self.ready.stay_awake();
-                }
-                return send(&mut self.writes.lock());
-            }
-            // A loop that is closed takes no more calls.
-            self.will_flush.store(false, Ordering::Release);
-        }
-        let mut writes = Writes::new();
-        let result = send(&mut writes);
-        py.detach(move || drop(writes));
-        result
-    }
-
-    /// A task that idles.
-    pub(crate) fn reserve(self: &Arc<Self>, py: Python<'_>, turn: &Turn) -> PyResult<Reserve> {
-        let reserve = self.reserve.lock().take();
-        match reserve {
-            Some(reserve) if reserve.is_fit(py)? => Ok(reserve),
-            _ => Reserve::new(py, self, turn),
-        }
-    }
-
-    pub(crate) fn put_back(&self, reserve: Reserve) {
-        let former = self.reserve.lock().replace(reserve);
-        drop(former);
-    }
-
-    /// Whether a handler may take its first step at once.
-    pub(crate) fn may_step(&self) -> bool {
-        self.may_step.load(Ordering::Relaxed)
-    }
-
-    /// What takes the steps of coroutines.
-    pub(crate) fn stepper<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, Stepper>> {
-        Ok(self.stepper.get_or_try_init(py, || Py::new(py, Stepper::default()))?.bind(py))
-    }
-
-    /// Keeps a task alive while it waits.
-    pub(crate) fn keep(&self, handling: usize, task: Py<PyAny>) {
-        let former = self.kept.lock().insert(handling, task);
-        drop(former);
-    }
-
-    pub(crate) fn let_go(&self, handling: usize) {
-        let task = self.kept.lock().remove(&handling);
-        drop(task);
     }
 
     /// Keeps a client's session for its return, from the moment that its departure comes: the core may forget it while
@@ -461,82 +248,15 @@ impl Bridge {
         self.sessions.lock().remove(&key)
     }
 
-    /// Has the loop go on with the events of a client, later.
-    pub(crate) fn free_lane(&self, socket: Arc<Socket>) {
-        self.freed.lock().push(socket);
-        self.waker.wake();
-    }
-
     /// How much of each kind is kept for clients, handlers and acks.
     pub(crate) fn held(&self) -> [(&'static str, usize); 6] {
         [
-            ("pending", self.pending.lock().len()),
-            ("freed", self.freed.lock().len()),
-            ("acks", self.acks.lock().len()),
+            ("pending", self.unconnected.len()),
+            ("freed", self.freed_lanes.lock().len()),
+            ("acks", self.acks.len()),
             ("sessions", self.sessions.lock().len()),
             ("backlog", self.backlog.lock().len()),
-            ("kept", self.kept.lock().len()),
+            ("kept", self.tasks.n_waiting()),
         ]
-    }
-
-    /// Whether a client is not in, but known to its handlers.
-    pub(crate) fn is_pending(&self, socket: &Socket) -> bool {
-        self.pending.lock().contains_key(socket.id())
-    }
-
-    /// Keeps a client that is asked about.
-    pub(crate) fn keep_asked(&self, admission: Admission) {
-        let id = admission.socket().id().clone();
-        let former = self.pending.lock().insert(id, Outside::Asked(admission));
-        drop(former);
-    }
-
-    /// Keeps a client that leaves, unless it has come back meanwhile under the same id.
-    pub(crate) fn keep_leaving(&self, socket: &Arc<Socket>) {
-        let mut pending = self.pending.lock();
-        pending.entry(socket.id().clone()).or_insert_with(|| Outside::Leaving(socket.clone()));
-    }
-
-    /// Forgets a client that is not in, if `is_meant` still holds.
-    pub(crate) fn take_outside(
-        &self,
-        socket: &Arc<Socket>,
-        is_meant: impl FnOnce(&Outside) -> bool,
-    ) -> Option<Outside> {
-        let mut pending = self.pending.lock();
-        let client = pending.get(socket.id())?;
-        if Arc::ptr_eq(client.socket(), socket) && is_meant(client) {
-            pending.remove(socket.id())
-        } else {
-            None
-        }
-    }
-
-    /// What takes the decision about a client whose connect handler is at work.
-    pub(crate) fn take_admission(&self, socket: &Arc<Socket>) -> Option<Admission> {
-        match self.take_outside(socket, |client| matches!(client, Outside::Asked(_))) {
-            Some(Outside::Asked(admission)) => Some(admission),
-            _ => None,
-        }
-    }
-
-    /// Notes who waits for an ack of these.
-    pub(crate) fn expect_ack<'a>(
-        &self,
-        target: AckTarget,
-        timeout: Option<Duration>,
-        sockets: impl IntoIterator<Item = &'a Arc<Socket>>,
-    ) -> AckRequest {
-        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
-        let awaited = sockets.into_iter().map(|socket| socket.await_ack()).collect();
-        let former = self.acks.lock().insert(token, Expected { target, _awaited: awaited });
-        drop(former);
-        AckRequest { token, timeout }
-    }
-
-    /// Who waits for an ack, once.
-    pub(crate) fn take_ack(&self, token: u64) -> Option<AckTarget> {
-        let expected = self.acks.lock().remove(&token);
-        expected.map(|expected| expected.target)
     }
 }

@@ -1,11 +1,12 @@
 //! The native part of the Python package: the Rust core, seen from asyncio.
 //!
 //! In reading order:
-//! - `server`: a server; `doors`: how clients reach it; `namespace`, `socket`: what it consists of;
-//! - `bridge`: the server on an event loop; `callback`: the only place that calls the application;
-//! - `handling`: the coroutine around each handler; `pending`: the core's futures, polled by the event loop;
-//! - `body`: a request's body in pieces; `waker`: how other threads wake the event loop;
-//! - `memory`: freed memory, back to the system;
+//! - `server`: a server; `entry_points`: how clients reach it; `namespace`, `socket`: what it consists of;
+//! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
+//! - `handlers`: which handler; `tasks`: how it runs; `lanes`: which event waits for another;
+//! - `connect`: clients that are not in; `acks`: who waits for acks; `writes`: what a turn sends;
+//! - `pending`: the core's futures, polled by the event loop;
+//! - `waker`: how other threads wake the event loop;
 //! - `process`: what a forked child must leave alone;
 //! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
 //!
@@ -14,13 +15,14 @@
 
 #![deny(unsafe_code)]
 
-mod body;
+mod acks;
 mod bridge;
-mod callback;
-mod doors;
+mod connect;
+mod drain;
+mod entry_points;
 mod error;
-mod handling;
-mod memory;
+mod handlers;
+mod lanes;
 mod namespace;
 mod options;
 mod pending;
@@ -29,14 +31,16 @@ mod request;
 mod room;
 mod server;
 mod socket;
+mod tasks;
 mod value;
 mod waker;
+mod writes;
 
 #[pyo3::pymodule(gil_used = true)]
 mod _native {
     #[pymodule_export]
     use super::{
-        doors::{Listener, WebSocket},
+        entry_points::{Listener, WebSocket},
         namespace::{Namespace, Question},
         pending::Pending,
         process::forked,

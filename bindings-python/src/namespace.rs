@@ -6,7 +6,8 @@ use ferrio::{Flags, Gathering, Namespace as CoreNamespace, Selection};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{
-    bridge::{AckTarget, Bridge, Outside},
+    acks::AckTarget,
+    bridge::Bridge,
     process::Own,
     socket::{self, Socket},
 };
@@ -31,19 +32,17 @@ impl Local {
     }
 
     /// A client of this namespace that is not in.
-    fn pending(&self, sid: &str) -> Option<Arc<ferrio::Socket>> {
-        let pending = self.bridge.pending.lock();
-        let socket = pending.get(sid)?.socket();
-        Arc::ptr_eq(socket.namespace(), &self.namespace).then(|| socket.clone())
+    fn unconnected(&self, sid: &str) -> Option<Arc<ferrio::Socket>> {
+        let socket = self.bridge.unconnected.socket(sid)?;
+        Arc::ptr_eq(socket.namespace(), &self.namespace).then_some(socket)
     }
 
     /// Those of them that are meant. In python-socketio they are in the namespace and their rooms already, so that
     /// a connect handler's broadcast reaches its own client; the core keeps it until the client is let in.
-    fn pending_in(&self, selection: &Selection) -> Vec<Arc<ferrio::Socket>> {
-        let pending = self.bridge.pending.lock();
-        let pending = pending.values().map(Outside::socket);
-        let here = pending.filter(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace));
-        here.filter(|socket| socket.is_meant(selection)).cloned().collect()
+    fn unconnected_in(&self, selection: &Selection) -> Vec<Arc<ferrio::Socket>> {
+        self.bridge
+            .unconnected
+            .sockets(|socket| Arc::ptr_eq(socket.namespace(), &self.namespace) && socket.is_meant(selection))
     }
 
     /// Who is meant by rooms, sockets to skip and rooms to skip; no rooms mean everybody.
@@ -75,7 +74,7 @@ impl Namespace {
         let Some(sid) = sid.cast::<PyString>().ok().and_then(|sid| sid.to_str().ok()) else {
             return Ok(None);
         };
-        let socket = this.namespace.socket(sid).or_else(|| this.pending(sid));
+        let socket = this.namespace.socket(sid).or_else(|| this.unconnected(sid));
         Ok(socket.map(|socket| this.wrap(socket)))
     }
 
@@ -109,9 +108,9 @@ impl Namespace {
         let payload = this.bridge.json.event(event, data)?;
         let selection = this.selection(rooms, skip, skip_rooms)?;
         let flags = Flags { volatile, compress, local };
-        let pending = this.pending_in(&selection);
+        let unconnected = this.unconnected_in(&selection);
         this.bridge.write(event.py(), |writes| {
-            for socket in &pending {
+            for socket in &unconnected {
                 socket.emit(&payload, flags, writes);
             }
             this.namespace.emit(&selection, &payload, flags, writes);
@@ -137,7 +136,7 @@ impl Namespace {
         let selection = this.selection(rooms, skip, skip_rooms)?;
         let timeout = socket::duration(timeout)?;
         let asked = this.namespace.select(&selection);
-        let ack = this.bridge.expect_ack(AckTarget::Many(future), timeout, &asked);
+        let ack = this.bridge.acks.expect(AckTarget::Many(future), timeout, &asked);
         let gathering = this.bridge.write(event.py(), |writes| {
             this.namespace.emit_with_ack(&selection, &payload, Flags::default(), ack, writes)
         });
@@ -177,7 +176,7 @@ impl Question {
     fn forget(&self) {
         // One of the parent's goes on with the parent.
         if let Some((token, gathering, bridge)) = self.0.get() {
-            let target = bridge.take_ack(*token);
+            let target = bridge.acks.take(*token);
             drop(target);
             gathering.forget();
         }

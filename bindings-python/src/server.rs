@@ -3,7 +3,8 @@
 use std::{os::fd::AsRawFd, sync::Arc};
 
 use bytes::Bytes;
-use ferrio::{ListenOptions, Server as CoreServer, Tls, give_memory_back_by};
+use ferrio::{ListenOptions, Server as CoreServer, Tls};
+use ferrio_host::{ByteChannel, RequestBody, duplicate, give_memory_back};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -11,10 +12,9 @@ use pyo3::{
 };
 
 use crate::{
-    body::Pieces,
-    bridge::{Bridge, Manners},
-    doors::{self, Listener, WebSocket},
-    error, memory,
+    bridge::{Behaviour, Bridge},
+    entry_points::{Listener, WebSocket},
+    error,
     namespace::Namespace,
     options,
     pending::{self, Outcome},
@@ -39,17 +39,24 @@ impl Server {
         async_handlers: bool,
         always_connect: bool,
     ) -> PyResult<Self> {
-        give_memory_back_by(memory::give_back);
+        give_memory_back();
         let config = options::config(options)?;
         let recovers = config.recovery.is_some();
-        let patience = config.engine.ping_interval + config.engine.ping_timeout;
+        let lane_timeout = config.engine.ping_interval + config.engine.ping_timeout;
         let waker = Arc::new(Waker::default());
         let wake = waker.clone();
         let (server, events) =
             CoreServer::new(config, move || wake.wake()).map_err(|error| error::config(&error))?;
-        let manners = Manners { is_serial: !async_handlers, always_connect, recovers, patience };
-        let bridge =
-            Bridge::new(server, events, waker, Json::new(json), Rooms::new(options.py()), handlers, manners);
+        let behaviour = Behaviour { is_serial: !async_handlers, always_connect, recovers, lane_timeout };
+        let bridge = Bridge::new(
+            server,
+            events,
+            waker,
+            Json::new(json),
+            Rooms::new(options.py()),
+            handlers,
+            behaviour,
+        );
         Ok(Self(Own::new(Arc::new(bridge))))
     }
 
@@ -124,14 +131,14 @@ impl Server {
     ) -> PyResult<Py<PyAny>> {
         let bridge = self.0.here()?;
         let head = request::from_scope(scope)?;
-        let pieces = Pieces::default();
-        pieces.push(Bytes::copy_from_slice(body.as_bytes()), has_more);
-        let (server, rest) = (bridge.server.clone(), pieces.clone());
+        let channel = Arc::new(ByteChannel::default());
+        pending::feed(&channel, body.as_bytes(), has_more);
+        let (server, body) = (bridge.server.clone(), RequestBody::new(channel.clone(), || {}));
         let work = async move {
-            let response = server.engine().handle(head, pieces).await;
+            let response = server.engine().handle(head, body).await;
             Box::new(move |py: Python<'_>| Ok(request::response(py, &response)?.unbind())) as Outcome
         };
-        pending::start_with_body(py, bridge, Box::pin(work), rest)
+        pending::start_with_body(py, bridge, work, Some(channel))
     }
 
     /// Takes a WebSocket whose messages the caller passes on: a `WebSocket`, or the response that refuses it.
@@ -146,7 +153,7 @@ impl Server {
                 Err(response) => Ok(request::response(py, &response)?.unbind()),
             }) as Outcome
         };
-        pending::start(py, own, Box::pin(work))
+        pending::start(py, own, work)
     }
 
     /// Takes over a connection with its upgrade request; the caller's descriptor stays the caller's.
@@ -159,7 +166,7 @@ impl Server {
     ) -> PyResult<()> {
         let bridge = self.0.here()?;
         let head = request::from_bytes(head, client)?;
-        py.detach(|| doors::adopt(&bridge.server, descriptor, head))?;
+        py.detach(|| bridge.server.engine().take_over(duplicate(descriptor)?, head, Bytes::new()))?;
         Ok(())
     }
 
@@ -182,7 +189,7 @@ impl Server {
             Box::new(move |py: Python<'_>| Ok(Py::new(py, Listener::new(listening?, bridge))?.into_any()))
                 as Outcome
         };
-        pending::start(py, own, Box::pin(work))
+        pending::start(py, own, work)
     }
 
     /// Ends every connection; what is left to tell the application still comes by `drain`.
@@ -200,7 +207,7 @@ impl Server {
     /// How many requests and the like are under way.
     #[getter]
     fn pending(&self) -> PyResult<usize> {
-        Ok(self.0.here()?.ready.n_pending())
+        Ok(self.0.here()?.futures.n_tasks())
     }
 
     /// How much is kept of each kind; nothing, once all clients and handlers have gone. For tests.
@@ -228,7 +235,7 @@ impl Server {
     fn __clear__(&self) {
         if let Some(bridge) = self.0.get() {
             bridge.clear();
-            bridge.clear_acks();
+            bridge.acks.clear();
         }
     }
 }
@@ -239,7 +246,7 @@ impl Drop for Server {
         if let Some(bridge) = self.0.get() {
             bridge.server.close();
             bridge.clear();
-            bridge.clear_acks();
+            bridge.acks.clear();
         }
     }
 }

@@ -1,7 +1,6 @@
 //! One client in one namespace, and what Python keeps with it.
 
 use std::{
-    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferrio::{Credit, DisconnectReason, Flags, Payload, Reply, Socket as CoreSocket};
+use ferrio::{Credit, DisconnectReason, Flags, Socket as CoreSocket};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::PyValueError,
@@ -19,11 +18,7 @@ use pyo3::{
     types::{PyDict, PyList, PyString},
 };
 
-use crate::{
-    bridge::{AckTarget, Bridge, Outside},
-    process::Own,
-    request::Handshake,
-};
+use crate::{acks::AckTarget, bridge::Bridge, lanes::Lane, process::Own, request::Handshake};
 
 /// What Python keeps with a socket, in the core's slot for it.
 pub(crate) struct SocketState {
@@ -33,23 +28,13 @@ pub(crate) struct SocketState {
     session: Mutex<Option<Py<PyAny>>>,
     /// The environment, once a handler got it.
     environ: Mutex<Option<Py<PyAny>>>,
-    /// What waits for the handler at work; `None` when there is none. Bounded by the client's share of what may be under
-    /// way: beyond, nothing is read from it.
-    lane: Mutex<Option<Waiting>>,
+    pub(crate) lane: Lane,
     /// What becomes of a client that has gone before it was let in.
     withdrawal: Mutex<Withdrawal>,
     /// Whether the application has put the client out: of what came before that and waits, nothing is handled any more.
     is_out: AtomicBool,
     /// Whether it was refused after it had been let in: the application does not hear of its end.
     is_refused: AtomicBool,
-}
-
-/// What waits for a handler.
-#[derive(Default)]
-struct Waiting {
-    deferred: VecDeque<Deferred>,
-    /// How many have gone on before.
-    n_before: u64,
 }
 
 /// Its disconnect is handled when two things have happened, whichever comes first.
@@ -63,12 +48,6 @@ enum Withdrawal {
     LetIn,
 }
 
-/// Something of a client that may have to wait for the handler before.
-pub(crate) enum Deferred {
-    Event(Payload, Option<Reply>, Credit),
-    Departure(ferrio::Departure, Credit),
-}
-
 impl SocketState {
     /// The state of a socket, made when it is first asked for.
     pub(crate) fn attach<'a>(py: Python<'_>, socket: &'a CoreSocket) -> &'a Self {
@@ -78,7 +57,7 @@ impl SocketState {
                 namespace: namespace_name(py, socket.namespace().name()).unbind(),
                 session: Mutex::default(),
                 environ: Mutex::default(),
-                lane: Mutex::default(),
+                lane: Lane::default(),
                 withdrawal: Mutex::default(),
                 is_out: AtomicBool::new(false),
                 is_refused: AtomicBool::new(false),
@@ -116,22 +95,6 @@ impl SocketState {
         drop(former);
     }
 
-    /// Lets what follows wait.
-    pub(crate) fn occupy_lane(&self) {
-        self.lane.lock().get_or_insert_default();
-    }
-
-    /// Keeps something for later if it has to wait; gives it back if not.
-    pub(crate) fn queue_in_lane(&self, what: Deferred) -> Option<Deferred> {
-        match &mut *self.lane.lock() {
-            Some(waiting) => {
-                waiting.deferred.push_back(what);
-                None
-            }
-            None => Some(what),
-        }
-    }
-
     /// Takes note that the client was put out, and is no longer listened to.
     pub(crate) fn put_out(&self) {
         self.is_out.store(true, Ordering::Relaxed);
@@ -149,34 +112,6 @@ impl SocketState {
 
     pub(crate) fn is_out(&self) -> bool {
         self.is_out.load(Ordering::Relaxed)
-    }
-
-    /// The next that waits. When there is none, nothing has to wait any more.
-    pub(crate) fn next_in_lane(&self) -> Option<Deferred> {
-        let mut lane = self.lane.lock();
-        let next = lane.as_mut().and_then(|waiting| waiting.deferred.pop_front());
-        match &mut *lane {
-            Some(waiting) if next.is_some() => waiting.n_before += 1,
-            _ => *lane = None,
-        }
-        next
-    }
-
-    /// How many handlers have had their turn since something had to wait.
-    pub(crate) fn n_before(&self) -> u64 {
-        self.lane.lock().as_ref().map_or(0, |waiting| waiting.n_before)
-    }
-
-    /// Everything that waits, the departure last, if the handler at work is the same as when `n_before` was asked.
-    /// Nothing of it if that is another, and `None` if no departure waits.
-    pub(crate) fn leave_lane(&self, n_before: u64) -> Option<VecDeque<Deferred>> {
-        let mut lane = self.lane.lock();
-        let waiting = lane.as_mut()?;
-        if !matches!(waiting.deferred.back(), Some(Deferred::Departure(..))) {
-            return None;
-        }
-        let is_same = waiting.n_before == n_before;
-        Some(if is_same { std::mem::take(&mut waiting.deferred) } else { VecDeque::new() })
     }
 
     /// Takes note that the client has gone. Returns whether its connect handler has let it in.
@@ -278,9 +213,9 @@ impl Socket {
     fn rooms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let Local { socket, bridge } = self.0.here()?;
         let rooms = PyList::empty(py);
-        let is_pending = bridge.is_pending(socket);
+        let is_unconnected = bridge.unconnected.contains(socket);
         // Nobody can reach it there before it is let in, but it is a room of its own from the start.
-        let own = is_pending.then(|| socket.id().clone().into());
+        let own = is_unconnected.then(|| socket.id().clone().into());
         for room in own.into_iter().chain(socket.rooms()) {
             rooms.append(bridge.rooms.value(py, &room)?)?;
         }
@@ -321,7 +256,7 @@ impl Socket {
         let timeout = duration(timeout)?;
         let target =
             if is_future { AckTarget::One(target) } else { AckTarget::Callback(target, socket.clone()) };
-        let ack = bridge.expect_ack(target, timeout, [socket]);
+        let ack = bridge.acks.expect(target, timeout, [socket]);
         bridge.write(event.py(), |writes| {
             socket.emit_with_ack(&payload, Flags::default(), ack, writes);
         });
@@ -331,7 +266,7 @@ impl Socket {
     /// Gives up the wait for an answer.
     fn forget_ack(&self, token: u64) -> PyResult<()> {
         let Local { socket, bridge } = self.0.here()?;
-        let target = bridge.take_ack(token);
+        let target = bridge.acks.take(token);
         if target.is_some() {
             socket.forget_ack(token);
         }
@@ -379,8 +314,7 @@ struct Leaving {
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        let outside = self.bridge.take_outside(&self.socket, |client| matches!(client, Outside::Leaving(_)));
-        drop(outside);
+        self.bridge.unconnected.forget_leaving(&self.socket);
     }
 }
 
@@ -396,7 +330,7 @@ impl Departure {
 
     /// That of a client that was not in.
     pub(crate) fn outside(bridge: &Arc<Bridge>, socket: &Arc<CoreSocket>, reason: DisconnectReason) -> Self {
-        bridge.keep_leaving(socket);
+        bridge.unconnected.keep_leaving(socket);
         let departure = Mutex::default();
         Self(Own::new(Leaving { departure, socket: socket.clone(), reason, bridge: bridge.clone() }))
     }
@@ -429,8 +363,7 @@ impl Departure {
         let this = self.0.here()?;
         let departure = this.departure.lock().take();
         drop(departure);
-        let outside = this.bridge.take_outside(&this.socket, |client| matches!(client, Outside::Leaving(_)));
-        drop(outside);
+        this.bridge.unconnected.forget_leaving(&this.socket);
         let session = SocketState::attach(py, &this.socket).session.lock().take();
         if let Some(session) = session {
             this.bridge.update_session(this.socket.key(), session);

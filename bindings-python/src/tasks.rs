@@ -5,22 +5,180 @@
 //! they should. If the handler is done with it, the task goes on idling, for the next handler. If it waits, the task
 //! becomes the handler's own and waits in its place, and another is made when one is needed.
 
-use std::sync::{Arc, Weak};
+use std::{
+    collections::HashMap,
+    mem,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use ferrio::{Admission, Credit, Reply, Socket};
+use ferrio::{Credit, Reply, Socket};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration},
     ffi, intern,
     prelude::*,
+    sync::PyOnceLock,
     types::{PyString, PyTuple, iterator::PySendResult},
 };
 
 use crate::{
-    bridge::{Bridge, Turn},
+    bridge::{Bridge, EventLoop},
+    connect::Connecting,
+    lanes::Occupied,
     process::Own,
-    socket::SocketState,
 };
+
+/// The tasks of one server's handlers.
+pub(crate) struct Tasks {
+    /// Whether no task is at work, so that handlers may take their first steps.
+    may_step: AtomicBool,
+    idle_task: Mutex<Option<IdleTask>>,
+    stepper: PyOnceLock<Py<Stepper>>,
+    /// Tasks that wait, by the addresses of their coroutines: asyncio alone would not keep them.
+    kept: Mutex<HashMap<usize, Py<PyAny>>>,
+}
+
+/// What became of a coroutine's first step.
+pub(crate) enum FirstStep<'py> {
+    /// It was the last.
+    Ended(Purpose, PyResult<Bound<'py, PyAny>>),
+    /// It has to wait, in a task.
+    Waits,
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Self {
+        Self {
+            may_step: AtomicBool::new(false),
+            idle_task: Mutex::default(),
+            stepper: PyOnceLock::new(),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// Says whether handlers may take their first steps at once. Returns whether they could.
+    pub(crate) fn let_step(&self, may_step: bool) -> bool {
+        self.may_step.swap(may_step, Ordering::Relaxed)
+    }
+
+    /// A task that idles.
+    fn idle_task(&self, py: Python<'_>, bridge: &Arc<Bridge>, event_loop: &EventLoop) -> PyResult<IdleTask> {
+        let idle_task = self.idle_task.lock().take();
+        match idle_task {
+            Some(idle_task) if idle_task.is_fit(py)? => Ok(idle_task),
+            _ => IdleTask::new(py, bridge, event_loop),
+        }
+    }
+
+    fn put_back(&self, idle_task: IdleTask) {
+        let former = self.idle_task.lock().replace(idle_task);
+        drop(former);
+    }
+
+    /// Keeps a task alive while it waits.
+    fn keep(&self, coroutine: &Py<HandlerCoroutine>, task: Py<PyAny>) {
+        let former = self.kept.lock().insert(coroutine.as_ptr() as usize, task);
+        drop(former);
+    }
+
+    fn let_go(&self, coroutine: &Bound<'_, HandlerCoroutine>) {
+        let task = self.kept.lock().remove(&(coroutine.as_ptr() as usize));
+        drop(task);
+    }
+
+    /// Takes a coroutine's next step, in its own context.
+    fn step<'py>(
+        &self,
+        context: &Bound<'py, PyAny>,
+        coroutine: &Bound<'py, PyAny>,
+    ) -> PyResult<PySendResult<'py>> {
+        let py = context.py();
+        let stepper = self.stepper.get_or_try_init(py, || Py::new(py, Stepper::default()))?.bind(py);
+        let value = context.call_method1(intern!(py, "run"), (stepper, coroutine))?;
+        let has_returned = mem::take(&mut *stepper.get().has_returned.lock());
+        Ok(if has_returned { PySendResult::Return(value) } else { PySendResult::Next(value) })
+    }
+
+    /// Ends the task that idles. Returns those of handlers that are still at work.
+    pub(crate) fn end(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        let idle_task = self.idle_task.lock().take();
+        if let Some(idle_task) = idle_task {
+            idle_task.end(py);
+        }
+        mem::take(&mut *self.kept.lock()).into_values().collect()
+    }
+
+    /// Forgets them all.
+    pub(crate) fn clear(&self) {
+        let idle_task = self.idle_task.lock().take();
+        let kept = mem::take(&mut *self.kept.lock());
+        drop((idle_task, kept));
+    }
+
+    /// How many handlers wait.
+    pub(crate) fn n_waiting(&self) -> usize {
+        self.kept.lock().len()
+    }
+
+    /// For the garbage collector. What is locked is at work, and refers to nothing that can go.
+    pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        if let Some(idle_task) = self.idle_task.try_lock()
+            && let Some(idle_task) = &*idle_task
+        {
+            idle_task.visit(visit)?;
+        }
+        for task in self.kept.try_lock().iter().flat_map(|kept| kept.values()) {
+            visit.call(task)?;
+        }
+        Ok(())
+    }
+}
+
+impl Bridge {
+    /// Has a coroutine take its first step and, if that is not its last, wait in a task of its own. Further events of the
+    /// client `lane` wait with it.
+    pub(crate) fn start<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        event_loop: &EventLoop,
+        coroutine: Bound<'py, PyAny>,
+        purpose: Purpose,
+        lane: Option<&Arc<Socket>>,
+    ) -> PyResult<FirstStep<'py>> {
+        let is_coroutine = coroutine.get_type().hasattr(intern!(py, "send"))?;
+        let coroutine =
+            if is_coroutine { coroutine } else { coroutine.call_method0(intern!(py, "__await__"))? };
+        let context = event_loop.context.call_method0(py, intern!(py, "copy"))?;
+        let mut work = Work { coroutine: coroutine.unbind(), context, purpose, occupied: None };
+        if !self.tasks.may_step.load(Ordering::Relaxed) {
+            work.occupied = lane.map(|socket| Occupied::new(self, socket));
+            let coroutine = Py::new(py, HandlerCoroutine::new(self, work))?;
+            let task = event_loop.start_task.call1(py, (&coroutine,))?;
+            if !coroutine.get().is_done()? {
+                self.tasks.keep(&coroutine, task);
+            }
+            return Ok(FirstStep::Waits);
+        }
+        let idle_task = self.tasks.idle_task(py, self, event_loop)?;
+        event_loop.enter_task.call1(py, (&event_loop.object, &idle_task.task))?;
+        let step = self.tasks.step(work.context.bind(py), work.coroutine.bind(py));
+        event_loop.leave_task.call1(py, (&event_loop.object, &idle_task.task))?;
+        let result = match step {
+            Ok(PySendResult::Next(awaited)) => {
+                work.occupied = lane.map(|socket| Occupied::new(self, socket));
+                idle_task.hand_over(py, work, awaited)?;
+                return Ok(FirstStep::Waits);
+            }
+            Ok(PySendResult::Return(value)) => Ok(value),
+            Err(error) => Err(error),
+        };
+        self.tasks.put_back(idle_task);
+        Ok(FirstStep::Ended(work.purpose, result))
+    }
+}
 
 /// What a handler's result is for. One that never ends keeps nothing of a client that has gone.
 pub(crate) enum Purpose {
@@ -34,101 +192,17 @@ pub(crate) enum Purpose {
         _credit: Credit,
     },
     /// It lets a client in, or not.
-    Admit(Asked),
-}
-
-/// A client whose connect handler is at work. Whatever becomes of that, nothing is left behind of the client.
-pub(crate) enum Asked {
-    /// One that waits to be let in. When nobody decides, it is refused.
-    Waiting(Arc<Bridge>, Arc<Socket>),
-    /// One that was let in before its handler was asked. It may leave and come again, and be asked about as often.
-    In(Weak<Socket>, #[expect(dead_code, reason = "it is dropped")] Credit),
-}
-
-impl Asked {
-    pub(crate) fn waiting(bridge: &Arc<Bridge>, admission: Admission) -> Self {
-        let socket = admission.socket().clone();
-        bridge.keep_asked(admission);
-        Self::Waiting(bridge.clone(), socket)
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if let Self::Waiting(bridge, socket) = self {
-            let admission = bridge.take_admission(socket);
-            drop(admission);
-        }
-    }
-}
-
-/// A client whose further events wait for a handler. When the handler is done, or nobody will ever run it again, they
-/// go on.
-pub(crate) struct Lane {
-    bridge: Arc<Bridge>,
-    socket: Weak<Socket>,
-}
-
-impl Lane {
-    pub(crate) fn occupy(bridge: &Arc<Bridge>, socket: &Arc<Socket>) -> Self {
-        if let Some(state) = SocketState::of(socket) {
-            state.occupy_lane();
-        }
-        Self { bridge: bridge.clone(), socket: Arc::downgrade(socket) }
-    }
-
-    /// Goes on at once.
-    fn free(mut self, py: Python<'_>) -> PyResult<()> {
-        let socket = std::mem::take(&mut self.socket).upgrade();
-        socket.map_or(Ok(()), |socket| self.bridge.next_in_lane(py, &socket))
-    }
-}
-
-impl Drop for Lane {
-    fn drop(&mut self) {
-        if let Some(socket) = self.socket.upgrade() {
-            self.bridge.free_lane(socket);
-        }
-    }
-}
-
-/// Looks, after a while, whether a client that has gone still waits for the same handler.
-#[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct LaneWatch(Own<Watched>);
-
-struct Watched {
-    bridge: Weak<Bridge>,
-    socket: Weak<Socket>,
-    n_before: u64,
-}
-
-impl LaneWatch {
-    pub(crate) fn new(bridge: &Arc<Bridge>, socket: &Arc<Socket>) -> Self {
-        let n_before = SocketState::of(socket).map_or(0, SocketState::n_before);
-        let (bridge, socket) = (Arc::downgrade(bridge), Arc::downgrade(socket));
-        Self(Own::new(Watched { bridge, socket, n_before }))
-    }
-}
-
-#[pymethods]
-impl LaneWatch {
-    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let Watched { bridge, socket, n_before } = self.0.here()?;
-        match (bridge.upgrade(), socket.upgrade()) {
-            (Some(bridge), Some(socket)) => bridge.leave_lane(py, &socket, *n_before),
-            _ => Ok(()),
-        }
-    }
+    Connect(Connecting),
 }
 
 /// A handler's coroutine with what belongs to it.
-pub(crate) struct Work {
-    pub(crate) coroutine: Py<PyAny>,
+struct Work {
+    coroutine: Py<PyAny>,
     /// The context variables it sees and sets.
-    pub(crate) context: Py<PyAny>,
-    pub(crate) purpose: Purpose,
-    /// What holds back the client's further events.
-    pub(crate) lane: Option<Lane>,
+    context: Py<PyAny>,
+    purpose: Purpose,
+    /// What the client's further events wait for.
+    occupied: Option<Occupied>,
 }
 
 impl Work {
@@ -146,16 +220,16 @@ impl Work {
 
 /// The coroutine of a task.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Handling(Own<Inner>);
+struct HandlerCoroutine(Own<Inner>);
 
-pub(crate) struct Inner {
+struct Inner {
     bridge: Arc<Bridge>,
     state: Mutex<State>,
 }
 
 impl Inner {
     fn take(&self) -> State {
-        std::mem::replace(&mut *self.state.lock(), State::Taken)
+        mem::replace(&mut *self.state.lock(), State::Taken)
     }
 }
 
@@ -172,48 +246,48 @@ enum State {
 }
 
 /// A task that idles.
-pub(crate) struct Reserve {
-    handling: Py<Handling>,
-    pub(crate) task: Py<PyAny>,
+struct IdleTask {
+    coroutine: Py<HandlerCoroutine>,
+    task: Py<PyAny>,
     idle: Py<PyAny>,
 }
 
-impl Reserve {
+impl IdleTask {
     /// Makes one on the running loop.
-    pub(crate) fn new(py: Python<'_>, bridge: &Arc<Bridge>, turn: &Turn) -> PyResult<Self> {
-        let idle = turn.event_loop.call_method0(py, intern!(py, "create_future"))?;
+    fn new(py: Python<'_>, bridge: &Arc<Bridge>, event_loop: &EventLoop) -> PyResult<Self> {
+        let idle = event_loop.object.call_method0(py, intern!(py, "create_future"))?;
         let state = Mutex::new(State::Idle(idle.clone_ref(py)));
-        let handling = Py::new(py, Handling(Own::new(Inner { bridge: bridge.clone(), state })))?;
-        let task = turn.start_task.call1(py, (&handling,))?;
+        let coroutine = Py::new(py, HandlerCoroutine(Own::new(Inner { bridge: bridge.clone(), state })))?;
+        let task = event_loop.start_task.call1(py, (&coroutine,))?;
         // Nothing is lost with it when its loop is closed.
         quiet(py, &task, true);
-        Ok(Self { handling, task, idle })
+        Ok(Self { coroutine, task, idle })
     }
 
     /// Whether nobody has cancelled it meanwhile.
-    pub(crate) fn is_fit(&self, py: Python<'_>) -> PyResult<bool> {
+    fn is_fit(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(!self.idle.call_method0(py, intern!(py, "done"))?.is_truthy(py)?
-            && matches!(*self.handling.get().0.here()?.state.lock(), State::Idle(_)))
+            && matches!(*self.coroutine.get().0.here()?.state.lock(), State::Idle(_)))
     }
 
     /// Gives the task to a handler that waits.
-    pub(crate) fn hand_over(self, py: Python<'_>, work: Work, awaited: Bound<'_, PyAny>) -> PyResult<()> {
-        let handling = self.handling.get().0.here()?;
-        *handling.state.lock() = State::Begun(work, awaited.unbind());
-        handling.bridge.keep(self.handling.as_ptr() as usize, self.task.clone_ref(py));
+    fn hand_over(self, py: Python<'_>, work: Work, awaited: Bound<'_, PyAny>) -> PyResult<()> {
+        let coroutine = self.coroutine.get().0.here()?;
+        *coroutine.state.lock() = State::Begun(work, awaited.unbind());
+        coroutine.bridge.tasks.keep(&self.coroutine, self.task.clone_ref(py));
         quiet(py, &self.task, false);
         self.idle.call_method1(py, intern!(py, "set_result"), (py.None(),))?;
         Ok(())
     }
 
-    pub(crate) fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        visit.call(&self.handling)?;
+    fn visit(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        visit.call(&self.coroutine)?;
         visit.call(&self.task)?;
         visit.call(&self.idle)
     }
 
     /// Ends it.
-    pub(crate) fn end(&self, py: Python<'_>) {
+    fn end(&self, py: Python<'_>) {
         // A loop that is closed has ended it already.
         let _ = self.task.call_method0(py, intern!(py, "cancel"));
     }
@@ -224,13 +298,13 @@ fn quiet(py: Python<'_>, task: &Py<PyAny>, is_quiet: bool) {
     let _ = task.setattr(py, intern!(py, "_log_destroy_pending"), !is_quiet);
 }
 
-impl Handling {
+impl HandlerCoroutine {
     /// The coroutine of a task that takes the first step itself.
-    pub(crate) fn new(bridge: &Arc<Bridge>, work: Work) -> Self {
+    fn new(bridge: &Arc<Bridge>, work: Work) -> Self {
         Self(Own::new(Inner { bridge: bridge.clone(), state: Mutex::new(State::New(work)) }))
     }
 
-    pub(crate) fn is_done(&self) -> PyResult<bool> {
+    fn is_done(&self) -> PyResult<bool> {
         Ok(matches!(*self.0.here()?.state.lock(), State::Taken))
     }
 
@@ -249,17 +323,14 @@ impl Handling {
             Ok(PySendResult::Return(value)) => Ok(value),
             Err(error) => Err(error),
         };
-        this.bridge.let_go(slf.as_ptr() as usize);
-        let used = this.bridge.use_result(slf.py(), work.purpose, result);
-        let reported = used.or_else(|error| this.bridge.report(slf.py(), error));
-        let freed = work.lane.map_or(Ok(()), |lane| lane.free(slf.py()));
-        reported.and(freed)?;
+        this.bridge.tasks.let_go(slf);
+        this.bridge.ended(slf.py(), work.purpose, result, work.occupied)?;
         Ok(PySendResult::Return(slf.py().None().into_bound(slf.py())))
     }
 }
 
 #[pymethods]
-impl Handling {
+impl HandlerCoroutine {
     fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
@@ -283,12 +354,12 @@ impl Handling {
             }
             State::New(work) if work.is_void(&this.bridge) => {
                 work.coroutine.call_method0(py, intern!(py, "close"))?;
-                this.bridge.let_go(slf.as_ptr() as usize);
-                work.lane.map_or(Ok(()), |lane| lane.free(py))?;
+                this.bridge.tasks.let_go(slf);
+                work.occupied.map_or(Ok(()), |occupied| this.bridge.free(py, occupied))?;
                 Ok(None)
             }
             State::New(work) | State::Running(work) => {
-                let step = step(&this.bridge, work.context.bind(py), work.coroutine.bind(py));
+                let step = this.bridge.tasks.step(work.context.bind(py), work.coroutine.bind(py));
                 match Self::stepped(slf, work, step)? {
                     PySendResult::Next(value) => Ok(Some(value)),
                     PySendResult::Return(_) => Ok(None),
@@ -322,7 +393,7 @@ impl Handling {
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get().0.here()?;
         if let State::Begun(work, _) | State::New(work) | State::Running(work) = this.take() {
-            this.bridge.let_go(slf.as_ptr() as usize);
+            this.bridge.tasks.let_go(slf);
             work.coroutine.bind(slf.py()).call_method0(intern!(slf.py(), "close"))?;
         }
         Ok(())
@@ -361,23 +432,10 @@ impl Handling {
     }
 }
 
-/// Takes a coroutine's next step, in its own context.
-pub(crate) fn step<'py>(
-    bridge: &Bridge,
-    context: &Bound<'py, PyAny>,
-    coroutine: &Bound<'py, PyAny>,
-) -> PyResult<PySendResult<'py>> {
-    let py = context.py();
-    let stepper = bridge.stepper(py)?;
-    let value = context.call_method1(intern!(py, "run"), (stepper, coroutine))?;
-    let has_returned = std::mem::take(&mut *stepper.get().has_returned.lock());
-    Ok(if has_returned { PySendResult::Return(value) } else { PySendResult::Next(value) })
-}
-
 /// Takes a step without an exception to tell the last one.
 #[pyclass(frozen, module = "ferrio._native")]
 #[derive(Default)]
-pub(crate) struct Stepper {
+struct Stepper {
     has_returned: Mutex<bool>,
 }
 

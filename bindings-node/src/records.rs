@@ -1,31 +1,13 @@
-//! The one way into JavaScript: a call that wakes it, and batches of what happened.
+//! The form of what happened: a batch of records, as `native.ts` reads it.
 
-use std::{
-    collections::VecDeque,
-    fmt::Write as _,
-    sync::atomic::{AtomicBool, Ordering},
-    thread::{self, ThreadId},
-};
+use std::{collections::VecDeque, fmt::Write as _};
 
 use bytes::Bytes;
 use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, Socket};
+use ferrio_host::{Questions, TURN_EVENTS};
 use http::Response;
-use napi::{
-    Env, JsString, Result, Status,
-    bindgen_prelude::{BufferSlice, Either, Function},
-    threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
-};
-use napi_derive::napi;
-use parking_lot::Mutex;
 
-use crate::{
-    doors::Outgoing,
-    server::{NativeServer, Questions, State},
-    value,
-};
-
-/// Events taken from the core in one go.
-const BATCH: usize = 256;
+use crate::{outgoing::Outgoing, request, server::State, value};
 
 /// A batch ends beyond this many bytes, so that one turn of JavaScript stays short.
 const MAX_BYTES: usize = 256 << 10;
@@ -43,69 +25,6 @@ const MAX_TEXT_BODY: usize = 16 << 10;
 
 /// In the place of an ack's number: the client wants none.
 const NO_ACK: i64 = -1;
-
-/// Wakes JavaScript, from any thread. It does not keep the process alive.
-pub(crate) struct Waker {
-    /// Gone when there is nothing left to wake JavaScript for.
-    function: Mutex<Option<Wake>>,
-    /// The thread of JavaScript.
-    home: ThreadId,
-    /// Whether that thread is in a call that will itself tell JavaScript to drain.
-    is_inside: AtomicBool,
-    /// Whether it would have been woken meanwhile.
-    is_due: AtomicBool,
-}
-
-type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
-
-impl Waker {
-    pub(crate) fn new(wake: &Function<'_, (), ()>) -> Result<Self> {
-        let function = wake.build_threadsafe_function().callee_handled::<false>().weak::<true>().build()?;
-        let home = thread::current().id();
-        let function = Mutex::new(Some(function));
-        Ok(Self { function, home, is_inside: AtomicBool::new(false), is_due: AtomicBool::new(false) })
-    }
-
-    pub(crate) fn wake(&self) {
-        // Only the home thread sets the flag, so it reads its own writes.
-        if self.is_inside.load(Ordering::Relaxed) && thread::current().id() == self.home {
-            self.is_due.store(true, Ordering::Relaxed);
-        } else {
-            // An environment that is ending has nobody to wake.
-            if let Some(function) = &*self.function.lock() {
-                function.call((), ThreadsafeFunctionCallMode::NonBlocking);
-            }
-        }
-    }
-
-    /// Whether something has come since the home thread is [`inside`](Self::inside), or since this was last asked.
-    fn take_due(&self) -> bool {
-        self.is_due.swap(false, Ordering::Relaxed)
-    }
-
-    /// Lets go of JavaScript: it is not woken any more.
-    pub(crate) fn release(&self) {
-        let function = self.function.lock().take();
-        drop(function);
-    }
-
-    /// Acts on the home thread. Returns whether there is something to drain: no wake tells of what happened here.
-    pub(crate) fn inside<T>(&self, act: impl FnOnce() -> T) -> (T, bool) {
-        /// Leaves also when `act` panics: nobody would be woken ever after.
-        struct Leave<'a>(&'a AtomicBool);
-        impl Drop for Leave<'_> {
-            fn drop(&mut self) {
-                self.0.store(false, Ordering::Relaxed);
-            }
-        }
-
-        self.is_inside.store(true, Ordering::Relaxed);
-        let leave = Leave(&self.is_inside);
-        let result = act();
-        drop(leave);
-        (result, self.take_due())
-    }
-}
 
 /// The first number of a record: the same as `Kind` in `native.ts`.
 #[derive(Clone, Copy)]
@@ -130,20 +49,6 @@ enum Kind {
     ForgetRequest = 17,
 }
 
-/// What is on its way to JavaScript, besides what waits in the core's queue. It is bounded by what was taken from there
-/// in one go, what Node's HTTP server has open, and one report for each command of the last batch.
-#[derive(Default)]
-pub(crate) struct Crossing {
-    /// Events that have been taken, and are not told yet.
-    events: VecDeque<HostEvent>,
-    /// The same of what is for Node's HTTP server.
-    outgoing: VecDeque<Outgoing>,
-    /// What came of commands that could not be carried out.
-    pub(crate) reports: Vec<Report>,
-    /// What belongs to the last batch.
-    beside: Vec<Beside>,
-}
-
 /// What came of a command that could not be carried out.
 pub(crate) enum Report {
     /// Nobody was asked for the acks that are waited for.
@@ -153,89 +58,14 @@ pub(crate) enum Report {
 }
 
 /// What crosses beside a batch's text, which names it by its place in the list.
-enum Beside {
+pub(crate) enum Beside {
     /// The text of this payload.
     Text(Payload),
     Bytes(Bytes),
 }
 
-#[napi]
-impl NativeServer {
-    /// Takes what happened since: a JSON array of whether more waits, whether something crosses beside it, and then of
-    /// records of four values each.
-    #[napi(catch_unwind)]
-    pub fn drain<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
-        let ((text, beside), _) = self.waker.inside(|| self.take());
-        self.retire();
-        self.state.borrow_mut().crossing.beside = beside;
-        value::string(env, &text)
-    }
-
-    /// The same, of what is for Node's HTTP server alone, which may be told in the middle of anything.
-    #[napi(catch_unwind)]
-    pub fn drain_carried<'env>(&self, env: &'env Env) -> Result<JsString<'env>> {
-        let ((text, beside), _) = self.waker.inside(|| self.take_carried());
-        self.state.borrow_mut().crossing.beside = beside;
-        value::string(env, &text)
-    }
-
-    /// The texts and binary values beside the last batch. In the place of what JavaScript cannot hold there is nothing.
-    #[napi(catch_unwind)]
-    pub fn beside<'env>(&self, env: &'env Env) -> Vec<Option<Either<JsString<'env>, BufferSlice<'env>>>> {
-        let beside = std::mem::take(&mut self.state.borrow_mut().crossing.beside);
-        let cross = |beside| match beside {
-            Beside::Text(payload) => value::string(env, payload.text()).map(Either::A),
-            Beside::Bytes(bytes) => value::buffer(env, bytes).map(Either::B),
-        };
-        beside.into_iter().map(|beside| cross(beside).ok()).collect()
-    }
-}
-
-impl NativeServer {
-    fn take(&self) -> (String, Vec<Beside>) {
-        let mut records = Records::new();
-        // First of all: what the requests bring is then part of this batch.
-        let outgoing = self.doors.take();
-        let mut state = self.state.borrow_mut();
-        // Taken out for a while, because records need the rest of the state.
-        let mut crossing = std::mem::take(&mut state.crossing);
-        crossing.outgoing.extend(outgoing);
-        records.push_carried(&mut crossing.outgoing);
-        for report in crossing.reports.drain(..) {
-            records.push_report(report);
-        }
-        let mut more_waits = true;
-        while !records.is_full() {
-            if let Some(event) = crossing.events.pop_front() {
-                records.push_event(&mut state, event);
-            } else if more_waits || self.waker.take_due() {
-                // Carrying records may bring about more, of which no wake tells. Neither way copies, as it is empty here.
-                let mut batch = Vec::from(std::mem::take(&mut crossing.events));
-                more_waits = self.events.drain(BATCH, &mut batch);
-                crossing.events = batch.into();
-            } else {
-                break;
-            }
-        }
-        more_waits |= !crossing.events.is_empty() || !crossing.outgoing.is_empty() || self.waker.take_due();
-        state.crossing = crossing;
-        // Requests that went on may have brought about more.
-        records.finish(more_waits || self.doors.has_more())
-    }
-
-    fn take_carried(&self) -> (String, Vec<Beside>) {
-        let mut records = Records::new();
-        let outgoing = self.doors.take();
-        let waiting = &mut self.state.borrow_mut().crossing.outgoing;
-        waiting.extend(outgoing);
-        records.push_carried(waiting);
-        // Whoever asks has more to take in any case.
-        records.finish(true)
-    }
-}
-
 /// A batch being written.
-struct Records {
+pub(crate) struct Records {
     text: String,
     beside: Vec<Beside>,
     /// Bytes beside the text.
@@ -244,16 +74,16 @@ struct Records {
 }
 
 impl Records {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // The two digits are set at the end.
         Self { text: String::from("[0,0"), beside: Vec::new(), n_beside: 0, n: 0 }
     }
 
-    fn is_full(&self) -> bool {
-        self.n >= BATCH || self.text.len() + self.n_beside >= MAX_BYTES
+    pub(crate) fn is_full(&self) -> bool {
+        self.n >= TURN_EVENTS || self.text.len() + self.n_beside >= MAX_BYTES
     }
 
-    fn finish(mut self, more_waits: bool) -> (String, Vec<Beside>) {
+    pub(crate) fn finish(mut self, more_waits: bool) -> (String, Vec<Beside>) {
         self.text.push(']');
         let head = format!("[{},{}", u8::from(more_waits), u8::from(!self.beside.is_empty()));
         self.text.replace_range(..head.len(), &head);
@@ -266,7 +96,7 @@ impl Records {
         let _ = write!(self.text, ",{},{subject},{detail},", kind as u8);
     }
 
-    fn push_report(&mut self, report: Report) {
+    pub(crate) fn push_report(&mut self, report: Report) {
         match report {
             Report::Unasked { token, status } => {
                 self.push_ack(token, AckOutcome { answers: Vec::new(), status });
@@ -278,7 +108,7 @@ impl Records {
         }
     }
 
-    fn push_event(&mut self, state: &mut State, event: HostEvent) {
+    pub(crate) fn push_event(&mut self, state: &mut State, event: HostEvent) {
         match event {
             HostEvent::Event { socket, payload, reply, .. } => {
                 let ack = reply.map_or(NO_ACK, |reply| i64::try_from(reply.id()).unwrap_or(NO_ACK));
@@ -334,7 +164,7 @@ impl Records {
         }
     }
 
-    fn push_carried(&mut self, waiting: &mut VecDeque<Outgoing>) {
+    pub(crate) fn push_carried(&mut self, waiting: &mut VecDeque<Outgoing>) {
         while !self.is_full()
             && let Some(outgoing) = waiting.pop_front()
         {
@@ -344,8 +174,6 @@ impl Records {
 
     fn push_outgoing(&mut self, outgoing: Outgoing) {
         match outgoing {
-            // Still under way.
-            Outgoing::Proceed { .. } => {}
             Outgoing::Response { tag, response } => {
                 self.begin(Kind::Response, tag, response.status().as_u16().into());
                 self.push_response(response);
@@ -475,9 +303,9 @@ impl Records {
         head: &ferrio::RequestHead,
         answer: Answer<T>,
     ) {
-        self.begin(kind, value::tag_of(head), detail(questions.ask(answer)));
+        self.begin(kind, request::tag_of(head), detail(questions.ask(answer)));
         self.text.push('{');
-        value::push_head(&mut self.text, head);
+        request::push_head(&mut self.text, head);
         self.text.push('}');
     }
 }

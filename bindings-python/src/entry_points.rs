@@ -1,9 +1,9 @@
-//! The doors of a server that Python has to hold open: a port of its own, and WebSockets whose messages are passed on.
+//! The entry points that Python has to hold open: a port of the server's own, and WebSockets whose messages are passed on.
 
-use std::{os::fd::BorrowedFd, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use ferrio::{MessageSocket, Outgoing, RequestHead, Server};
+use ferrio::{MessageSocket, Outgoing};
 use pyo3::{
     prelude::*,
     types::{PyBytes, PyList, PyString},
@@ -14,14 +14,6 @@ use crate::{
     pending::{self, Outcome},
     process::Own,
 };
-
-/// Takes over a connection; the caller's descriptor stays the caller's.
-#[expect(unsafe_code, reason = "Python knows descriptors as numbers")]
-pub(crate) fn adopt(server: &Server, descriptor: i32, head: RequestHead) -> std::io::Result<()> {
-    // SAFETY: the caller, uvicorn's transport, keeps its descriptor open during this call, which duplicates it.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    server.engine().take_over(borrowed.try_clone_to_owned()?, head, Bytes::new())
-}
 
 /// A port of the server's own.
 #[pyclass(frozen, module = "ferrio._native")]
@@ -59,7 +51,7 @@ impl Listener {
             listener.closed().await;
             nothing()
         };
-        pending::start(py, bridge, Box::pin(work))
+        pending::start(py, bridge, work)
     }
 }
 
@@ -85,14 +77,14 @@ impl WebSocket {
                 socket.receive_text(&text).await;
                 nothing()
             };
-            return pending::start(py, bridge, Box::pin(work));
+            return pending::start(py, bridge, work);
         }
         let data = Bytes::copy_from_slice(message.extract()?);
         let work = async move {
             socket.receive_binary(&data).await;
             nothing()
         };
-        pending::start(py, bridge, Box::pin(work))
+        pending::start(py, bridge, work)
     }
 
     /// What is to be sent: a list of `str`, `bytes` and, at the end, the `int` to close with; `None` after that. Or a
@@ -107,7 +99,7 @@ impl WebSocket {
                 None => Ok(py.None()),
             }) as Outcome
         };
-        pending::start(py, bridge, Box::pin(work))
+        pending::start(py, bridge, work)
     }
 
     /// Takes note that the client has gone.

@@ -1,0 +1,274 @@
+//! Clients that are not in: whose connect handler is at work, or that have gone before it let them in.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use ferrio::{Admission, Credit, DisconnectReason, Payload, Socket};
+use parking_lot::Mutex;
+use pyo3::{intern, prelude::*, types::PyString};
+
+use crate::{
+    bridge::{Bridge, EventLoop},
+    socket::{Departure, SocketState},
+    tasks::Purpose,
+};
+
+/// Those clients of one server, by their ids.
+#[derive(Default)]
+pub(crate) struct Unconnected(Mutex<HashMap<Arc<str>, Client>>);
+
+/// A client that is in no room, but that its handlers may use.
+enum Client {
+    /// Its connect handler has not decided yet.
+    Connecting(Admission),
+    /// It has gone before its connect handler let it in, and its disconnect handler is at work.
+    Leaving(Arc<Socket>),
+}
+
+impl Client {
+    fn socket(&self) -> &Arc<Socket> {
+        match self {
+            Self::Connecting(admission) => admission.socket(),
+            Self::Leaving(socket) => socket,
+        }
+    }
+}
+
+impl Unconnected {
+    /// A client by its id.
+    pub(crate) fn socket(&self, id: &str) -> Option<Arc<Socket>> {
+        self.0.lock().get(id).map(|client| client.socket().clone())
+    }
+
+    /// The clients of which this is true.
+    pub(crate) fn sockets(&self, is_meant: impl Fn(&Socket) -> bool) -> Vec<Arc<Socket>> {
+        let clients = self.0.lock();
+        clients.values().map(Client::socket).filter(|socket| is_meant(socket)).cloned().collect()
+    }
+
+    pub(crate) fn contains(&self, socket: &Socket) -> bool {
+        self.0.lock().contains_key(socket.id())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// Keeps a client that is asked about.
+    fn keep_connecting(&self, admission: Admission) {
+        let id = admission.socket().id().clone();
+        let former = self.0.lock().insert(id, Client::Connecting(admission));
+        drop(former);
+    }
+
+    /// Keeps a client that leaves, unless it has come back meanwhile under the same id.
+    pub(crate) fn keep_leaving(&self, socket: &Arc<Socket>) {
+        let mut clients = self.0.lock();
+        clients.entry(socket.id().clone()).or_insert_with(|| Client::Leaving(socket.clone()));
+    }
+
+    /// Forgets a client that leaves.
+    pub(crate) fn forget_leaving(&self, socket: &Arc<Socket>) {
+        let client = self.take(socket, |client| matches!(client, Client::Leaving(_)));
+        drop(client);
+    }
+
+    /// What takes the decision about a client whose connect handler is at work.
+    fn take_admission(&self, socket: &Arc<Socket>) -> Option<Admission> {
+        match self.take(socket, |client| matches!(client, Client::Connecting(_))) {
+            Some(Client::Connecting(admission)) => Some(admission),
+            _ => None,
+        }
+    }
+
+    /// Takes a client, if `is_meant` still holds.
+    fn take(&self, socket: &Arc<Socket>, is_meant: impl FnOnce(&Client) -> bool) -> Option<Client> {
+        let mut clients = self.0.lock();
+        let client = clients.get(socket.id())?;
+        if Arc::ptr_eq(client.socket(), socket) && is_meant(client) {
+            clients.remove(socket.id())
+        } else {
+            None
+        }
+    }
+}
+
+/// A client whose connect handler is at work. Whatever becomes of that, nothing is left behind of the client.
+pub(crate) enum Connecting {
+    /// One that waits to be let in. When nobody decides, it is refused.
+    Waiting(Arc<Bridge>, Arc<Socket>),
+    /// One that was let in before its handler was asked. It may leave and come again, and be asked about as often.
+    In(Weak<Socket>, #[expect(dead_code, reason = "it is dropped")] Credit),
+}
+
+impl Connecting {
+    fn waiting(bridge: &Arc<Bridge>, admission: Admission) -> Self {
+        let socket = admission.socket().clone();
+        bridge.unconnected.keep_connecting(admission);
+        Self::Waiting(bridge.clone(), socket)
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        if let Self::Waiting(bridge, socket) = self {
+            let admission = bridge.unconnected.take_admission(socket);
+            drop(admission);
+        }
+    }
+}
+
+impl Bridge {
+    /// Asks the application about a client.
+    pub(crate) fn connect(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        event_loop: &EventLoop,
+        socket: &Arc<Socket>,
+        auth: &Payload,
+        admission: Admission,
+    ) -> PyResult<()> {
+        let state = SocketState::attach(py, socket);
+        if let Some(former) = socket.recovered() {
+            state.restore_session(self.take_session(former));
+        }
+        let namespace = state.namespace.bind(py);
+        if !event_loop.host.call_method1(py, intern!(py, "_decides"), (namespace,))?.is_truthy(py)? {
+            let _ = self.write(py, |writes| admission.accept(writes));
+            return Ok(());
+        }
+        let auth = if auth.is_empty() { py.None().into_bound(py) } else { self.json.value(py, auth)? };
+        let connecting = if self.behaviour.always_connect {
+            if self.write(py, |writes| admission.accept(writes)).is_err() {
+                return Ok(());
+            }
+            Connecting::In(Arc::downgrade(socket), socket.credit())
+        } else {
+            Connecting::waiting(self, admission)
+        };
+        let environ = state.environ(py, socket)?;
+        let arguments = (state.sid.bind(py), namespace, environ, auth, socket.recovered().is_some());
+        let coroutine = event_loop.host.bind(py).call_method1(intern!(py, "_connect"), arguments)?;
+        // The events of a client that is in already wait until its connect handler is done.
+        let lane = matches!(connecting, Connecting::In(..)).then_some(socket);
+        self.run(py, event_loop, coroutine, Purpose::Connect(connecting), lane).map(drop)
+    }
+
+    /// Carries out what a connect handler has decided: nothing, or with what message and data its client is kept out.
+    pub(crate) fn decided(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        connecting: &Connecting,
+        decision: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        match decision.and_then(|decision| decision.extract()) {
+            Ok(None) => self.admit(py, connecting),
+            Ok(Some((message, data))) => self.refuse(py, connecting, &message, data),
+            Err(error) => {
+                self.refuse_silently(py, connecting);
+                Err(error)
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, py: Python<'_>, connecting: &Connecting) -> PyResult<()> {
+        let socket = match connecting {
+            Connecting::Waiting(_, socket) => {
+                let admission = self.unconnected.take_admission(socket);
+                let is_in = admission.is_some_and(|one| self.write(py, |writes| one.accept(writes)).is_ok());
+                if !is_in {
+                    return self.let_in_too_late(py, socket);
+                }
+                socket.clone()
+            }
+            Connecting::In(socket, _) => {
+                let Some(socket) = socket.upgrade() else { return Ok(()) };
+                socket
+            }
+        };
+        if SocketState::attach(py, &socket).is_out() {
+            // Its own connect handler has put it out.
+            for departure in self.write(py, |writes| socket.disconnect(false, writes)) {
+                self.departed(py, &*self.event_loop()?, &socket, departure, socket.credit())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        connecting: &Connecting,
+        message: &Bound<'_, PyString>,
+        data: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let Connecting::Waiting(_, socket) = connecting else {
+            self.refuse_silently(py, connecting);
+            return Ok(());
+        };
+        let Some(admission) = self.unconnected.take_admission(socket) else { return Ok(()) };
+        // An error drops the admission, which refuses the client.
+        let data = data.map(|data| self.json.text(&data, "data")).transpose()?;
+        let message = message.to_string_lossy();
+        self.write(py, |writes| admission.refuse(&message, data.as_deref(), writes));
+        Ok(())
+    }
+
+    /// Keeps a client out, or puts it out if it was let in before it was asked about. It never was a socket for the
+    /// application, which is not told of its end.
+    fn refuse_silently(self: &Arc<Self>, py: Python<'_>, connecting: &Connecting) {
+        // One that waits is refused because nobody has decided.
+        let Connecting::In(socket, _) = connecting else { return };
+        let Some(socket) = socket.upgrade() else { return };
+        SocketState::attach(py, &socket).refuse();
+        let departures = self.write(py, |writes| socket.disconnect(false, writes));
+        drop(departures);
+    }
+
+    /// Takes note that a client has gone before it was let in. Its connect handler goes on.
+    pub(crate) fn withdrawn(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        socket: &Arc<Socket>,
+        reason: DisconnectReason,
+    ) -> PyResult<()> {
+        let state = SocketState::attach(py, socket);
+        if let Some(admission) = self.unconnected.take_admission(socket) {
+            // Too late, which is not the same as a refusal: it may come back once more to what it had left.
+            let _ = self.write(py, |writes| admission.accept(writes));
+            if let Some(former) = socket.recovered() {
+                self.keep_session(former, state.session(py).unbind());
+            }
+        }
+        if state.withdraw(reason) { self.disconnected_outside(py, socket, reason) } else { Ok(()) }
+    }
+
+    /// Takes note that a connect handler has let in a client that has gone: as the handler was called, so is that of its
+    /// disconnect.
+    fn let_in_too_late(self: &Arc<Self>, py: Python<'_>, socket: &Arc<Socket>) -> PyResult<()> {
+        match SocketState::attach(py, socket).let_in_too_late() {
+            Some(reason) => self.disconnected_outside(py, socket, reason),
+            None => Ok(()),
+        }
+    }
+
+    fn disconnected_outside(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        socket: &Arc<Socket>,
+        reason: DisconnectReason,
+    ) -> PyResult<()> {
+        // Its own server may have been shut down in the connect handler.
+        let Ok(event_loop) = self.event_loop() else { return Ok(()) };
+        let is_out = SocketState::attach(py, socket).is_out();
+        let reason = if is_out { DisconnectReason::ServerNamespaceDisconnect } else { reason };
+        let departure = Bound::new(py, Departure::outside(self, socket, reason))?;
+        let coroutine = event_loop.host.bind(py).call_method1(intern!(py, "_withdrawn"), (departure,))?;
+        if coroutine.is_none() {
+            return Ok(());
+        }
+        self.run(py, &event_loop, coroutine, Purpose::None, None).map(drop)
+    }
+}
