@@ -38,10 +38,11 @@ mod _native {
     use super::{
         doors::{Listener, WebSocket},
         namespace::{Namespace, Question},
+        options::{check_options, option_table},
         pending::Pending,
         process::forked,
         request::Handshake,
-        server::{Server, check_options},
+        server::Server,
         socket::{Departure, Socket},
     };
 }

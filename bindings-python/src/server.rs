@@ -4,6 +4,7 @@ use std::{os::fd::AsRawFd, sync::Arc};
 
 use bytes::Bytes;
 use ferrio::{ListenOptions, Server as CoreServer, Tls, give_memory_back_by};
+use ferrio_host::options::{Language, core_error};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -45,8 +46,8 @@ impl Server {
         let patience = config.ping_interval + config.ping_timeout;
         let waker = Arc::new(Waker::default());
         let wake = waker.clone();
-        let (server, events) =
-            CoreServer::new(config, move || wake.wake()).map_err(|error| error::config(&error))?;
+        let (server, events) = CoreServer::new(config, move || wake.wake())
+            .map_err(|error| error::option(&core_error(Language::Python, &error)))?;
         let manners = Manners { is_serial: !async_handlers, always_connect, recovers, patience };
         let bridge =
             Bridge::new(server, events, waker, Json::new(json), Rooms::new(options.py()), handlers, manners);
@@ -242,10 +243,4 @@ impl Drop for Server {
             bridge.clear_acks();
         }
     }
-}
-
-/// Refuses options that are out of their bounds.
-#[pyfunction]
-pub(crate) fn check_options(options: &Bound<'_, PyDict>) -> PyResult<()> {
-    options::config(options)?.validate().map_err(|error| error::config(&error))
 }
