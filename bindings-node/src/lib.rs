@@ -4,7 +4,7 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | `options` | a server's options, from JSON text |
+//! | `options` | a server's options, from JSON text, and their table |
 //! | `server` | the class that TypeScript sees; the answers to what the core asks |
 //! | `namespace`, `socket` | what can be asked of many sockets, and of one |
 //! | `waker`, `drain` | the one way into JavaScript: a call that wakes it, and batches of what happened |

@@ -160,6 +160,18 @@ export interface DisconnectedSocket {
   reason: string;
 }
 
+/** One option, as the core's table has it. */
+export interface OptionEntry {
+  /** Dotted where it is nested. */
+  name: string;
+  /** Whether the core reads it. */
+  isRead: boolean;
+  /** Its type, if it is one plain type. */
+  plainType: string | undefined;
+  /** What is said of it where it is declared. */
+  text: string;
+}
+
 interface NativeModule {
   /** The library's own list of commands. */
   Command: Record<keyof typeof Command, number>;
@@ -167,6 +179,8 @@ interface NativeModule {
     new (options: string, wake: () => void): NativeServer;
     /** Checks options without making a server. */
     checkOptions(options: string): void;
+    /** Every option. */
+    optionTable(): OptionEntry[];
   };
 }
 

@@ -1,6 +1,8 @@
 /** The options of a server, in socket.io's names and in milliseconds, and their way to the core. */
 
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { types } from "node:util";
+import { native } from "./native";
 import { isWellFormed } from "./value";
 
 /** Answers whether a request may open a connection; the message is what a refused client gets. */
@@ -20,153 +22,212 @@ export type OriginFunction = (
 
 /** Cross-origin rules, as npm's package `cors` takes them. */
 export interface CorsOptions {
-  /** Default `*`. */
+  /**
+   * Whose pages may read answers: an origin, a pattern, a list of them, `*` or `true` for all, `false` for
+   * none, or a function that decides. Default `*`.
+   */
   origin?: StaticOrigin | OriginFunction;
-  /** Default `GET,HEAD,PUT,PATCH,POST,DELETE`. */
+  /** The methods that a page may use. Default `GET,HEAD,PUT,PATCH,POST,DELETE`. */
   methods?: string | string[];
-  /** Request headers that a page may set. Default: those it asks for. */
+  /** The request headers that a page may set. Default: those that it asks for. */
   allowedHeaders?: string | string[];
-  /** Response headers that a page may read. Default: none. */
+  /** The response headers that a page may read. Default: none. */
   exposedHeaders?: string | string[];
   /** Whether a page may send cookies. Default `false`. */
   credentials?: boolean;
-  /** For how many seconds a browser may keep the answer to a preflight. */
+  /** For how many seconds a browser may keep the answer to a preflight. Default: not said. */
   maxAge?: number;
   /** Whether a preflight is handled like any other request. Default `false`. */
   preflightContinue?: boolean;
-  /** The status that answers a preflight. Default 204. */
+  /** The status that answers a preflight. Some old browsers want 200. Default 204. */
   optionsSuccessStatus?: number;
 }
 
 /** The cookie that a handshake sets, with the attributes of npm's package `cookie`. */
 export interface CookieOptions {
-  /** Default `io`. */
+  /** The cookie's name. Default `io`. */
   name?: string;
-  /** Default `/`. */
+  /** Its path. Default `/`. */
   path?: string;
-  /** Default `true`. */
+  /** Whether scripts of a page cannot read it. Default `true`. */
   httpOnly?: boolean;
-  /** Default `lax`. */
+  /** Whether requests from other sites carry it. Default `lax`. */
   sameSite?: boolean | "lax" | "strict" | "none";
+  /** Whether it is sent over TLS only. Default `false`. */
   secure?: boolean;
+  /** Its domain. Default: the server's own. */
   domain?: string;
-  /** Seconds. */
+  /** How many seconds a browser keeps it. Default: the browser's session. */
   maxAge?: number;
+  /** Until when a browser keeps it. Default: the browser's session. */
   expires?: Date;
 }
 
 /** Bounds on what one client, or all of them together, may ask for. */
 export interface Limits {
-  /** Attachments in one packet. Default 10. */
+  /** Binary values in one packet. From 0 to 1 000. Default 10. */
   maxAttachments?: number;
-  /** Nesting of arrays and objects in a packet. Default 512. */
+  /** Nesting of lists and objects in a packet. From 1 to 100 000. Default 512. */
   maxDepth?: number;
-  /** Milliseconds that the attachments of one packet may take to arrive. Default 30 000. */
+  /**
+   * How long the binary values of one packet may take to arrive. In milliseconds, from 1 to 86 400 000.
+   * Default 30 000.
+   */
   attachmentsTimeout?: number;
-  /** Namespaces one connection may be in. Default 100. */
+  /** Namespaces one connection may be in. At least 1. Default 100. */
   maxNamespacesPerConnection?: number;
-  /** Fragments of one WebSocket message. Default 1 024. */
+  /** Fragments of one WebSocket message. At least 1. Default 1 024. */
   maxFragments?: number;
-  /** Bytes of a request's head on the server's own port. Default 16 384. */
+  /** Length of a request's head on the server's own port. In bytes, from 8 KiB to 1 MiB. Default 16 KiB. */
   maxHeaderBytes?: number;
-  /** Milliseconds that a request's head may take on the server's own port. Default 10 000. */
+  /**
+   * How long a request's head, or a TLS handshake, may take on the server's own port. In milliseconds, from 1
+   * to 86 400 000. Default 10 000.
+   */
   headerTimeout?: number;
-  /** Connections of the server. Default 1 000 000. */
+  /** Connections of the server. A handshake beyond is answered with 503. At least 1. Default 1 000 000. */
   maxConnections?: number;
   /**
    * Events that wait for the application. Beyond it messages wait with their clients, which take turns, and
-   * handshakes wait. Default 16 384, from 16 to 2³⁰.
+   * handshakes wait; nothing is dropped. From 16 to 1 073 741 824. Default 16 384.
    */
   hostQueue?: number;
-  /** Bytes of such events, with the same effect. Default 64 MiB. */
+  /**
+   * Length of the events that wait for the application, with the same effect. In bytes, at least 1. Default
+   * 64 MiB.
+   */
   hostQueueBytes?: number;
   /**
-   * Events of one client that wait for the application; beyond, no more are taken from this client. A long one
-   * counts as several: one for each 4 KiB by default. Default 256, from 1 to 2³⁰.
+   * Events of one client that wait for the application or that it is at work on. Beyond it no more are taken
+   * from this client. A long one counts as several: one for each 4 KiB by default. While the client is asked
+   * for an answer, half of the whole queue may be under way. From 1 to 1 073 741 824. Default 256.
    */
   hostQueueShare?: number;
   /**
-   * Handshakes, and requests whose origin the application is asked about, that wait for the application. Those beyond
-   * are answered with 503. Default 1 024.
+   * Handshakes, and requests whose origin the application is asked about, that wait for the application.
+   * Those beyond are answered with 503. At least 1. Default 1 024.
    */
   maxWaitingRequests?: number;
-  /** Bytes of answers that one emit to many gathers; beyond, it fails with those it has. Default 16 MiB. */
+  /**
+   * Length of the answers that one emit to many clients gathers. Beyond it, it fails with those it has. In
+   * bytes, at least 1. Default 16 MiB.
+   */
   maxAckBytes?: number;
-  /** The same of all such emits together. Default 64 MiB. */
+  /** The same of all such emits together. In bytes, at least 1. Default 64 MiB. */
   maxTotalAckBytes?: number;
-  /** Packets in one answer to a poll. Default 16. */
+  /**
+   * Packets in one answer to a poll. python-socketio's client takes no more than 16. At least 1. Default 16.
+   */
   maxPacketsPerPoll?: number;
 }
 
 /** What happens to a client that does not read what it is sent. */
 export interface OutboxLimits {
-  /** Bytes that may wait for one client. Default 16 MiB. */
+  /** How much may wait for one client. In bytes, at least 1 KiB. Default 16 MiB. */
   maxBytes?: number;
-  /** What happens beyond. Default `disconnect`. */
+  /**
+   * What happens beyond: the client is disconnected, or its oldest or newest events are dropped. Default
+   * `disconnect`.
+   */
   policy?: "disconnect" | "drop-oldest" | "drop-newest";
+}
+
+/** What of polling bodies is compressed. */
+export interface CompressionOptions {
+  /** From which length on. In bytes. Default 1 KiB. */
+  threshold?: number;
+}
+
+/** For how long, and for how many, a client that lost its connection may continue where it was. */
+export interface RecoveryOptions {
+  /**
+   * How long a session and the events it misses are kept. In milliseconds, from 1 to 86 400 000. Default 120
+   * 000.
+   */
+  maxDisconnectionDuration?: number;
+  /** Whether a recovered client passes no middleware. Default `true`. */
+  skipMiddlewares?: boolean;
+  /** How many events a namespace keeps for replay. At least 1. Default 10 000. */
+  maxPackets?: number;
+  /** How much of events a namespace keeps for replay. In bytes, at least 1. Default 64 MiB. */
+  maxBytes?: number;
+  /** How many sessions a namespace keeps. At least 1. Default 100 000. */
+  maxSessions?: number;
 }
 
 /** The options of a `Server`. */
 export interface ServerOptions {
   /** The path under which the server answers. Default `/socket.io`. */
   path: string;
-  /** Default: `polling` and `websocket`. */
+  /**
+   * The transports that clients may use. `webtransport` may be in the list, but is not offered. Default:
+   * both.
+   */
   transports: ("polling" | "websocket" | "webtransport")[];
-  /** Whether a polling client may move to WebSocket. Default `true`. */
+  /** Whether a client may move from long-polling to WebSocket. Default `true`. */
   allowUpgrades: boolean;
-  /** Milliseconds between two pings. Default 25 000. */
+  /**
+   * Time between two pings. A shorter one finds dead clients sooner and costs traffic. In milliseconds, from
+   * 1 to 86 400 000. Default 25 000.
+   */
   pingInterval: number;
-  /** Milliseconds that a client may take to answer a ping. Default 20 000. */
+  /** How long a client may take to answer a ping. In milliseconds, from 1 to 86 400 000. Default 20 000. */
   pingTimeout: number;
-  /** Milliseconds that an upgrade may take. Default 10 000. */
+  /** How long an upgrade may take. In milliseconds, from 1 to 86 400 000. Default 10 000. */
   upgradeTimeout: number;
-  /** Milliseconds that a client may stay without joining a namespace. Default 45 000. */
+  /**
+   * How long a client may stay without joining a namespace. In milliseconds, from 1 to 86 400 000. Default 45
+   * 000.
+   */
   connectTimeout: number;
   /**
-   * Milliseconds in which nothing follows a CONNECT packet on a WebSocket, for simple clients that only then listen for
-   * the next. Default 0.
+   * How long nothing follows a CONNECT packet on a WebSocket, for simple clients that only then listen for
+   * the next. It delays the first events of every client. In milliseconds, from 0 to 1 000. Default 0.
    */
   connectPause: number;
   /**
-   * Bytes of the largest incoming message. Default 1 000 000, at most 2³⁰. A text that is longer than a string of
-   * JavaScript can be (512 MiB) ends its client's connection with an `error`.
+   * The largest incoming message and polling body. A longer body is answered with 413, a longer WebSocket
+   * message closes the connection. So does a text that is longer than a string of JavaScript can be (512
+   * MiB). In bytes, from 1 to 1 GiB. Default 1 000 000.
    */
   maxHttpBufferSize: number;
   /** Whether clients of Socket.IO 2 are served. Default `false`. */
   allowEIO3: boolean;
-  /** `socket.io-msgpack-parser`, or the default. */
+  /**
+   * The form of packets, as the package that writes it: `socket.io-parser` or `socket.io-msgpack-parser`.
+   * Default `socket.io-parser`.
+   */
   parser: unknown;
-  /** Cross-origin rules. Default: none. */
+  /** Cross-origin rules, as npm's package `cors` takes them. */
   cors: CorsOptions;
-  /** The cookie that a handshake sets. Default: none. */
+  /**
+   * The cookie with the session's id that a handshake sets, with the attributes of npm's package `cookie`;
+   * `true` for their defaults. Default `false`.
+   */
   cookie: CookieOptions | boolean;
-  /** Whether, or from how many bytes on, answers to polls are compressed. Default: from 1 024 bytes. */
-  httpCompression: boolean | { threshold?: number };
-  /** Taken for compatibility: the server does not offer this extension. */
+  /**
+   * Whether polling bodies are compressed when the client accepts it. Default: with the following threshold.
+   */
+  httpCompression: boolean | CompressionOptions;
+  /** Taken for compatibility: the server does not offer this extension. Default `false`. */
   perMessageDeflate: boolean | object;
-  /** Decides whether a request may open a connection. */
+  /** Decides whether a request may open a connection. Default: every request may. */
   allowRequest: AllowRequest;
   /** Whether a dynamic namespace goes away with its last socket. Default `false`. */
   cleanupEmptyChildNamespaces: boolean;
-  /** Whether, and for how long, a client that lost its connection may continue where it was. Default: not. */
-  connectionStateRecovery: {
-    /** Milliseconds. Default 120 000. */
-    maxDisconnectionDuration?: number;
-    /** Whether a recovered client passes no middleware. Default `true`. */
-    skipMiddlewares?: boolean;
-    /** Events that a namespace keeps. Default 10 000. */
-    maxPackets?: number;
-    /** Bytes of events that a namespace keeps. Default 64 MiB. */
-    maxBytes?: number;
-    /** Sessions that a namespace keeps. Default 100 000. */
-    maxSessions?: number;
-  };
+  /**
+   * Connection state recovery: a client that comes back in time keeps its id, rooms, data and missed events.
+   * Default: off.
+   */
+  connectionStateRecovery: RecoveryOptions;
+  /** Bounds on what one client, or all of them together, may ask for. */
   limits: Limits;
+  /** What happens to a client that does not read what it is sent. */
   outbox: OutboxLimits;
   /**
-   * Whether `new Server(port)` may listen with the core's own HTTP server, which is much faster for long-polling and
-   * new connections. It does so while nothing needs Node's: listeners of `httpServer`, `allowRequest`, functions of
-   * `engine.use()`, origins by pattern or function. Default `true`.
+   * Whether `new Server(port)` may listen with the core's own HTTP server, which is much faster for
+   * long-polling and new connections. It does so while nothing needs Node's: listeners of `httpServer`,
+   * `allowRequest`, functions of `engine.use()`, origins by pattern or function. Default `true`.
    */
   ownPort: boolean;
   /** Whether the files of the browser's client are served. Default `true`. */
@@ -179,58 +240,38 @@ export interface ServerOptions {
   destroyUpgradeTimeout: number;
 }
 
-/** The options as JSON text, as the core takes them; what is a function stays here and is asked for. */
+/** The options that the core reads; of those in groups, the groups. */
+const CORE_OPTIONS = native.NativeServer.optionTable()
+  .filter(({ name, isRead }) => isRead && !name.includes("."))
+  .map(({ name }) => name as keyof ServerOptions);
+
+/**
+ * The options as JSON text, as the core takes them. Its table of options says what each may be; what is a function
+ * stays here and is asked for.
+ */
 export function optionsForCore(options: Partial<ServerOptions>): string {
-  const { parser, cors, cookie, httpCompression, allowRequest, connectionStateRecovery, ...rest } = options;
-  const { maxDisconnectionDuration, maxPackets, maxBytes, maxSessions } = connectionStateRecovery ?? {};
-  const { path, transports, limits, outbox } = rest;
-  refuseIllFormed(JSON.stringify({ path, transports, cors, cookie, limits, outbox }));
-  return JSON.stringify({
-    path: rest.path,
-    transports: rest.transports?.filter((name) => name !== "webtransport"),
-    allowUpgrades: rest.allowUpgrades,
-    pingInterval: rest.pingInterval,
-    pingTimeout: rest.pingTimeout,
-    upgradeTimeout: rest.upgradeTimeout,
-    connectTimeout: rest.connectTimeout,
-    connectPause: rest.connectPause,
-    maxHttpBufferSize: rest.maxHttpBufferSize,
-    allowEIO3: rest.allowEIO3,
-    parser: parserName(parser),
-    cors: cors && corsForCore(cors),
-    cookie: cookie ? cookieForCore(cookie === true ? {} : cookie) : undefined,
-    httpCompression: compressionThreshold(httpCompression),
-    askAllowRequest: allowRequest !== undefined,
-    cleanupEmptyChildNamespaces: rest.cleanupEmptyChildNamespaces,
-    connectionStateRecovery: connectionStateRecovery && {
-      maxDisconnectionDuration,
-      maxPackets,
-      maxBytes,
-      maxSessions,
-    },
-    limits: rest.limits,
-    outbox: rest.outbox,
-  });
+  const { parser, cookie } = options;
+  const given = Object.fromEntries(CORE_OPTIONS.map((name) => [name, options[name]]));
+  given.parser = parserName(parser);
+  // JSON has another form of dates than cookies.
+  if (cookie && cookie !== true) given.cookie = { ...cookie, expires: cookie.expires?.toUTCString() };
+  return JSON.stringify(given, writable);
 }
 
-/** The core's texts are well-formed. JSON text tells what is not by an escape, which has another look nowhere. */
-function refuseIllFormed(options: string): void {
-  if (!options.includes("\\ud")) return;
-  const look = (value: unknown, name: string): void => {
-    if (typeof value === "string" && !isWellFormed(value)) {
-      throw new TypeError(`option \`${name}\` must be well-formed text`);
-    }
-    if (typeof value !== "object" || value === null) return;
-    for (const [key, inner] of Object.entries(value)) {
-      look(inner, Array.isArray(value) || name === "" ? name || key : `${name}.${key}`);
-    }
-  };
-  look(JSON.parse(options), "");
+/** What JSON cannot say comes to the core as an object with one key, by which it is known there. */
+function writable(_name: string, value: unknown): unknown {
+  if (typeof value === "function" || types.isRegExp(value)) return { $: "function" };
+  if (typeof value === "string") return isWellFormed(value) ? value : { $: "text that is not well-formed" };
+  if (typeof value === "number") return Number.isFinite(value) ? value : { $: String(value) };
+  if (typeof value === "bigint") return { $: `${value}n` };
+  return typeof value === "symbol" ? { $: String(value) } : value;
 }
 
 /** Whether only JavaScript can tell which origins are allowed. */
 export function asksForOrigins(cors: CorsOptions | undefined): boolean {
-  return cors !== undefined && originForCore(cors.origin).rule === "host";
+  const origin = cors?.origin;
+  if (Array.isArray(origin)) return origin.some((one) => typeof one !== "string");
+  return typeof origin === "function" || types.isRegExp(origin);
 }
 
 /** Decides about an origin by the rules that only JavaScript can follow. The result goes to the core as JSON text. */
@@ -255,7 +296,7 @@ export function decideOrigin(
 function matches(own: string | undefined, origin: StaticOrigin): boolean {
   if (Array.isArray(origin)) return origin.some((one) => matches(own, one));
   if (typeof origin === "string") return own === origin;
-  if (origin instanceof RegExp) return own !== undefined && origin.test(own);
+  if (types.isRegExp(origin)) return own !== undefined && origin.test(own);
   return origin;
 }
 
@@ -267,50 +308,4 @@ function parserName(parser: unknown): "json" | "msgpack" | undefined {
   if (encoded === "0") return "json";
   if (encoded instanceof Uint8Array && (encoded[0] as number) >> 4 === 8) return "msgpack";
   throw new TypeError("option `parser` must be socket.io-parser or socket.io-msgpack-parser");
-}
-
-function corsForCore(cors: CorsOptions): object {
-  const list = (value: string | string[] | undefined) =>
-    typeof value === "string" ? value.split(",").map((name) => name.trim()) : value;
-  return {
-    ...originForCore(cors.origin),
-    methods: Array.isArray(cors.methods) ? cors.methods.join(",") : cors.methods,
-    allowedHeaders: list(cors.allowedHeaders),
-    exposedHeaders: list(cors.exposedHeaders),
-    credentials: cors.credentials,
-    maxAge: cors.maxAge,
-    preflightContinue: cors.preflightContinue,
-    optionsSuccessStatus: cors.optionsSuccessStatus,
-  };
-}
-
-function originForCore(origin: CorsOptions["origin"]): { rule: string; origin?: string | string[] } {
-  if (origin === undefined || origin === "*") return { rule: "any" };
-  if (origin === true) return { rule: "reflect" };
-  if (origin === false) return { rule: "none" };
-  if (typeof origin === "string") return { rule: "fixed", origin };
-  if (Array.isArray(origin) && origin.every((one) => typeof one === "string"))
-    return { rule: "list", origin };
-  return { rule: "host" };
-}
-
-function cookieForCore(cookie: CookieOptions): object {
-  const { name = "io", path = "/", httpOnly = true, sameSite = "lax", ...rest } = cookie;
-  const attributes: string[] = [];
-  if (rest.maxAge !== undefined) attributes.push(`Max-Age=${Math.floor(rest.maxAge)}`);
-  if (rest.domain) attributes.push(`Domain=${rest.domain}`);
-  if (path) attributes.push(`Path=${path}`);
-  if (rest.expires) attributes.push(`Expires=${rest.expires.toUTCString()}`);
-  if (path && httpOnly) attributes.push("HttpOnly");
-  if (rest.secure) attributes.push("Secure");
-  if (sameSite) attributes.push(`SameSite=${SAME_SITE[sameSite === true ? "strict" : sameSite]}`);
-  return { name, attributes: attributes.join("; ") };
-}
-
-const SAME_SITE = { lax: "Lax", strict: "Strict", none: "None" };
-
-/** `false` switches compression off. */
-function compressionThreshold(compression: ServerOptions["httpCompression"] | undefined) {
-  if (compression === false || compression === undefined) return compression;
-  return compression === true ? undefined : compression.threshold;
 }

@@ -4,10 +4,13 @@ use std::{cell::RefCell, collections::hash_map::Entry, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Config, Departure, Events, Namespace, NumberedRooms, OriginDecision, Server, Socket, Writes,
+    Admission, Departure, Events, Namespace, NumberedRooms, OriginDecision, Server, Socket, Writes,
 };
-use ferrio_host::{Questions, give_memory_back};
-use napi::{Result, bindgen_prelude::Function};
+use ferrio_host::{
+    Questions, give_memory_back,
+    options::{Language, core_error},
+};
+use napi::{Env, Result, bindgen_prelude::Function};
 use napi_derive::napi;
 
 use crate::{drain::Crossing, entry_points::EntryPoints, error::bad_option, options, waker::Waker};
@@ -91,29 +94,23 @@ pub struct HeldCounts {
     pub core_namespaces: u32,
 }
 
-fn parse(text: &str) -> Result<Config> {
-    let config = options::parse(text)?;
-    config.validate().map_err(|error| bad_option(&error))?;
-    Ok(config)
-}
-
 #[napi]
 impl NativeServer {
     /// Checks options without making a server.
     #[napi(catch_unwind)]
-    pub fn check_options(text: String) -> Result<()> {
-        parse(&text).map(drop)
+    pub fn check_options(env: Env, text: String) -> Result<()> {
+        options::parse(env, &text).map(drop)
     }
 
     /// Makes a server; `wake` is called when there is something to drain.
     #[napi(constructor, catch_unwind)]
-    pub fn new(options: String, wake: Function<'_, (), ()>) -> Result<Self> {
+    pub fn new(env: Env, options: String, wake: Function<'_, (), ()>) -> Result<Self> {
         give_memory_back();
         let waker = Arc::new(Waker::new(&wake)?);
         let entry_points = EntryPoints::new(waker.clone());
         let wake = waker.clone();
-        let (server, events) =
-            Server::new(parse(&options)?, move || wake.wake()).map_err(|error| bad_option(&error))?;
+        let (server, events) = Server::new(options::parse(env, &options)?, move || wake.wake())
+            .map_err(|error| bad_option(env, &core_error(Language::Node, &error)))?;
         Ok(Self { server, events, waker, entry_points, state: RefCell::default() })
     }
 

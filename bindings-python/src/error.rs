@@ -1,11 +1,20 @@
 //! Which Python exception tells of what.
 
-use ferrio::{AckStatus, ConfigError};
-use pyo3::{exceptions::PyValueError, prelude::*, sync::PyOnceLock, types::PyList};
+use ferrio::AckStatus;
+use ferrio_host::options::{ErrorKind, OptionError};
+use pyo3::{
+    exceptions::{PyTypeError, PyValueError},
+    prelude::*,
+    sync::PyOnceLock,
+    types::PyList,
+};
 
-/// An option out of its bounds, under its Python name.
-pub(crate) fn config(error: &ConfigError) -> PyErr {
-    PyValueError::new_err(error.to_string().replace("`recovery.", "`connection_state_recovery."))
+/// A bad option.
+pub(crate) fn option(error: &OptionError) -> PyErr {
+    match error.kind() {
+        ErrorKind::Type | ErrorKind::Unknown => PyTypeError::new_err(error.to_string()),
+        ErrorKind::Value => PyValueError::new_err(error.to_string()),
+    }
 }
 
 /// Acks that did not all come; `answers` holds those that did.

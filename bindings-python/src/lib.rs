@@ -42,10 +42,11 @@ mod _native {
     use super::{
         entry_points::{Listener, WebSocket},
         namespace::{Namespace, Question},
+        options::{check_options, option_table},
         pending::Pending,
         process::forked,
         request::Handshake,
-        server::{Server, check_options},
+        server::Server,
         socket::{Departure, Socket},
     };
 }

@@ -4,7 +4,10 @@ use std::{os::fd::AsRawFd, sync::Arc};
 
 use bytes::Bytes;
 use ferrio::{ListenOptions, Server as CoreServer, Tls};
-use ferrio_host::{ByteChannel, RequestBody, duplicate, give_memory_back};
+use ferrio_host::{
+    ByteChannel, RequestBody, duplicate, give_memory_back,
+    options::{Language, core_error},
+};
 use pyo3::{
     exceptions::PyValueError,
     prelude::*,
@@ -45,8 +48,8 @@ impl Server {
         let lane_timeout = config.engine.ping_interval + config.engine.ping_timeout;
         let waker = Arc::new(Waker::default());
         let wake = waker.clone();
-        let (server, events) =
-            CoreServer::new(config, move || wake.wake()).map_err(|error| error::config(&error))?;
+        let (server, events) = CoreServer::new(config, move || wake.wake())
+            .map_err(|error| error::option(&core_error(Language::Python, &error)))?;
         let behaviour = Behaviour { is_serial: !async_handlers, always_connect, recovers, lane_timeout };
         let bridge = Bridge::new(
             server,
@@ -249,10 +252,4 @@ impl Drop for Server {
             bridge.acks.clear();
         }
     }
-}
-
-/// Refuses options that are out of their bounds.
-#[pyfunction]
-pub(crate) fn check_options(options: &Bound<'_, PyDict>) -> PyResult<()> {
-    options::config(options)?.validate().map_err(|error| error::config(&error))
 }

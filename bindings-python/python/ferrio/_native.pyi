@@ -18,10 +18,12 @@ __all__ = [
     "WebSocket",
     "check_options",
     "forked",
+    "option_table",
 ]
 
 def check_options(options: dict[str, Any]) -> None: ...
 def forked() -> None: ...
+def option_table() -> dict[str, tuple[str | None, str]]: ...
 
 @final
 class Server:

@@ -4,6 +4,7 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`options`] | every option of both languages, in one table |
 //! | `executor` | the core's futures, polled by the host's own thread |
 //! | `body` | bytes that the host receives for the core |
 //! | `acks` | who waits for which ack |
@@ -19,6 +20,7 @@ mod body;
 mod descriptor;
 mod executor;
 mod memory;
+pub mod options;
 mod questions;
 mod rooms;
 mod turn;
