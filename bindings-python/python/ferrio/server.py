@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _servers: weakref.WeakValueDictionary[int, AsyncServer] = weakref.WeakValueDictionary()
-"""Every server of this process, for its children to begin anew."""
+"""Every server of this process, to be reset in a forked child."""
 
 
 class AsyncServer(Handlers, Operations):
@@ -105,21 +105,23 @@ class AsyncServer(Handlers, Operations):
     async def disconnect(
         self, sid: str, namespace: str | None = None, ignore_queue: bool = False, *, close: bool = False
     ) -> None:
-        """Puts a client out of a namespace; `close` ends its whole connection.
+        """Disconnects a client from a namespace; `close` ends its whole connection.
 
         Its disconnect handler has run when this returns.
         """
         socket = self._native_socket(sid, namespace)
         if socket is not None:
-            await self._farewell(socket.disconnect(close))
+            await self._run_disconnects(socket.disconnect(close))
 
     async def disconnect_sockets(
         self, room: Rooms = None, namespace: str | None = None, close: bool = False
     ) -> None:
-        """Puts the clients of a namespace, or of a room, out of it; `close` ends their whole connections."""
+        """Disconnects the clients of a namespace, or of a room, from it; `close` ends their whole connections."""
         target = self._native_namespace(namespace)
         sockets = target.sockets(room) if target is not None else []
-        await self._farewell([departure for socket in sockets for departure in socket.disconnect(close)])
+        await self._run_disconnects(
+            [departure for socket in sockets for departure in socket.disconnect(close)]
+        )
 
     def transport(self, sid: str, namespace: str | None = None) -> str:
         """`polling` or `websocket`."""
@@ -171,9 +173,9 @@ class AsyncServer(Handlers, Operations):
         await bridge.close()
         for listener in listeners:
             await listener.close()
-        self._leave_farewells()
-        while self._farewells:
-            await asyncio.wait(set(self._farewells))
+        self._release_enclosing_disconnects()
+        while self._disconnects:
+            await asyncio.wait(set(self._disconnects))
         await bridge.settle()
         if self._bridge is bridge:
             self._bridge, self._opened = None, {}
@@ -210,9 +212,9 @@ class AsyncServer(Handlers, Operations):
         self._bridge.attach()
         return self._bridge.native
 
-    def _begin_anew(self) -> None:
+    def _reset_in_child(self) -> None:
         """Forgets what belongs to the process that this one was forked from; the handlers stay."""
-        self._bridge, self._opened, self._listeners, self._farewells = None, {}, [], set()
+        self._bridge, self._opened, self._listeners, self._disconnects = None, {}, [], set()
 
     def _open(self, namespace: str) -> None:
         """Opens a namespace for clients; before the core is needed there is nothing to do."""
@@ -236,29 +238,31 @@ class AsyncServer(Handlers, Operations):
         is_own = self._bridge is None or self._bridge.runs_on(loop)
         return loop.create_future() if is_own else concurrent.futures.Future()
 
-    async def _farewell(self, departures: list[_native.Departure]) -> None:
-        """Runs the disconnect handlers of clients that were put out: of each, whatever another raises."""
+    async def _run_disconnects(self, departures: list[_native.Departure]) -> None:
+        """Runs the disconnect handler of every client that was disconnected, even if another one raises."""
         failure: Exception | None = None
         try:
             while departures:
                 try:
-                    farewell = self._disconnected(departures.pop(0))
-                    if farewell is not None:
-                        await farewell
+                    handling = self._disconnected(departures.pop(0))
+                    if handling is not None:
+                        await handling
                 except Exception as error:
                     failure = failure or error
         finally:
             if departures:
                 # The caller was cancelled. What it has begun ends without it.
-                rest = asyncio.ensure_future(self._farewell_rest(departures, self._begin_farewell()))
+                rest = asyncio.ensure_future(self._finish_disconnects(departures, self._begin_disconnect()))
                 _at_work.add(rest)
                 rest.add_done_callback(_at_work.discard)
         if failure is not None:
             raise failure
 
-    async def _farewell_rest(self, departures: list[_native.Departure], over: asyncio.Future[None]) -> None:
+    async def _finish_disconnects(
+        self, departures: list[_native.Departure], over: asyncio.Future[None]
+    ) -> None:
         with self._under_way(over):
-            await self._farewell(departures)
+            await self._run_disconnects(departures)
 
 
 class Listener:
@@ -296,7 +300,7 @@ def _in_child() -> None:
     """Lets every server of a forked child serve clients of its own; those of the parent stay with the parent."""
     _native.forked()
     for server in list(_servers.values()):
-        server._begin_anew()
+        server._reset_in_child()
 
 
 os.register_at_fork(after_in_child=_in_child)
