@@ -53,12 +53,6 @@ async def test_plain_request_of_a_session(serve, wire):
     assert await session.receive() == "4still here"
 
 
-async def test_transport_by_default(serve, wire):
-    """a request that names no transport polls"""
-    answer = await wire(await serve(new_server())).request("GET", {"EIO": "4"})
-    assert (answer.status, answer.text[0]) == (200, "0")
-
-
 async def test_post(serve, wire):
     """a POST is answered with 200"""
     session = await wire(await serve(new_server())).open_session()

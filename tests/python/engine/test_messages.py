@@ -23,6 +23,8 @@ ARRIVALS: list[tuple[str, Any]] = [
     ("true", True),
     ("null", None),
     ("{broken", "{broken"),
+    ("-5", -5),
+    (" 12", 12),
     ("12", "12"),
     ("12abc", "12abc"),
 ]
