@@ -98,9 +98,10 @@ def test_default_options():
     for name in (
         *("ping_interval", "ping_interval_grace_period", "ping_timeout", "max_http_buffer_size"),
         *("allow_upgrades", "http_compression", "compression_threshold", "cookie", "cors_allowed_origins"),
-        *("cors_credentials", "async_handlers", "transports", "sockets", "handlers"),
+        *("cors_credentials", "async_handlers", "transports"),
     ):
         assert getattr(eio, name) == getattr(official, name), name
+    assert dict(eio.sockets) == dict(eio.handlers) == {}
 
 
 async def test_options_change_before_the_first_client(serve, wire):
