@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import inspect
 import threading
 from typing import Any
 
@@ -21,6 +22,27 @@ both_clients = pytest.mark.clients("js", "python")
 
 # Applications make their server when their module is imported, before any loop runs.
 made_at_import = new_server()
+
+
+SHARED_METHODS = (
+    *("emit", "send", "call", "enter_room", "leave_room", "close_room", "rooms"),
+    *("get_session", "save_session", "session", "disconnect"),
+)
+
+
+def parameters(owner: Any, method: str) -> list[tuple[str, Any]]:
+    """The positional parameters of a method, with their defaults."""
+    given = inspect.signature(getattr(owner, method)).parameters.values()
+    return [(one.name, one.default) for one in given if one.kind is one.POSITIONAL_OR_KEYWORD]
+
+
+@pytest.mark.parametrize("method", SHARED_METHODS)
+@pytest.mark.parametrize("owner", ["AsyncServer", "AsyncNamespace"])
+def test_signatures(owner, method):
+    """parameters have python-socketio's names, order and defaults, and every method is documented"""
+    own = getattr(target, owner)
+    assert parameters(own, method) == parameters(getattr(socketio, owner), method)
+    assert getattr(own, method).__doc__
 
 
 async def test_server_made_at_import(serve, connect_js):

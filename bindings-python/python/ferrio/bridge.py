@@ -34,10 +34,10 @@ class Bridge:
     wakes the loop. Every handler starts with the context variables of the place where the server was made.
     """
 
-    def __init__(self, native: _native.Server, host: AsyncServer, context: contextvars.Context) -> None:
+    def __init__(self, native: _native.Server, server: AsyncServer, context: contextvars.Context) -> None:
         self.native = native
         self._context = context
-        self._host = host
+        self._server = server
         self._loop: asyncio.AbstractEventLoop | None = None
         self._descriptor = -1
 
@@ -85,8 +85,8 @@ class Bridge:
             raise RuntimeError("the server runs on another event loop")
         self.detach()
         # Handlers that were at work on a loop that has ended never go on.
-        self._host._farewells.clear()
-        self._descriptor = self.native.bind(loop, self._host, _task_starter(loop), self._context)
+        self._server._disconnects.clear()
+        self._descriptor = self.native.bind(loop, self._server, _task_starter(loop), self._context)
         self._loop = loop
         self._watch(loop, self._descriptor)
 
@@ -103,9 +103,8 @@ class Bridge:
         """Has the loop look what has come, from another thread. Returns whether it is still the server's."""
         if loop is not self._loop:
             return False
-        with contextlib.suppress(
-            RuntimeError
-        ):  # A loop that is closed may be the server's until it gets another.
+        # A closed loop may be the server's until it gets another.
+        with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(self.native.drain)
         return True
 

@@ -39,31 +39,11 @@ def _reading(name: str) -> Any:
     return read
 
 
-for _name in (
-    *(
-        "__contains__",
-        "__delitem__",
-        "__eq__",
-        "__getitem__",
-        "__ior__",
-        "__iter__",
-        "__len__",
-        "__ne__",
-        "__or__",
-    ),
-    *(
-        "__repr__",
-        "__reversed__",
-        "__ror__",
-        "__setitem__",
-        "clear",
-        "copy",
-        "get",
-        "items",
-        "keys",
-        "pop",
-        "popitem",
-    ),
-    *("setdefault", "update", "values"),
-):
+_READING = (
+    "__contains__ __delitem__ __eq__ __getitem__ __ior__ __iter__ __len__ __ne__ __or__ __repr__ __reversed__ __ror__ "
+    "__setitem__ clear copy get items keys pop popitem setdefault update values"
+)
+"""The methods of a dictionary that need what is in it."""
+
+for _name in _READING.split():
     setattr(Environ, _name, _reading(_name))

@@ -41,30 +41,28 @@ class ConnectionRefusedError(ConnectionError):
             self.error_args["data"] = args[1:]
 
 
-class TimeoutError(SocketIOError):
+class _IncompleteError(SocketIOError):
+    """Some answers are missing; `answers` holds those that came."""
+
+    answers: list[Any]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.answers = []
+
+
+class TimeoutError(_IncompleteError):
     """The answer to a call did not come in time.
 
     `answers` holds what came before: those of some clients, when many were asked.
     """
 
-    answers: list[Any]
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.answers = []
-
-
-class TooLargeError(SocketIOError):
+class TooLargeError(_IncompleteError):
     """The answers of many clients take more bytes than the server keeps, by `limits` with `max_ack_bytes`.
 
     `answers` holds those that came before it was too much.
     """
-
-    answers: list[Any]
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.answers = []
 
 
 class BadNamespaceError(SocketIOError):

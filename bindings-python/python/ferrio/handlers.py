@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=Handler)
 
-_own_farewells: ContextVar[tuple[asyncio.Future[None], ...]] = ContextVar("farewells", default=())
-"""The farewells inside of which something runs."""
+_enclosing_disconnects: ContextVar[tuple[asyncio.Future[None], ...]] = ContextVar("disconnects", default=())
+"""The disconnects whose handlers the current code runs in, directly or in a task that they started."""
 
 OWN_EVENTS = frozenset({"connect", "disconnect"})
 """Events of the server itself, which catch-all handlers do not get."""
@@ -48,7 +48,7 @@ class Handlers:
         self._middleware: dict[str, list[Handler]] = {}
         self._origin_rule = origin_rule
         self._skips_middleware = skips_middleware
-        self._farewells: set[asyncio.Future[None]] = set()
+        self._disconnects: set[asyncio.Future[None]] = set()
 
     @abstractmethod
     def _open(self, namespace: str) -> None:
@@ -167,42 +167,42 @@ class Handlers:
         handler, first = found
         reason = REASONS.get(departure.reason, departure.reason)
 
-        async def farewell() -> None:
-            with self._under_way(self._begin_farewell()):
+        async def run() -> None:
+            with self._under_way(self._begin_disconnect()):
                 try:
                     await calling.call(handler, *first, departure.sid, reason, optional=1)
                 finally:
                     departure.finish()
 
-        return farewell()
+        return run()
 
-    def _begin_farewell(self) -> asyncio.Future[None]:
-        """What a shutdown waits for, until `_end_farewell`."""
+    def _begin_disconnect(self) -> asyncio.Future[None]:
+        """Makes a shutdown wait until `_end_disconnect`."""
         over = asyncio.get_running_loop().create_future()
-        self._farewells.add(over)
+        self._disconnects.add(over)
         return over
 
-    def _end_farewell(self, over: asyncio.Future[None]) -> None:
-        self._farewells.discard(over)
+    def _end_disconnect(self, over: asyncio.Future[None]) -> None:
+        self._disconnects.discard(over)
         # Nobody is told on a loop that is closed.
         if not over.done() and not over.get_loop().is_closed():
             over.set_result(None)
 
     @contextlib.contextmanager
     def _under_way(self, over: asyncio.Future[None]) -> Iterator[None]:
-        """Marks what runs inside of a farewell, also in tasks that it starts, and ends the farewell."""
-        outer = _own_farewells.get()
-        _own_farewells.set((*outer, over))
+        """Ends a disconnect after the block, which knows, as do the tasks it starts, that it runs within."""
+        outer = _enclosing_disconnects.get()
+        _enclosing_disconnects.set((*outer, over))
         try:
             yield
         finally:
-            _own_farewells.set(outer)
-            self._end_farewell(over)
+            _enclosing_disconnects.set(outer)
+            self._end_disconnect(over)
 
-    def _leave_farewells(self) -> None:
-        """Has nobody wait any more for the farewells inside of which this is called: their handlers wait for others."""
-        for over in _own_farewells.get():
-            self._end_farewell(over)
+    def _release_enclosing_disconnects(self) -> None:
+        """Makes no shutdown wait for the disconnect handlers that this is called in: they wait for the shutdown."""
+        for over in _enclosing_disconnects.get():
+            self._end_disconnect(over)
 
     def _withdrawn(self, departure: _native.Departure) -> Coroutine[Any, Any, None] | None:
         """The same for a client that had gone when its connect handler let it in; middleware alone lets nobody in."""

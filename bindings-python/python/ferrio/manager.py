@@ -38,15 +38,15 @@ class Manager:
 
     def is_connected(self, sid: str, namespace: str) -> bool:
         """Whether a client is in a namespace."""
-        socket = self._server._socket(sid, namespace)
+        socket = self._server._native_socket(sid, namespace)
         return socket is not None and socket.connected
 
     def _has_clients(self, namespace: str) -> bool:
-        target = self._server._namespace(namespace)
+        target = self._server._native_namespace(namespace)
         return target is not None and len(target) > 0
 
     def _rooms_of(self, namespace: str) -> dict[Any, dict[str, str]]:
-        target = self._server._namespace(namespace)
+        target = self._server._native_namespace(namespace)
         if target is None:
             return {}
         rooms: dict[Any, dict[str, str]] = {None: {socket.id: socket.id for socket in target.sockets()}}

@@ -60,7 +60,7 @@ class Socket:
 
     @property
     def connected(self) -> bool:
-        """Whether it was let in and has not left."""
+        """Whether it has been accepted and is still connected."""
         return self._socket.connected
 
     @property
@@ -85,5 +85,5 @@ class Socket:
         await self._server.leave_room(self.sid, room, self.namespace)
 
     async def disconnect(self, close: bool = False) -> None:
-        """Puts it out of the namespace; `close` ends its whole connection."""
+        """Disconnects it from the namespace; `close` ends its whole connection."""
         await self._server.disconnect(self.sid, self.namespace, close=close)

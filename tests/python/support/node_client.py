@@ -44,11 +44,11 @@ def unpack(value: Any) -> Any:
 class NodeProcess:
     """A Node process with any number of clients in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, script: Path = SCRIPT) -> None:
         node = shutil.which("node")
         assert node is not None, "Node is needed for the official JavaScript clients"
-        self._process = subprocess.Popen([node, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._clients: dict[str, NodeClient] = {}
+        self._process = subprocess.Popen([node, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._clients: dict[str, Any] = {}
         self._calls: dict[int, asyncio.Future[tuple[Any, ...]]] = {}
         self._names = itertools.count()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -97,7 +97,7 @@ class NodeProcess:
         self._clients[name] = client
         return client
 
-    def forget(self, client: NodeClient) -> None:
+    def forget(self, client: Any) -> None:
         self._clients.pop(client.name, None)
 
     def expect(self) -> tuple[int, asyncio.Future[Any]]:

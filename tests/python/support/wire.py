@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -36,6 +37,7 @@ class Wire:
 
     def __init__(self, server: RunningServer, path: str = "/socket.io/") -> None:
         self.server = server
+        self.path = path
         self.url = server.url + path
         self._session = aiohttp.ClientSession(auto_decompress=False)
 
@@ -110,7 +112,7 @@ class PollingSession:
     async def start_poll(self) -> asyncio.Future[Answer]:
         """Polls in the background, and returns when the poll is sure to wait at the server."""
         reader, writer = await raw_connection(self.wire.server)
-        target = f"/socket.io/?EIO=4&transport=polling&sid={self.sid}"
+        target = f"{self.wire.path}?{urlencode(self.query)}"
         writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
         # What was sent before the whole round trip of another session has been read by then.

@@ -1,0 +1,1 @@
+"""Scenarios of the engine level: messages of one client, without events, namespaces or rooms."""
