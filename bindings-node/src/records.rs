@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, fmt::Write as _};
 
 use bytes::Bytes;
-use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, Socket};
+use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, SessionEvent, Socket};
 use ferrio_host::{Questions, TURN_EVENTS};
 use http::Response;
 
@@ -134,9 +134,9 @@ impl Records {
                 value::push_json(&mut self.text, departure.reason().as_str());
                 state.leave(departure);
             }
-            HostEvent::ConnectionEnd { id, reason } => {
+            HostEvent::Session { connection, event: SessionEvent::Closed(reason) } => {
                 self.begin(Kind::ConnectionEnd, 0, 0);
-                value::push_json_list(&mut self.text, [&*id, reason.as_str()]);
+                value::push_json_list(&mut self.text, [&**connection.id(), reason.as_str()]);
             }
             HostEvent::Forget { key } => {
                 self.begin(Kind::Forget, key.0, 0);

@@ -4,7 +4,8 @@ use std::{cell::RefCell, collections::hash_map::Entry, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Departure, Events, Namespace, NumberedRooms, OriginDecision, Server, Socket, Writes,
+    Admission, Admitted, Departure, Events, Namespace, NumberedRooms, OriginDecision, Refusal, Server,
+    Socket, Writes,
 };
 use ferrio_host::{
     Questions, give_memory_back,
@@ -32,7 +33,7 @@ pub(crate) struct State {
     pub(crate) sockets: HashMap<u64, Held>,
     pub(crate) namespaces: HashMap<u64, Arc<Namespace>>,
     pub(crate) rooms: NumberedRooms,
-    pub(crate) requests: Questions<std::result::Result<(), String>>,
+    pub(crate) requests: Questions<std::result::Result<Admitted, Refusal>>,
     pub(crate) origins: Questions<OriginDecision>,
     pub(crate) asked_namespaces: Questions<bool>,
     /// Whether the server was closed. Nothing is asked then.
@@ -151,7 +152,10 @@ impl NativeServer {
     /// Answers whether a request may open a session; with a refusal, what the client is told.
     #[napi(catch_unwind)]
     pub fn answer_request(&self, question: f64, refusal: Option<String>) {
-        self.state.borrow_mut().requests.answer(number(question), refusal.map_or(Ok(()), Err));
+        self.state.borrow_mut().requests.answer(
+            number(question),
+            refusal.map_or_else(|| Ok(Admitted::default()), |message| Err(Refusal::forbidden(message))),
+        );
     }
 
     /// Answers which origin may read: `*`, `own`, `=` and an origin, or nothing.

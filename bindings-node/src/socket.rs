@@ -1,6 +1,6 @@
 //! What can be asked of one socket.
 
-use ferrio::{Protocol, Writes};
+use ferrio::{Protocol, Watch, Writes};
 use napi::{Env, JsString, Result};
 use napi_derive::napi;
 
@@ -58,7 +58,10 @@ impl NativeServer {
     /// Has the end of a connection told. Returns `false` when it has ended already.
     #[napi(catch_unwind)]
     pub fn watch_connection(&self, connection: String) -> bool {
-        self.server.engine().session(&connection).is_some_and(|connection| self.server.watch_end(&connection))
+        self.server
+            .engine()
+            .session(&connection)
+            .is_some_and(|connection| self.server.watch(&connection, Watch::CLOSE))
     }
 
     /// Ends a connection, and with it all its sockets.

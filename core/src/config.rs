@@ -73,6 +73,9 @@ pub enum Parser {
     Json,
     /// One MessagePack map a packet, as the package `socket.io-msgpack-parser` writes it.
     Msgpack,
+    /// None: messages go to the host as they are, by [`SessionEvent::Message`](crate::SessionEvent::Message). There are no
+    /// namespaces, and a client need not connect to one; it is an Engine.IO server.
+    None,
 }
 
 /// Connection state recovery: a client that comes back in time keeps its id, rooms and missed events.

@@ -5,7 +5,9 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use ferrio_engine::{Handshake, OriginDecision, RequestHead};
+use bytes::Bytes;
+use ferrio_engine::{Admitted, Data, Handshake, OriginDecision, PacketType, Refusal, RequestHead};
+use http::HeaderMap;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -19,6 +21,7 @@ use crate::{
     reason::DisconnectReason,
     rooms::{index::RoomEvent, log::Restored},
     socket::Socket,
+    socket_io::Connection,
 };
 
 /// Something that happened, or that the host is asked.
@@ -28,12 +31,37 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HostEvent {
-    /// May this request open a session? Only with [`ask_allow_request`](crate::Config::ask_allow_request).
+    /// May this request open a session, and under which id? Only with
+    /// [`ask_allow_request`](crate::Config::ask_allow_request).
     Request {
         /// The request.
         head: Arc<RequestHead>,
-        /// `Err` holds the message that the client gets. Dropped without an answer, the request is refused.
-        answer: Answer<Result<(), String>>,
+        /// Dropped without an answer, the request is refused.
+        answer: Answer<Result<Admitted, Refusal>>,
+    },
+    /// Which headers are added to the answer to this request? Only while
+    /// [`ask_for_headers`](ferrio_engine::Server::ask_for_headers) is on.
+    Headers {
+        /// The request.
+        head: Arc<RequestHead>,
+        /// Whether it opens the session.
+        is_first: bool,
+        /// Dropped without an answer, there are none.
+        answer: Answer<HeaderMap>,
+    },
+    /// A request was refused. Only while [`tell_refusals`](crate::Server::tell_refusals) is on.
+    Refused {
+        /// The request.
+        head: Arc<RequestHead>,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+    /// Something happened on a connection that is watched for it; see [`Server::watch`](crate::Server::watch).
+    Session {
+        /// The connection.
+        connection: Arc<Connection>,
+        /// What happened.
+        event: SessionEvent,
     },
     /// Which origin may read the answer to this request? Only with [`Origin::Host`](crate::Origin::Host).
     Origin {
@@ -91,15 +119,6 @@ pub enum HostEvent {
     },
     /// A socket left its namespace.
     Disconnect(Departure),
-    /// A connection has ended, and all its sockets have left. Only where [`Connection::watch`] asked for it.
-    ///
-    /// [`Connection::watch`]: crate::Connection::watch
-    ConnectionEnd {
-        /// The connection's id.
-        id: Arc<str>,
-        /// Why.
-        reason: DisconnectReason,
-    },
     /// A room changed. Only with [`room_events`](crate::Config::room_events).
     Room(RoomEvent),
     /// A session that could have been recovered will not be: what the host kept for the socket may go.
@@ -120,12 +139,12 @@ impl Queued for HostEvent {
             Self::Ack { outcome, .. } => {
                 outcome.answers.iter().map(|answer| EVENT_OVERHEAD + answer.len()).sum()
             }
-            Self::Request { head, .. } | Self::Origin { head, .. } => head.n_bytes(),
-            Self::Disconnect(_)
-            | Self::Withdrawn { .. }
-            | Self::ConnectionEnd { .. }
-            | Self::Room(_)
-            | Self::Forget { .. } => 0,
+            Self::Request { head, .. }
+            | Self::Origin { head, .. }
+            | Self::Headers { head, .. }
+            | Self::Refused { head, .. } => head.n_bytes(),
+            Self::Session { event, .. } => event.weight(),
+            Self::Disconnect(_) | Self::Withdrawn { .. } | Self::Room(_) | Self::Forget { .. } => 0,
         }
     }
 
@@ -189,6 +208,75 @@ pub struct Reply {
     /// One that is never given must not keep a client that has gone.
     pub(crate) socket: Weak<Socket>,
     pub(crate) id: u64,
+}
+
+/// Something that happened on an engine's session, in engine.io's words.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SessionEvent {
+    /// `connection`: the session is open. Only with [`watch_new_sessions`](ferrio_engine::Server::watch_new_sessions).
+    Opened,
+    /// `message`, `data`: a message has come.
+    Message(Message, Credit),
+    /// `packet`: a packet has come.
+    Packet(PacketType, Message),
+    /// `packetCreate`: a packet was queued for the client.
+    PacketCreate(PacketType, Message),
+    /// `heartbeat`: the client has given a sign of life.
+    Heartbeat,
+    /// `flush`: what waited is given to the transport.
+    Flush,
+    /// `drain`: everything has left.
+    Drain,
+    /// `upgrading`: the probe of an upgrade was answered.
+    Upgrading,
+    /// `upgrade`: the WebSocket is the transport from here on.
+    Upgrade,
+    /// `close`: the session is over, and all its sockets have left.
+    Closed(DisconnectReason),
+}
+
+impl SessionEvent {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Opened => CONNECT_OVERHEAD,
+            Self::Message(message, _) | Self::Packet(_, message) | Self::PacketCreate(_, message) => {
+                message.len()
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// A message of the engine, or what another packet carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Text.
+    Text(Arc<str>),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+impl Message {
+    pub(crate) fn of(data: &Data<'_>) -> Self {
+        match data {
+            Data::Text(text) => Self::Text(Arc::from(*text)),
+            Data::Binary(bytes) => Self::Binary(Bytes::copy_from_slice(bytes)),
+        }
+    }
+
+    /// Its bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// The host's side of the queue of its events. There is one to a server.

@@ -6,12 +6,12 @@ use std::{
     time::Duration,
 };
 
-use ferrio_engine::{CloseReason, ConfigError};
+use ferrio_engine::{CloseReason, ConfigError, Watch};
 
 use crate::{
     Events, Metrics, Writes,
     adapter::{Adapter, InMemory},
-    client::disconnect,
+    client::{disconnect, watch},
     config::Config,
     event::Departure,
     key::SocketKey,
@@ -122,10 +122,17 @@ impl Server {
         disconnect::force_close(connection)
     }
 
-    /// Has the host told of a connection's end by [`HostEvent::ConnectionEnd`](crate::HostEvent::ConnectionEnd). Returns
-    /// `false` when that has been: nothing will be told then.
-    pub fn watch_end(&self, connection: &Connection) -> bool {
-        disconnect::watch_end(connection)
+    /// Has the host told of these events of a connection by [`HostEvent::Session`](crate::HostEvent::Session), and of no
+    /// others. Returns `false` when the connection has ended: nothing will be told then. What sessions are watched for from
+    /// their first packet on is said by [`watch_new_sessions`](ferrio_engine::Server::watch_new_sessions).
+    pub fn watch(&self, connection: &Connection, events: Watch) -> bool {
+        watch::watch(connection, events)
+    }
+
+    /// Has the host told of requests that are refused, by [`HostEvent::Refused`](crate::HostEvent::Refused), or not. While
+    /// the host is behind it is not told.
+    pub fn tell_refusals(&self, is_on: bool) {
+        self.shared.tells_refusals.store(is_on, Ordering::Relaxed);
     }
 
     /// Closes every connection with the reason `server shutting down`, and the listeners. Events that were queued for

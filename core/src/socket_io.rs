@@ -37,6 +37,8 @@ pub struct SocketIo {
     pub(crate) namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
     pub(crate) matchers: RwLock<Vec<Matcher>>,
     pub(crate) sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
+    /// Whether the host is told of requests that are refused.
+    pub(crate) tells_refusals: AtomicBool,
     pub(crate) is_closed: AtomicBool,
 }
 
@@ -60,7 +62,7 @@ impl SocketIo {
         let packet_limits = codec::Limits {
             // In the MessagePack form binary values are inline, bounded by the message.
             max_attachments: match config.parser {
-                Parser::Json => config.limits.max_attachments,
+                Parser::Json | Parser::None => config.limits.max_attachments,
                 Parser::Msgpack => usize::MAX,
             },
             max_attachment_bytes: config
@@ -81,6 +83,7 @@ impl SocketIo {
             namespaces: RwLock::default(),
             matchers: RwLock::default(),
             sockets: RwLock::default(),
+            tells_refusals: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
         })
     }

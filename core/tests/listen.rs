@@ -409,7 +409,7 @@ async fn a_request_under_way_is_answered_after_the_port_was_closed() {
     };
     listener.close();
     in_time(listener.closed()).await;
-    answer.send(Ok(()));
+    answer.send(Ok(ferrio::Admitted::default()));
     assert_eq!(read_response(&mut stream).await.expect("it is answered").status, 200);
     assert!(read_to_close(&mut stream).await.is_empty(), "it was the connection's last");
 }

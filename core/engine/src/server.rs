@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -21,17 +21,13 @@ use crate::{
     layer::{Admitted, Layer},
     memory::ClosedSessions,
     metrics::{Counters, Metrics},
-    packet::{
-        frame::Frame,
-        outbox::{Outbox, SendOptions},
-    },
+    packet::{frame::Frame, outbox::Outbox},
     request::{Handshake, Refusal},
     session::{
         Session,
         ended::{self, Ended, EndedSessions},
         events::Watch,
         poll::PollAnswer,
-        writes::Writes,
     },
 };
 
@@ -58,7 +54,7 @@ pub(crate) struct Shared<L: Layer> {
     n_sessions: AtomicUsize,
     closed_sessions: Arc<ClosedSessions>,
     /// What sessions that open from now on are watched for.
-    watch_new: AtomicU8,
+    watch_new: AtomicU16,
     asks_for_headers: AtomicBool,
     /// Whether no new session is let in.
     is_draining: AtomicBool,
@@ -97,7 +93,7 @@ impl<L: Layer> Server<L> {
             sessions: Mutex::default(),
             n_sessions: AtomicUsize::new(0),
             closed_sessions: Arc::default(),
-            watch_new: AtomicU8::new(0),
+            watch_new: AtomicU16::new(0),
             asks_for_headers: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -251,8 +247,7 @@ impl<L: Layer> Shared<L> {
         sessions.insert(id.clone(), session.clone());
         drop(sessions);
         self.count_opened(transport);
-        // Nothing is flushed yet: the transport is not attached.
-        session.push(&self.open_packet(&session).into(), SendOptions::default(), &mut Writes::new());
+        session.begin(self.open_packet(&session));
         if self.is_closed.load(Ordering::Acquire) {
             // Closing looks at the sessions after it has set the flag, so one of the two sees the other.
             session.close(CloseReason::ServerShutdown);

@@ -58,13 +58,13 @@ impl<T> Default for Questions<T> {
 mod tests {
     use std::sync::Arc;
 
-    use ferrio::{Config, Events, HostEvent, RequestHead, Server};
+    use ferrio::{Admitted, Config, Events, HostEvent, RequestHead, Server};
     use http::{HeaderMap, Method, StatusCode, Uri};
 
     use super::*;
     use crate::{ByteChannel, Executor, RequestBody, Started, TaskHandle};
 
-    type Refusal = Result<(), String>;
+    type Decision = Result<Admitted, ferrio::Refusal>;
     type Status = (StatusCode, String);
 
     /// Has a client ask for a session, which waits for the application's word.
@@ -80,7 +80,7 @@ mod tests {
         pending.spawn(())
     }
 
-    fn ask(events: &Events, questions: &mut Questions<Refusal>) -> u64 {
+    fn ask(events: &Events, questions: &mut Questions<Decision>) -> u64 {
         let mut batch = Vec::new();
         events.drain(1, &mut batch);
         match batch.pop() {
@@ -99,8 +99,8 @@ mod tests {
         let _task = knock(&server, &executor);
         let first = ask(&events, &mut questions);
         assert_eq!(questions.n_open(), 1);
-        assert!(questions.answer(first, Err("not today".to_owned())));
-        assert!(!questions.answer(first, Ok(())), "once");
+        assert!(questions.answer(first, Err(ferrio::Refusal::forbidden("not today".to_owned()))));
+        assert!(!questions.answer(first, Ok(Admitted::default())), "once");
         let mut answers = Vec::new();
         executor.run_ready(|task| answers.extend(task.poll()));
         let [((), (status, text))] = &answers[..] else { panic!("one answer was expected") };
@@ -111,7 +111,7 @@ mod tests {
         assert_ne!(first, second);
         drop(task);
         assert_eq!(questions.n_open(), 0);
-        assert!(!questions.answer(second, Ok(())));
+        assert!(!questions.answer(second, Ok(Admitted::default())));
         server.close();
     }
 }

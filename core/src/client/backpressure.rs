@@ -6,6 +6,7 @@ use ferrio_engine::{Data, Turn, Wait};
 use ferrio_protocol::socket::{self as codec, PacketType};
 
 use crate::{
+    config::Parser,
     queue::backpressure::Pass,
     socket_io::{Connection, SocketIo},
 };
@@ -23,6 +24,7 @@ enum Wants {
 /// to had room, and their time is running.
 fn wants(server: &SocketIo, message: &Data<'_>) -> Option<Wants> {
     match message {
+        _ if server.config.parser == Parser::None => Some(Wants::Share),
         Data::Text(text) => match codec::packet_type(text) {
             Some(PacketType::Ack | PacketType::BinaryAck) => Some(Wants::Queue),
             Some(PacketType::Disconnect) => None,

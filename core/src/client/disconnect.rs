@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use ferrio_engine::{CloseReason, Protocol, SendOptions};
+use ferrio_engine::{CloseReason, Protocol, SendOptions, Watch};
 use ferrio_protocol::socket::Assembler;
 
 use crate::{
     Writes,
-    client::{Entry, Inbound},
-    event::{Departure, HostEvent},
+    client::{Entry, Inbound, watch},
+    event::{Departure, HostEvent, SessionEvent},
     namespace::Namespace,
     packet::encode::Encoder,
     reason::DisconnectReason,
@@ -126,7 +126,7 @@ fn put_out_of_all(connection: &Arc<Connection>, writes: &mut Writes) -> Vec<Depa
 }
 
 /// Ends every socket of the connection, and tells the host.
-pub(crate) fn end(connection: &Connection, reason: DisconnectReason) {
+pub(crate) fn end(connection: &Arc<Connection>, reason: DisconnectReason) {
     let mut inbound = connection.state().inbound.lock();
     // Under the lock, so that no event of a socket can come after its disconnect.
     for departure in vacate(connection, &mut inbound, reason) {
@@ -148,14 +148,6 @@ pub(crate) fn force_close(connection: &Arc<Connection>) -> Vec<Departure> {
     drop(inbound);
     connection.close(CloseReason::ForcedClose);
     departures
-}
-
-/// Has the host told of the connection's end by [`HostEvent::ConnectionEnd`]. Returns `false` when that has been:
-/// nothing will be told then.
-pub(crate) fn watch_end(connection: &Connection) -> bool {
-    let mut inbound = connection.state().inbound.lock();
-    inbound.is_watched = true;
-    inbound.is_open
 }
 
 /// Takes all sockets out. Those that were not let in yet are told of here.
@@ -182,9 +174,9 @@ fn vacate(connection: &Connection, inbound: &mut Inbound, reason: DisconnectReas
 }
 
 /// Tells of the end once, where the host wants to know.
-fn tell_end(connection: &Connection, inbound: &mut Inbound, reason: DisconnectReason) {
-    if std::mem::replace(&mut inbound.is_open, false) && inbound.is_watched {
-        connection.layer().queue.push(HostEvent::ConnectionEnd { id: connection.id().clone(), reason });
+fn tell_end(connection: &Arc<Connection>, inbound: &mut Inbound, reason: DisconnectReason) {
+    if std::mem::replace(&mut inbound.is_open, false) && connection.watches(Watch::CLOSE) {
+        watch::push(connection, SessionEvent::Closed(reason));
     }
 }
 

@@ -3,11 +3,14 @@
 use std::{sync::Arc, time::Instant};
 
 use ferrio_engine::{
-    Admitted, CloseReason, Data, Layer, OriginDecision, Protocol, Refusal, RequestHead, Wait,
+    Admitted, CloseReason, Data, Layer, OriginDecision, Protocol, Refusal, RequestHead, Wait, Watch,
 };
+use http::HeaderMap;
 
 use crate::{
-    client::{Client, backpressure, connect, disconnect, requests},
+    client::{Client, backpressure, connect, disconnect, requests, watch},
+    config::Parser,
+    event::SessionEvent,
     reason::DisconnectReason,
     receive,
     socket_io::{Connection, SocketIo},
@@ -21,6 +24,12 @@ impl Layer for SocketIo {
     }
 
     fn opened(connection: &Arc<Connection>) {
+        if connection.is_watched() {
+            watch::push(connection, SessionEvent::Opened);
+        }
+        if connection.layer().config.parser == Parser::None {
+            return;
+        }
         let timeout = connection.layer().config.connect_timeout;
         let due = Instant::now() + timeout;
         connection.state().inbound.lock().due.connect = Some(due);
@@ -32,7 +41,16 @@ impl Layer for SocketIo {
 
     #[inline]
     fn message(connection: &Arc<Connection>, message: Data<'_>, now: Instant) {
-        receive::message(connection, message, now);
+        if connection.watches(Watch::MESSAGE) {
+            watch::message(connection, &message);
+        }
+        if connection.layer().config.parser != Parser::None {
+            receive::message(connection, message, now);
+        }
+    }
+
+    fn event(connection: &Arc<Connection>, event: ferrio_engine::SessionEvent<'_>) {
+        watch::event(connection, event);
     }
 
     fn closed(connection: &Arc<Connection>, reason: CloseReason) {
@@ -60,5 +78,13 @@ impl Layer for SocketIo {
 
     async fn origin(&self, head: &RequestHead) -> Result<OriginDecision, Refusal> {
         requests::origin(self, head).await
+    }
+
+    async fn headers(&self, head: &RequestHead, is_first: bool, headers: &mut HeaderMap) {
+        requests::headers(self, head, is_first, headers).await;
+    }
+
+    fn refused(&self, head: &RequestHead, refusal: &Refusal) {
+        requests::refused(self, head, refusal);
     }
 }

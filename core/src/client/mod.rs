@@ -7,6 +7,7 @@ mod departure;
 pub(crate) mod disconnect;
 mod layer;
 mod requests;
+pub(crate) mod watch;
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Instant};
 
@@ -30,8 +31,6 @@ pub(crate) struct Inbound {
     pub(crate) entries: SmallVec<[(Arc<str>, Entry); 1]>,
     pub(crate) assembler: Assembler,
     pub(crate) is_open: bool,
-    /// Whether the host wants to be told of the end.
-    pub(crate) is_watched: bool,
     pub(crate) due: Due,
 }
 
@@ -68,7 +67,6 @@ impl Client {
                 entries: SmallVec::new(),
                 assembler: Assembler::new(),
                 is_open: true,
-                is_watched: false,
                 due: Due::default(),
             }),
             share: Arc::new(Share::new(limits)),

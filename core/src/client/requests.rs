@@ -1,8 +1,9 @@
 //! What the host is asked about requests, and how long a request may wait for its word.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use ferrio_engine::{Admitted, OriginDecision, Refusal, RequestHead};
+use http::HeaderMap;
 use tokio::time::timeout;
 
 use crate::{
@@ -19,9 +20,9 @@ const BUSY: Refusal = Refusal::unavailable("Server is busy");
 pub(super) async fn admit(server: &SocketIo, head: &RequestHead) -> Result<Admitted, Refusal> {
     if server.config.ask_allow_request {
         let question = |answer| HostEvent::Request { head: Arc::new(head.clone()), answer };
-        let decision = ask(server, question).await?;
-        decision.unwrap_or_else(|| Err(String::new())).map_err(Refusal::forbidden)?;
-    } else if !server.queue.budget.has_room() {
+        return ask(server, question).await?.unwrap_or_else(|| Err(Refusal::forbidden(String::new())));
+    }
+    if !server.queue.budget.has_room() {
         let _waiting = Waiting::begin(server)?;
         let turn = turn(server).await?;
         server.queue.push_placeholder(head.n_bytes());
@@ -36,6 +37,28 @@ pub(super) async fn admit(server: &SocketIo, head: &RequestHead) -> Result<Admit
 pub(super) async fn origin(server: &SocketIo, head: &RequestHead) -> Result<OriginDecision, Refusal> {
     let question = |answer| HostEvent::Origin { head: Arc::new(head.clone()), answer };
     Ok(ask(server, question).await?.unwrap_or(OriginDecision::Refused))
+}
+
+/// Asks the host which headers are added to an answer.
+pub(super) async fn headers(server: &SocketIo, head: &RequestHead, is_first: bool, headers: &mut HeaderMap) {
+    let (answer, decision) = Answer::new();
+    server.queue.push(HostEvent::Headers { head: Arc::new(head.clone()), is_first, answer });
+    if let Ok(Ok(added)) = timeout(server.config.connect_timeout, decision).await {
+        for name in added.keys() {
+            headers.remove(name);
+        }
+        for (name, value) in &added {
+            headers.append(name, value.clone());
+        }
+    }
+}
+
+/// Tells the host of a refusal, where it wants to know.
+pub(super) fn refused(server: &SocketIo, head: &RequestHead, refusal: &Refusal) {
+    if server.tells_refusals.load(Ordering::Relaxed) && server.queue.budget.has_room() {
+        let (head, refusal) = (Arc::new(head.clone()), Box::new(refusal.clone()));
+        server.queue.push(HostEvent::Refused { head, refusal });
+    }
 }
 
 /// Asks the host about a request, and waits for its word as long as a client has to connect to a namespace. `None` when it

@@ -24,7 +24,7 @@ impl Encoder {
     pub(crate) fn event(self, namespace: &str, id: Option<u64>, payload: &Payload) -> Encoded {
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::Event, namespace, id, payload),
-            Parser::Json => self.text(namespace, payload, |out| {
+            Parser::Json | Parser::None => self.text(namespace, payload, |out| {
                 codec::encode_event(out, namespace, id, payload.text(), payload.attachments().len());
             }),
         }
@@ -34,7 +34,7 @@ impl Encoder {
     pub(crate) fn ack(self, namespace: &str, id: u64, payload: &Payload) -> Encoded {
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::Ack, namespace, Some(id), payload),
-            Parser::Json => self.text(namespace, payload, |out| {
+            Parser::Json | Parser::None => self.text(namespace, payload, |out| {
                 codec::encode_ack(out, namespace, id, payload.text(), payload.attachments().len());
             }),
         }
@@ -45,7 +45,7 @@ impl Encoder {
         let payload = Payload::new(data, Vec::new());
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::Connect, namespace, None, &payload),
-            Parser::Json => self.text(namespace, &payload, |out| {
+            Parser::Json | Parser::None => self.text(namespace, &payload, |out| {
                 codec::encode_connect(out, self.revision(), namespace, payload.text());
             }),
         }
@@ -56,7 +56,7 @@ impl Encoder {
         let payload = Payload::new(data, Vec::new());
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::ConnectError, namespace, None, &payload),
-            Parser::Json => self.text(namespace, &payload, |out| {
+            Parser::Json | Parser::None => self.text(namespace, &payload, |out| {
                 codec::encode_connect_error(out, namespace, payload.text());
             }),
         }
@@ -67,7 +67,9 @@ impl Encoder {
         let payload = Payload::default();
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::Disconnect, namespace, None, &payload),
-            Parser::Json => self.text(namespace, &payload, |out| codec::encode_disconnect(out, namespace)),
+            Parser::Json | Parser::None => {
+                self.text(namespace, &payload, |out| codec::encode_disconnect(out, namespace))
+            }
         }
     }
 

@@ -122,7 +122,7 @@ async fn a_request_ends_with_its_client_while_the_host_thinks() {
     stream.shutdown().await.unwrap();
     assert_eq!(in_time(stream.read(&mut [0])).await.unwrap(), 0, "the server has closed, too");
     let HostEvent::Request { answer, .. } = question else { panic!("{question:?}") };
-    answer.send(Ok(()));
+    answer.send(Ok(ferrio::Admitted::default()));
     assert_eq!(test.server.engine().n_sessions(), 0);
 }
 

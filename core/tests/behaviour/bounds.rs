@@ -243,7 +243,7 @@ async fn many_handshakes_at_once_do_not_exceed_the_bound_on_connections() {
         answers.push(answer);
     }
     for answer in answers {
-        answer.send(Ok(()));
+        answer.send(Ok(ferrio::Admitted::default()));
     }
     let mut statuses = Vec::new();
     for handshake in handshakes {

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, future::poll_fn, io::Read, pin::pin, task::Poll};
 
 use bytes::Bytes;
-use ferrio::{Config, Cookie, Cors, Flags, HostEvent, Payload, Transports, Writes};
+use ferrio::{Admitted, Config, Cookie, Cors, Flags, HostEvent, Payload, Refusal, Transports, Writes};
 use flate2::read::GzDecoder;
 use futures_util::stream;
 use http::Method;
@@ -372,7 +372,7 @@ async fn the_host_is_asked_about_requests() {
         let HostEvent::Request { head, answer } = test.host.next().await else { panic!("the host is asked") };
         assert_eq!(head.query("transport").as_deref(), Some("polling"));
         if let Some(decision) = decision {
-            answer.send(decision);
+            answer.send(decision.map(|()| Admitted::default()).map_err(Refusal::forbidden));
         }
     };
     let cases = [

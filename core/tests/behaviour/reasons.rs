@@ -1,6 +1,6 @@
 //! Every reason a disconnect can have, in socket.io's words.
 
-use ferrio::{Config, Writes};
+use ferrio::{Config, Watch, Writes};
 
 use crate::support::{
     SOON,
@@ -128,14 +128,14 @@ async fn the_end_of_a_connection_is_told_once_where_the_host_watches_it() {
         let mut test = start_default().await;
         let (mut client, socket) = test.join(door).await;
         let connection = test.server.engine().session(socket.connection().id()).unwrap();
-        assert!(test.server.watch_end(&connection));
+        assert!(test.server.watch(&connection, Watch::CLOSE));
         // It has nothing to do with the sockets: this one leaves, and the connection stays.
         client.send("41").await;
         drop(test.host.departure().await);
         client.close().await;
         let (id, reason) = test.host.connection_end().await;
         assert_eq!((&id, reason), (connection.id(), "transport close"), "{door:?}");
-        assert!(!test.server.watch_end(&connection));
+        assert!(!test.server.watch(&connection, Watch::CLOSE));
         test.emptied().await;
         test.host.assert_silent();
     }
@@ -149,7 +149,7 @@ async fn a_connection_that_the_host_closes_gives_back_its_sockets() {
         let (mut client, socket) = test.join(door).await;
         client.send("40/other,").await;
         let (waiting, _, admission) = test.host.connect().await;
-        test.server.watch_end(socket.connection());
+        test.server.watch(socket.connection(), Watch::CLOSE);
         let departures = test.server.force_close(socket.connection());
         let reasons: Vec<_> = departures.iter().map(|departure| departure.reason().as_str()).collect();
         assert_eq!(reasons, ["forced close"], "{door:?}");

@@ -26,7 +26,7 @@ pub enum SessionEvent<'a> {
 
 /// A set of [`SessionEvent`]s. What nobody asks for costs nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Watch(pub(crate) u8);
+pub struct Watch(u16);
 
 impl Watch {
     /// [`SessionEvent::Packet`]
@@ -43,17 +43,24 @@ impl Watch {
     pub const UPGRADING: Self = Self(1 << 5);
     /// [`SessionEvent::Upgrade`]
     pub const UPGRADE: Self = Self(1 << 6);
-    /// Messages: the engine does not look at it. A layer that passes messages on finds here whether to.
+    /// Messages. The engine itself does not look at it: a layer that passes them on finds here whether to.
     pub const MESSAGE: Self = Self(1 << 7);
+    /// The end of the session, likewise.
+    pub const CLOSE: Self = Self(1 << 8);
 
     /// Makes a set of its bits, as [`bits`](Self::bits) gives them.
-    pub const fn from_bits(bits: u8) -> Self {
+    pub const fn from_bits(bits: u16) -> Self {
         Self(bits)
     }
 
     /// The set as a number.
-    pub const fn bits(self) -> u8 {
+    pub const fn bits(self) -> u16 {
         self.0
+    }
+
+    /// Whether there is nothing in the set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// Whether all of `other` are in the set.

@@ -29,7 +29,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU16, Ordering},
     },
     time::Instant,
 };
@@ -56,7 +56,7 @@ pub struct Session<L: Layer> {
     io: Mutex<Io>,
     state: L::State,
     /// What is told besides messages.
-    watched: AtomicU8,
+    watched: AtomicU16,
     /// Wakes the task that drives the WebSocket, if there is one.
     waker: AtomicWaker,
     /// Wakes the request whose body is on its way.
@@ -102,7 +102,7 @@ impl<L: Layer> Session<L> {
             protocol,
             io: Mutex::new(Io::new(machine)),
             state: server.layer.state(),
-            watched: AtomicU8::new(watch.bits()),
+            watched: AtomicU16::new(watch.bits()),
             waker: AtomicWaker::new(),
             poster: AtomicWaker::new(),
             server,
@@ -144,6 +144,11 @@ impl<L: Layer> Session<L> {
         }
     }
 
+    /// Whether a WebSocket is being probed.
+    pub fn is_upgrading(&self) -> bool {
+        self.io.lock().machine.is_upgrading()
+    }
+
     /// Whether a message would leave at once.
     pub fn is_writable(&self) -> bool {
         self.io.lock().is_writable()
@@ -161,7 +166,7 @@ impl<L: Layer> Session<L> {
         &self.server.layer
     }
 
-    /// Asks for these events, and no others, by [`Layer::event`].
+    /// Asks for these events, and no others, by [`Layer::event`]. Those of a moment ago may still come.
     pub fn watch(&self, events: Watch) {
         self.watched.store(events.bits(), Ordering::Relaxed);
     }
@@ -170,6 +175,11 @@ impl<L: Layer> Session<L> {
     #[inline]
     pub fn watches(&self, event: Watch) -> bool {
         self.watched.load(Ordering::Relaxed) & event.bits() != 0
+    }
+
+    /// Whether anything is asked for.
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed) != 0
     }
 
     /// Counts a mistake of the peer that the layer has found.

@@ -35,6 +35,11 @@ impl<L: Layer> Session<L> {
         self.push(&frame.into(), options, &mut Writes::new());
     }
 
+    /// Queues the open packet. It leaves when the transport is attached.
+    pub(crate) fn begin(self: &Arc<Self>, open: Frame) {
+        self.push(&open.into(), SendOptions::default(), &mut Writes::new());
+    }
+
     /// Queues a packet; `writes` will see to it that it leaves.
     pub fn push(self: &Arc<Self>, packet: &Encoded, options: SendOptions, writes: &mut Writes<L>) {
         self.queue(&mut self.io.lock(), packet, options, writes);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ferrio::{
-    AckOutcome, Admission, Departure, Events, HostEvent, Payload, Reply, RoomEvent, Socket, SocketKey, Writes,
+    AckOutcome, Admission, Departure, Events, HostEvent, Payload, Reply, RoomEvent, SessionEvent, Socket,
+    SocketKey, Writes,
 };
 
 use super::in_time;
@@ -51,7 +52,9 @@ impl Host {
     /// The connection that has ended, and why.
     pub(crate) async fn connection_end(&mut self) -> (Arc<str>, &'static str) {
         match self.next().await {
-            HostEvent::ConnectionEnd { id, reason } => (id, reason.as_str()),
+            HostEvent::Session { connection, event: SessionEvent::Closed(reason) } => {
+                (connection.id().clone(), reason.as_str())
+            }
             other => panic!("the end of a connection was due, not {other:?}"),
         }
     }
