@@ -50,6 +50,7 @@ fn every_field_of_the_core_is_an_option() {
         "ask_namespace",
         "attributes",
         "enforce",
+        "engine",
         "polling",
         "room_events",
         "unknown_namespace",
