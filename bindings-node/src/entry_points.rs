@@ -8,7 +8,7 @@ use std::{
 use ahash::HashMap;
 use bytes::Bytes;
 use ferrio::{ListenOptions, Listener, RequestHead, Responder, runtime};
-use ferrio_host::{ByteChannel, Executor, RequestBody, Started, TaskHandle, duplicate};
+use ferrio_host::{BoxFuture, ByteChannel, Executor, RequestBody, Started, TaskHandle, duplicate};
 use http::Response;
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
@@ -69,12 +69,7 @@ impl EntryPoints {
 
     /// Has the core answer a request. It is the thread of JavaScript that works on it: no other has to be woken, and
     /// most requests are answered at once.
-    fn start(
-        &self,
-        tag: u64,
-        answering: impl Future<Output = Response<Bytes>> + Send + 'static,
-        body: Option<Arc<ByteChannel>>,
-    ) {
+    fn start(&self, tag: u64, answering: BoxFuture<Response<Bytes>>, body: Option<Arc<ByteChannel>>) {
         let task = match self.executor.start(answering) {
             Started::Pending(pending) => Some(pending.spawn(tag)),
             Started::Done(response) => {
@@ -205,7 +200,7 @@ impl NativeServer {
         let outgoing = self.entry_points.outgoing.clone();
         let body = RequestBody::new(channel.clone(), move || outgoing.push(Outgoing::ResumeBody { tag }));
         let server = self.server.clone();
-        let answering = async move { server.engine().handle(head, body).await };
+        let answering = Box::pin(async move { server.engine().handle(head, body).await });
         Ok(self.waker.inside(|| self.entry_points.start(tag, answering, has_body.then_some(channel))).1)
     }
 

@@ -51,7 +51,7 @@ impl Listener {
             listener.closed().await;
             nothing()
         };
-        pending::start(py, bridge, work)
+        pending::start(py, bridge, Box::pin(work))
     }
 }
 
@@ -77,14 +77,14 @@ impl WebSocket {
                 socket.receive_text(&text).await;
                 nothing()
             };
-            return pending::start(py, bridge, work);
+            return pending::start(py, bridge, Box::pin(work));
         }
         let data = Bytes::copy_from_slice(message.extract()?);
         let work = async move {
             socket.receive_binary(&data).await;
             nothing()
         };
-        pending::start(py, bridge, work)
+        pending::start(py, bridge, Box::pin(work))
     }
 
     /// What is to be sent: a list of `str`, `bytes` and, at the end, the `int` to close with; `None` after that. Or a
@@ -99,7 +99,7 @@ impl WebSocket {
                 None => Ok(py.None()),
             }) as Outcome
         };
-        pending::start(py, bridge, work)
+        pending::start(py, bridge, Box::pin(work))
     }
 
     /// Takes note that the client has gone.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ferrio_host::{ByteChannel, Executor, Started, TaskHandle};
+use ferrio_host::{BoxFuture, ByteChannel, Executor, Started, TaskHandle};
 use pyo3::{intern, prelude::*, types::PyString};
 
 use crate::{bridge::Bridge, process::Own};
@@ -19,11 +19,7 @@ pub(crate) type Futures = Executor<Py<PyAny>, Outcome>;
 type Handle = TaskHandle<Py<PyAny>, Outcome>;
 
 /// Runs a future of the core: returns its value when it is there at once, else a [`Pending`].
-pub(crate) fn start(
-    py: Python<'_>,
-    bridge: &Bridge,
-    future: impl Future<Output = Outcome> + Send + 'static,
-) -> PyResult<Py<PyAny>> {
+pub(crate) fn start(py: Python<'_>, bridge: &Bridge, future: BoxFuture<Outcome>) -> PyResult<Py<PyAny>> {
     start_with_body(py, bridge, future, None)
 }
 
@@ -31,7 +27,7 @@ pub(crate) fn start(
 pub(crate) fn start_with_body(
     py: Python<'_>,
     bridge: &Bridge,
-    future: impl Future<Output = Outcome> + Send + 'static,
+    future: BoxFuture<Outcome>,
     body: Option<Arc<ByteChannel>>,
 ) -> PyResult<Py<PyAny>> {
     // Without the interpreter: locks of the core must hold nobody up.

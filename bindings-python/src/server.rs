@@ -141,7 +141,7 @@ impl Server {
             let response = server.engine().handle(head, body).await;
             Box::new(move |py: Python<'_>| Ok(request::response(py, &response)?.unbind())) as Outcome
         };
-        pending::start_with_body(py, bridge, work, Some(channel))
+        pending::start_with_body(py, bridge, Box::pin(work), Some(channel))
     }
 
     /// Takes a WebSocket whose messages the caller passes on: a `WebSocket`, or the response that refuses it.
@@ -156,7 +156,7 @@ impl Server {
                 Err(response) => Ok(request::response(py, &response)?.unbind()),
             }) as Outcome
         };
-        pending::start(py, own, work)
+        pending::start(py, own, Box::pin(work))
     }
 
     /// Takes over a connection with its upgrade request; the caller's descriptor stays the caller's.
@@ -192,7 +192,7 @@ impl Server {
             Box::new(move |py: Python<'_>| Ok(Py::new(py, Listener::new(listening?, bridge))?.into_any()))
                 as Outcome
         };
-        pending::start(py, own, work)
+        pending::start(py, own, Box::pin(work))
     }
 
     /// Ends every connection; what is left to tell the application still comes by `drain`.

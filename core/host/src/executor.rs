@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 /// # fn wake_the_event_loop() {}
 /// # let poll = async { std::future::pending::<&str>().await };
 /// let executor = Executor::new(wake_the_event_loop);
-/// let _task = match executor.start(poll) {
+/// let _task = match executor.start(Box::pin(poll)) {
 ///     Started::Done(answer) => return println!("answered at once: {answer}"),
 ///     Started::Pending(pending) => pending.spawn("the first request"),
 /// };
@@ -95,7 +95,8 @@ enum State<K, T> {
     Polled,
 }
 
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// A future of the core.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<K: Send + 'static, T: 'static> Executor<K, T> {
     /// An executor without tasks. `wake` is called, by any thread, when the host should call
@@ -110,14 +111,16 @@ impl<K: Send + 'static, T: 'static> Executor<K, T> {
     }
 
     /// Polls a future once. What waits goes on with [`Pending::spawn`].
-    pub fn start(&self, future: impl Future<Output = T> + Send + 'static) -> Started<K, T> {
+    ///
+    /// The future comes in its box, because that of a request is large: on its way here it would be copied again and
+    /// again.
+    pub fn start(&self, mut future: BoxFuture<T>) -> Started<K, T> {
         let task = Arc::new(Task {
             state: Mutex::new(State::Over),
             is_queued: AtomicBool::new(false),
             is_polled: AtomicBool::new(false),
             queue: self.0.clone(),
         });
-        let mut future: BoxFuture<T> = Box::pin(future);
         match poll(&mut future, &Waker::from(task.clone())) {
             Poll::Ready(output) => Started::Done(output),
             Poll::Pending => Started::Pending(Pending { future, task }),
@@ -353,7 +356,7 @@ mod tests {
         key: u32,
         future: impl Future<Output = &'static str> + Send + 'static,
     ) -> TaskHandle<u32, &'static str> {
-        match executor.start(future) {
+        match executor.start(Box::pin(future)) {
             Started::Pending(pending) => pending.spawn(key),
             Started::Done(output) => panic!("it had to wait, and has come to {output}"),
         }
@@ -372,7 +375,7 @@ mod tests {
     #[test]
     fn what_need_not_wait_is_done_by_its_start() {
         let (executor, woken) = executor();
-        assert!(matches!(executor.start(ready("done")), Started::Done("done")));
+        assert!(matches!(executor.start(Box::pin(ready("done"))), Started::Done("done")));
         assert_eq!(executor.n_tasks(), 0);
         assert!(woken.try_recv().is_err());
     }

@@ -28,7 +28,7 @@ mod turn;
 pub use acks::Acks;
 pub use body::{ByteChannel, HIGH_WATER, RequestBody};
 pub use descriptor::duplicate;
-pub use executor::{Executor, Pending, Started, Task, TaskHandle};
+pub use executor::{BoxFuture, Executor, Pending, Started, Task, TaskHandle};
 pub use memory::give_memory_back;
 pub use questions::Questions;
 pub use rooms::{named_room, room_name};

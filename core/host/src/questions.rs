@@ -72,10 +72,10 @@ mod tests {
         let target = Uri::from_static("/socket.io/?EIO=4&transport=polling");
         let head = RequestHead::new(Method::GET, target, HeaderMap::new(), None);
         let (server, body) = (server.clone(), RequestBody::new(Arc::new(ByteChannel::ended()), || {}));
-        let started = executor.start(async move {
+        let started = executor.start(Box::pin(async move {
             let response = server.engine().handle(head, body).await;
             (response.status(), String::from_utf8_lossy(response.body()).into_owned())
-        });
+        }));
         let Started::Pending(pending) = started else { panic!("the application is asked first") };
         pending.spawn(())
     }
