@@ -78,7 +78,7 @@ pub enum HostEvent {
         auth: Payload,
         /// The client's handshake.
         handshake: Arc<Handshake>,
-        /// Make the namespace before `true` is sent. Dropped without an answer, the client is refused.
+        /// After `true` the namespace is made, unless it exists by then. Dropped without an answer, the client is refused.
         answer: Answer<bool>,
     },
     /// A client wants to join a namespace.

@@ -111,8 +111,8 @@ impl Namespace {
         let was_last = self.n_clients.fetch_sub(1, Ordering::AcqRel) == 1;
         if was_last && self.goes_when_empty() {
             let namespace = self.clone();
-            // Not done here, where locks are held; it ends at once.
-            runtime().spawn(async move { namespace.server.remove_empty_namespace(&namespace) });
+            // Not done here, where locks are held, nor on an I/O thread, because its adapter is the host's own.
+            drop(runtime().spawn_blocking(move || namespace.server.remove_empty_namespace(&namespace)));
         }
     }
 

@@ -93,9 +93,10 @@ impl Server {
         self.find_namespace(name).is_some_and(|namespace| self.shared.remove_empty_namespace(&namespace))
     }
 
-    /// Lets every namespace whose name matches come into being when a client asks for it.
-    pub fn dynamic_namespace(&self, matches: impl Fn(&str) -> bool + Send + Sync + 'static) {
-        self.shared.matchers.write().push(Arc::new(matches));
+    /// Lets every namespace come into being that a client asks for. They go with their last client, where
+    /// [`cleanup_empty_child_namespaces`](Config::cleanup_empty_child_namespaces) says so.
+    pub fn allow_any_namespace(&self) {
+        self.shared.allows_any_namespace.store(true, Ordering::Relaxed);
     }
 
     /// Every namespace.
@@ -150,7 +151,6 @@ impl Server {
         for namespace in namespaces.into_values() {
             namespace.adapter.close();
         }
-        self.shared.matchers.write().clear();
         self.shared.queue.close();
     }
 

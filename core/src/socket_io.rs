@@ -35,7 +35,8 @@ pub struct SocketIo {
     /// Bytes of the answers that are being gathered.
     pub(crate) ack_bytes: AtomicUsize,
     pub(crate) namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
-    pub(crate) matchers: RwLock<Vec<Matcher>>,
+    /// Whether every namespace comes into being that a client asks for.
+    pub(crate) allows_any_namespace: AtomicBool,
     pub(crate) sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
     /// Whether the host is told of requests that are refused.
     pub(crate) tells_refusals: AtomicBool,
@@ -49,8 +50,6 @@ pub type Connection = Session<SocketIo>;
 pub type Writes = ferrio_engine::Writes<SocketIo>;
 
 pub(crate) type MakeAdapter = Box<dyn Fn(&Arc<str>) -> Box<dyn Adapter<Namespace>> + Send + Sync>;
-
-pub(crate) type Matcher = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 impl SocketIo {
     pub(crate) fn new(
@@ -81,7 +80,7 @@ impl SocketIo {
             make_adapter,
             ack_bytes: AtomicUsize::new(0),
             namespaces: RwLock::default(),
-            matchers: RwLock::default(),
+            allows_any_namespace: AtomicBool::new(false),
             sockets: RwLock::default(),
             tells_refusals: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),

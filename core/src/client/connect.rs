@@ -1,6 +1,11 @@
 //! How a client connects to a namespace.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
 
 use ferrio_engine::{Encoded, Protocol, SendOptions, parse_query, random_id, runtime};
 use parking_lot::MutexGuard;
@@ -21,8 +26,7 @@ use crate::{
 /// Random bytes of a socket's id: 120 bits, 20 characters, as in socket.io.
 const ID_BYTES: usize = 15;
 
-/// Takes a CONNECT packet for a namespace the client is not in. The lock is given up, because it may take functions of
-/// the host to say whether the namespace exists.
+/// Takes a CONNECT packet for a namespace the client is not in. The lock is given up when the namespace does not exist yet.
 pub(crate) fn requested(
     connection: &Arc<Connection>,
     mut inbound: MutexGuard<'_, Inbound>,
@@ -39,23 +43,21 @@ pub(crate) fn requested(
     if let Some(namespace) = server.find_for_client(name) {
         return ask_host(connection, &mut inbound, namespace, auth);
     }
+    let allows_any = server.allows_any_namespace.load(Ordering::Relaxed);
+    if !allows_any && !server.config.ask_namespace {
+        return send_refusal(connection, name, server.config.unknown_namespace.clone(), writes);
+    }
     let name: Arc<str> = Arc::from(name);
     let (asking, gone) = oneshot::channel();
     inbound.entries.push((name.clone(), Entry::Asking(asking)));
     drop(inbound);
-    let matched = server.match_for_client(&name);
-    if matched.is_none() && server.config.ask_namespace {
-        return ask_for_namespace(connection, name, auth, gone);
-    }
-    decided(connection, &name, matched, auth, writes);
+    let decision = (!allows_any).then(|| ask_for_namespace(connection, name.clone(), auth.clone()));
+    make_namespace(connection, name, auth, decision, gone);
 }
 
-/// Joins the main namespace for a client of the older protocol, which does not ask.
+/// Connects a client of the older protocol to the main namespace, for which it does not ask.
 pub(crate) fn older_client(connection: &Arc<Connection>) {
-    let server = connection.layer();
-    let Some(namespace) = server.find_for_client("/").or_else(|| server.match_for_client("/")) else {
-        return;
-    };
+    let Some(namespace) = connection.layer().find_for_client("/") else { return };
     let mut inbound = connection.state().inbound.lock();
     if inbound.is_open {
         ask_host(connection, &mut inbound, namespace, Payload::new("{}", Vec::new()));
@@ -64,27 +66,50 @@ pub(crate) fn older_client(connection: &Arc<Connection>) {
     }
 }
 
-/// Asks the host whether a namespace exists; `gone` fails when the client has left meanwhile.
-fn ask_for_namespace(
+/// Asks the host whether a namespace shall exist.
+fn ask_for_namespace(connection: &Arc<Connection>, name: Arc<str>, auth: Payload) -> oneshot::Receiver<bool> {
+    let (answer, decision) = Answer::new();
+    let handshake = connection.handshake().clone();
+    connection.layer().queue.push(HostEvent::Namespace { name, auth, handshake, answer });
+    decision
+}
+
+/// Makes a namespace that does not exist yet, once the host has decided on it if it was asked; `gone` fails when the client
+/// has left meanwhile.
+fn make_namespace(
     connection: &Arc<Connection>,
     name: Arc<str>,
     auth: Payload,
+    decision: Option<oneshot::Receiver<bool>>,
     gone: oneshot::Receiver<Infallible>,
 ) {
-    let server = connection.layer();
-    let (answer, decision) = Answer::new();
-    let handshake = connection.handshake().clone();
-    server.queue.push(HostEvent::Namespace { name: name.clone(), auth: auth.clone(), handshake, answer });
+    let server = connection.layer().clone();
     let connection = Arc::downgrade(connection);
     // Ends with the host's decision, when the host drops the question, or when the client leaves.
     runtime().spawn(async move {
-        let exists = tokio::select! {
-            decided = decision => decided.unwrap_or(false),
-            _ = gone => return,
+        if let Some(decision) = decision {
+            let is_wanted = tokio::select! {
+                decided = decision => decided.unwrap_or(false),
+                _ = gone => return,
+            };
+            if !is_wanted {
+                let Some(connection) = connection.upgrade() else { return };
+                return decided(&connection, &name, None, auth, &mut Writes::new());
+            }
+        }
+        let namespace = match server.find_for_client(&name) {
+            None => {
+                let name = name.clone();
+                // The host's own adapter is made and started with it.
+                runtime().spawn_blocking(move || server.make_for_client(&name)).await.ok().flatten()
+            }
+            found => found,
         };
-        let Some(connection) = connection.upgrade() else { return };
-        let namespace = exists.then(|| connection.layer().find_for_client(&name)).flatten();
-        decided(&connection, &name, namespace, auth, &mut Writes::new());
+        match (connection.upgrade(), namespace) {
+            (Some(connection), namespace) => decided(&connection, &name, namespace, auth, &mut Writes::new()),
+            (None, Some(namespace)) => namespace.turned_away(),
+            (None, None) => {}
+        }
     });
 }
 

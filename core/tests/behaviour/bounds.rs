@@ -175,7 +175,9 @@ async fn nesting_is_bounded() {
 async fn namespaces_of_a_connection_are_bounded() {
     let limits = Limits { max_namespaces_per_connection: 3, ..Limits::default() };
     let mut test = start(limited(limits)).await;
-    test.server.dynamic_namespace(|name| name.starts_with("/n"));
+    for name in ["/n1", "/n2", "/n3"] {
+        test.server.namespace(name);
+    }
     let (mut client, _) = test.join(Door::Stream).await;
     let first = test.join_with(&mut client, "40/n1,").await;
     test.join_with(&mut client, "40/n2,").await;

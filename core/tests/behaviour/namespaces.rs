@@ -56,14 +56,18 @@ async fn namespaces_of_one_connection_are_apart() {
 
 #[tokio::test]
 async fn a_dynamic_namespace_comes_and_goes_with_its_clients() {
-    let mut test = start(Config { cleanup_empty_child_namespaces: true, ..Config::default() }).await;
-    test.server.dynamic_namespace(|name| name.starts_with("/room-"));
+    let config = Config { cleanup_empty_child_namespaces: true, ask_namespace: true, ..Config::default() };
+    let mut test = start(config).await;
     test.server.namespace("/static");
     let (mut client, _) = test.join(Door::Stream).await;
     assert!(test.server.find_namespace("/room-1").is_none());
-    test.join_with(&mut client, "40/room-1,").await;
+    client.send("40/room-1,").await;
+    test.host.answer_namespace("/room-1", true).await;
+    test.host.accept().await;
+    assert!(client.text().await.starts_with("40/room-1,"));
     assert_eq!(test.server.find_namespace("/room-1").unwrap().n_sockets(), 1);
     client.send("40/other,").await;
+    test.host.answer_namespace("/other", false).await;
     assert_eq!(client.text().await, format!("44/other,{INVALID}"));
     client.send("41/room-1,").await;
     drop(test.host.departure().await);
@@ -79,7 +83,7 @@ async fn a_client_that_comes_while_the_last_one_leaves_is_never_in_a_namespace_t
     const N_CLIENTS: usize = 4;
     const N_VISITS: usize = 100;
     let mut test = start(Config { cleanup_empty_child_namespaces: true, ..Config::default() }).await;
-    test.server.dynamic_namespace(|name| name == "/room");
+    test.server.allow_any_namespace();
     let mut visitors = Vec::new();
     for _ in 0..N_CLIENTS {
         let mut client = test.open(Door::Stream).await;
@@ -116,7 +120,7 @@ async fn a_client_that_comes_while_the_last_one_leaves_is_never_in_a_namespace_t
 #[tokio::test]
 async fn a_dynamic_namespace_goes_when_its_only_client_is_not_let_in() {
     let mut test = start(Config { cleanup_empty_child_namespaces: true, ..Config::default() }).await;
-    test.server.dynamic_namespace(|_| true);
+    test.server.allow_any_namespace();
     let mut client = test.open(Door::Stream).await;
     client.send("40/refused,").await;
     let (_, _, admission) = test.host.connect().await;
@@ -212,7 +216,7 @@ async fn functions_of_the_host_may_use_the_server() {
     let (server, events) = {
         let (known, heard) = (known.clone(), Arc::clone(&heard));
         Server::with_adapter(
-            Config { cleanup_empty_child_namespaces: true, ..Config::default() },
+            Config { cleanup_empty_child_namespaces: true, ask_namespace: true, ..Config::default() },
             || {},
             move |name| {
                 if let Some(server) = known.get().filter(|_| &**name != "/looked-at") {
@@ -230,17 +234,13 @@ async fn functions_of_the_host_may_use_the_server() {
     };
     assert!(known.set(server.clone()).is_ok());
     server.namespace("/");
-    let matching = server.clone();
-    server.dynamic_namespace(move |name| {
-        matching.dynamic_namespace(|_| false);
-        matching.namespace("/looked-at");
-        matching.engine().n_sessions();
-        name == "/dynamic"
-    });
     let listener = server.engine().listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
     let mut test = TestServer { server, host: Host::new(events), address: listener.local_addr() };
     let mut client = test.open(Door::Stream).await;
-    let socket = test.join_with(&mut client, "40/dynamic,").await;
+    client.send("40/dynamic,").await;
+    test.host.answer_namespace("/dynamic", true).await;
+    let socket = test.host.accept().await;
+    assert!(client.text().await.starts_with("40/dynamic,"));
     let own = socket.id().to_string();
     let namespace = socket.namespace().clone();
     for room in ["a", "a comes", "b"] {

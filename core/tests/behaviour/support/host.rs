@@ -22,6 +22,14 @@ impl Host {
         in_time(self.events.next()).await.expect("the server is open")
     }
 
+    /// Answers the question that comes next, whether this namespace shall exist.
+    pub(crate) async fn answer_namespace(&mut self, expected: &str, exists: bool) {
+        match self.next().await {
+            HostEvent::Namespace { name, answer, .. } if &*name == expected => answer.send(exists),
+            other => panic!("a question about {expected} was due, not {other:?}"),
+        }
+    }
+
     /// The next event; `None` once the server is closed and everything was taken.
     pub(crate) async fn next_or_end(&mut self) -> Option<HostEvent> {
         in_time(self.events.next()).await
