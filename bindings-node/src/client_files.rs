@@ -4,11 +4,11 @@ use std::{
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::OnceLock,
 };
 
 use bytes::Bytes;
-use ferrio::{Config, Cors, Origin, OriginPattern, RequestHead, runtime};
+use ferrio::{Config, Cors, Origin, RequestHead, Responder};
 use flate2::{Compression, write::GzEncoder};
 use http::{
     HeaderValue, Method, Response, StatusCode,
@@ -17,7 +17,6 @@ use http::{
         CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, ORIGIN, VARY,
     },
 };
-use tokio::sync::OnceCell;
 
 /// The files that are served; each has a source map beside it.
 const NAMES: [&str; 8] = [
@@ -37,7 +36,7 @@ pub(crate) struct ClientFiles {
     folder: PathBuf,
     tag: String,
     cors: Option<Cors>,
-    files: [OnceCell<File>; NAMES.len()],
+    files: [OnceLock<File>; NAMES.len()],
 }
 
 struct File {
@@ -66,17 +65,19 @@ impl ClientFiles {
     }
 
     /// The answer to a request for one of the files, `None` when it is for something else.
-    pub(crate) fn respond(
-        self: Arc<Self>,
-        head: &RequestHead,
-    ) -> Option<impl Future<Output = Response<Bytes>> + Send + use<>> {
+    fn respond(&self, head: &RequestHead) -> Option<Response<Bytes>> {
         let name = head.uri.path().strip_prefix(&self.base)?;
         let idx = NAMES.iter().position(|known| *known == name).filter(|_| head.method != Method::OPTIONS)?;
-        let head = head.clone();
-        Some(async move { self.serve(idx, &head).await.unwrap_or_else(not_found) })
+        Some(self.serve(idx, head).unwrap_or_else(not_found))
     }
 
-    async fn serve(&self, idx: usize, head: &RequestHead) -> Option<Response<Bytes>> {
+    /// Answers requests for the files.
+    pub(crate) fn responder(self) -> Responder {
+        let paths: Vec<_> = NAMES.iter().map(|name| format!("{}{name}", self.base)).collect();
+        Responder::new(paths, move |head| self.respond(head))
+    }
+
+    fn serve(&self, idx: usize, head: &RequestHead) -> Option<Response<Bytes>> {
         let mut response = Response::new(Bytes::new());
         self.allow_origin(head, &mut response);
         let known = head.header(IF_NONE_MATCH).unwrap_or_default();
@@ -84,7 +85,7 @@ impl ClientFiles {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return Some(response);
         }
-        let file = self.file(idx).await?;
+        let file = self.file(idx)?;
         let is_map = NAMES[idx].strip_suffix(".map").is_some();
         let kind =
             if is_map { "application/json; charset=utf-8" } else { "application/javascript; charset=utf-8" };
@@ -101,13 +102,12 @@ impl ClientFiles {
         Some(response)
     }
 
-    async fn file(&self, idx: usize) -> Option<&File> {
-        let read = || async {
-            let path = self.folder.join(NAMES[idx]);
-            // A disk may be slow, and compressing takes some milliseconds. Ends by itself.
-            runtime().spawn_blocking(move || File::read(&path)).await?
-        };
-        self.files[idx].get_or_try_init(read).await.ok()
+    fn file(&self, idx: usize) -> Option<&File> {
+        if let Some(file) = self.files[idx].get() {
+            return Some(file);
+        }
+        let file = File::read(&self.folder.join(NAMES[idx])).ok()?;
+        Some(self.files[idx].get_or_init(|| file))
     }
 
     fn allow_origin(&self, head: &RequestHead, response: &mut Response<Bytes>) {
@@ -139,10 +139,8 @@ fn not_found() -> Response<Bytes> {
     response
 }
 
-fn is_listed(own: &HeaderValue, origins: &[OriginPattern]) -> bool {
-    origins
-        .iter()
-        .any(|origin| matches!(origin, OriginPattern::Exact(exact) if own.as_bytes() == exact.as_bytes()))
+fn is_listed(own: &HeaderValue, origins: &[String]) -> bool {
+    origins.iter().any(|origin| own.as_bytes() == origin.as_bytes())
 }
 
 fn accepts_gzip(head: &RequestHead) -> bool {

@@ -7,7 +7,7 @@ use std::{
 
 use ahash::HashMap;
 use bytes::Bytes;
-use ferrio::{ListenOptions, Listener, RequestHead, Responder, runtime};
+use ferrio::{ListenOptions, Listener, RequestHead, runtime};
 use ferrio_host::{BoxFuture, ByteChannel, Executor, RequestBody, Started, TaskHandle, duplicate};
 use http::Response;
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
@@ -144,8 +144,7 @@ impl NativeServer {
         let owned = duplicate(descriptor).map_err(|error| crate::error::system(&error))?;
         let responder = client_folder.map(|folder| {
             let version = client_version.unwrap_or_default();
-            let files = Arc::new(ClientFiles::new(self.server.config(), folder, &version));
-            Responder::new(move |head| Some(Box::pin(files.clone().respond(head)?)))
+            ClientFiles::new(self.server.config(), folder, &version).responder()
         });
         let options = ListenOptions { responder, ..ListenOptions::default() };
         let listener = self

@@ -1,8 +1,6 @@
 //! What a cluster adds to a namespace.
 
-use std::{fmt, sync::Arc, time::Instant};
-
-use ferrio_engine::BoxFuture;
+use std::{fmt, pin::Pin, sync::Arc, time::Instant};
 
 use crate::{
     acks::waiters::Collect,
@@ -12,6 +10,9 @@ use crate::{
         selection::{Flags, Selection},
     },
 };
+
+/// A future that a trait object can return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Tells the other nodes of a cluster what was asked of a namespace, and asks them for what they have.
 ///

@@ -34,8 +34,6 @@ pub struct Config {
     pub ask_namespace: bool,
     /// What a client of an unknown namespace is told. Default: `{"message":"Invalid namespace"}`, as JSON text.
     pub unknown_namespace: String,
-    /// Whether the host hears about rooms being made, joined, left and deleted. Default `false`.
-    pub room_events: bool,
     /// Whether a dynamically created namespace goes away with its last socket. Default `false`.
     pub cleanup_empty_child_namespaces: bool,
     /// Connection state recovery. Default `None`: off.
@@ -57,7 +55,6 @@ impl Default for Config {
             ask_allow_request: false,
             ask_namespace: false,
             unknown_namespace: r#"{"message":"Invalid namespace"}"#.to_owned(),
-            room_events: false,
             cleanup_empty_child_namespaces: false,
             recovery: None,
             limits: Limits::default(),

@@ -19,7 +19,7 @@ use crate::{
         backpressure::{Credit, EVENT_OVERHEAD},
     },
     reason::DisconnectReason,
-    rooms::{index::RoomEvent, log::Restored},
+    rooms::log::Restored,
     socket::Socket,
     socket_io::Connection,
 };
@@ -119,8 +119,6 @@ pub enum HostEvent {
     },
     /// A socket left its namespace.
     Disconnect(Departure),
-    /// A room changed. Only with [`room_events`](crate::Config::room_events).
-    Room(RoomEvent),
     /// A session that could have been recovered will not be: what the host kept for the socket may go.
     Forget {
         /// The socket that had the session.
@@ -144,7 +142,7 @@ impl Queued for HostEvent {
             | Self::Headers { head, .. }
             | Self::Refused { head, .. } => head.n_bytes(),
             Self::Session { event, .. } => event.weight(),
-            Self::Disconnect(_) | Self::Withdrawn { .. } | Self::Room(_) | Self::Forget { .. } => 0,
+            Self::Disconnect(_) | Self::Withdrawn { .. } | Self::Forget { .. } => 0,
         }
     }
 

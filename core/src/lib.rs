@@ -63,16 +63,15 @@ mod socket;
 mod socket_io;
 
 pub use acks::{AckOutcome, AckStatus, collector::Gathering};
-pub use adapter::{Adapter, Gathered, InMemory, RemoteAcks, RemoteSocket};
+pub use adapter::{Adapter, BoxFuture, Gathered, InMemory, RemoteAcks, RemoteSocket};
 pub use client::Gone;
 pub use config::{Config, Limits, Parser, Recovery};
 pub use emit::AckRequest;
 pub use event::{Admission, Answer, Departure, Events, HostEvent, Message, Reply, SessionEvent};
 pub use ferrio_engine::{
-    Admitted, BoxFuture, ConfigError, Cookie, Cors, Data, Handshake, ListenOptions, Listener, Origin,
-    OriginDecision, OriginPattern, OutboxLimits, Outgoing, PacketType, Protocol, ReadyState, Refusal,
-    RequestHead, Responder, SlowReader, Tls, TlsError, TransportKind, Transports, Watch, give_memory_back_by,
-    runtime,
+    Admitted, ConfigError, Cookie, Cors, Data, Handshake, ListenOptions, Listener, Origin, OriginDecision,
+    OutboxLimits, Outgoing, PacketType, Protocol, ReadyState, Refusal, RequestHead, Responder, SlowReader,
+    Tls, TlsError, TransportKind, Transports, Watch, give_memory_back_by, runtime,
 };
 pub use key::SocketKey;
 pub use metrics::{Metrics, SocketIoMetrics};
@@ -81,7 +80,6 @@ pub use packet::payload::Payload;
 pub use queue::backpressure::{Awaited, Credit};
 pub use reason::DisconnectReason;
 pub use rooms::{
-    index::{RoomChange, RoomEvent},
     room::{NumberedRooms, Room, RoomNumber},
     selection::{Flags, Selection},
 };

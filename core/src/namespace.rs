@@ -14,9 +14,8 @@ use parking_lot::Mutex;
 
 use crate::{
     adapter::Adapter,
-    event::HostEvent,
     rooms::{
-        index::{RoomChange, RoomEvent, Rooms},
+        index::Rooms,
         log::{Log, ReplayLimit},
         room::Room,
         selection::Selection,
@@ -185,7 +184,7 @@ impl Namespace {
         }
         let mut index = self.rooms.lock();
         for room in rooms {
-            index.join(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
+            index.join(socket.key(), room, &mut |room, exists| self.note_change(room, exists));
         }
         if let (Some(log), Some(private_id)) = (&mut index.log, socket.private_id()) {
             // A handler may still join rooms for an event that came just before its socket was lost.
@@ -198,7 +197,7 @@ impl Namespace {
     pub(crate) fn leave_room(&self, socket: &Socket, room: &Room) {
         socket.leave_early(room);
         let mut index = self.rooms.lock();
-        index.leave(socket.key(), room, &mut |change, room, id| self.report(change, room, id));
+        index.leave(socket.key(), room, &mut |room, exists| self.note_change(room, exists));
         if let (Some(log), Some(private_id)) = (&mut index.log, socket.private_id()) {
             log.remove_room(private_id, socket.key(), room);
         }
@@ -214,7 +213,7 @@ impl Namespace {
         socket: &Arc<Socket>,
         joined: impl Iterator<Item = Room>,
     ) {
-        let mut report = |change, room: &Room, id: Option<&Arc<str>>| self.report(change, room, id);
+        let mut report = |room: &Room, exists| self.note_change(room, exists);
         if rooms.insert(socket.key(), socket.id().clone(), socket.clone(), &mut report) {
             // Nobody else will forget the one whose place it takes. It is not the last.
             self.n_clients.fetch_sub(1, Ordering::AcqRel);
@@ -229,7 +228,7 @@ impl Namespace {
     /// Takes a socket that has left out of its rooms.
     pub(crate) fn forget(self: &Arc<Self>, socket: &Arc<Socket>) {
         let mut rooms = self.rooms.lock();
-        let was_member = rooms.remove(socket.key(), &mut |change, room, id| self.report(change, room, id));
+        let was_member = rooms.remove(socket.key(), &mut |room, exists| self.note_change(room, exists));
         drop(rooms);
         if was_member {
             self.n_clients.fetch_sub(1, Ordering::AcqRel);
@@ -241,14 +240,10 @@ impl Namespace {
         }
     }
 
-    fn report(&self, change: RoomChange, room: &Room, socket_id: Option<&Arc<str>>) {
-        if let (Some(changes), RoomChange::Create | RoomChange::Delete) = (&self.room_changes, change) {
-            changes.lock().waiting.push_back((room.clone(), change == RoomChange::Create));
-        }
-        if self.server.config.room_events {
-            let namespace = self.name.clone();
-            let event = RoomEvent { namespace, change, room: room.clone(), socket_id: socket_id.cloned() };
-            self.server.queue.push(HostEvent::Room(event));
+    /// Keeps a change for the adapter, if it wants to know.
+    fn note_change(&self, room: &Room, exists: bool) {
+        if let Some(changes) = &self.room_changes {
+            changes.lock().waiting.push_back((room.clone(), exists));
         }
     }
 

@@ -103,7 +103,6 @@ async fn after_many_clients_nothing_is_left() {
             },
             ..Config::default().engine
         },
-        room_events: true,
         connect_timeout: Duration::from_millis(600),
         ..Config::default()
     };

@@ -3,6 +3,7 @@
 //! The headers are those of npm's `cors` package, which socket.io uses. They only bind browsers, and only for HTTP:
 //! a page of any origin may open a WebSocket unless [`Cors::enforce`] refuses it.
 
+use crate::request::RequestHead;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
@@ -12,9 +13,6 @@ use http::{
         ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_LENGTH, HOST, ORIGIN, VARY,
     },
 };
-use regex::Regex;
-
-use crate::request::RequestHead;
 
 /// The cross-origin rules of a server.
 #[derive(Debug, Clone)]
@@ -72,8 +70,8 @@ pub enum Origin {
     Reflect,
     /// This one, told to everybody, whoever asks.
     Fixed(String),
-    /// Those that match one of the patterns, told by their own name.
-    List(Vec<OriginPattern>),
+    /// These, such as `https://example.com`, told by their own name.
+    List(Vec<String>),
     /// The origin of the server itself: the request's scheme and `Host`, or what a proxy says of them in
     /// `X-Forwarded-Proto` and `X-Forwarded-Host`.
     SameHost,
@@ -81,15 +79,6 @@ pub enum Origin {
     Host,
     /// No header is sent, none is checked and preflights are not answered.
     None,
-}
-
-/// One entry of [`Origin::List`].
-#[derive(Debug, Clone)]
-pub enum OriginPattern {
-    /// This very origin, such as `https://example.com`.
-    Exact(String),
-    /// Every origin in which the expression matches somewhere; anchor it with `^` and `$`.
-    Pattern(Regex),
 }
 
 /// What the host says to one [`HostEvent::Origin`](crate::HostEvent::Origin).
@@ -203,7 +192,7 @@ impl Cors {
             Origin::Any => Rule::Any,
             Origin::Reflect => Rule::Own(true),
             Origin::Fixed(origin) => Rule::Fixed(origin),
-            Origin::List(patterns) => Rule::Own(is_listed(head, patterns)),
+            Origin::List(origins) => Rule::Own(is_listed(head, origins)),
             Origin::SameHost => Rule::Own(is_same_host(head)),
             Origin::None => Rule::Off,
             Origin::Host => match decision {
@@ -225,11 +214,9 @@ impl Cors {
         };
         match &self.origin {
             Origin::Fixed(origin) => text("cors.origin", origin)?,
-            Origin::List(patterns) => {
-                for pattern in patterns {
-                    if let OriginPattern::Exact(origin) = pattern {
-                        text("cors.origin", origin)?;
-                    }
+            Origin::List(origins) => {
+                for origin in origins {
+                    text("cors.origin", origin)?;
                 }
             }
             _ => {}
@@ -247,12 +234,9 @@ impl Cors {
     }
 }
 
-fn is_listed(head: &RequestHead, patterns: &[OriginPattern]) -> bool {
+fn is_listed(head: &RequestHead, origins: &[String]) -> bool {
     let Some(origin) = head.header(ORIGIN) else { return false };
-    patterns.iter().any(|pattern| match pattern {
-        OriginPattern::Exact(exact) => exact == origin,
-        OriginPattern::Pattern(regex) => regex.is_match(origin),
-    })
+    origins.iter().any(|listed| listed == origin)
 }
 
 fn is_same_host(head: &RequestHead) -> bool {

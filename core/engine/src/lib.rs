@@ -58,12 +58,12 @@ mod session;
 mod transport;
 
 pub use crate::http::{
-    listen::{BoxFuture, ListenOptions, Listener, Responder},
+    listen::{ListenOptions, Listener, Responder},
     proxied::{MessageSocket, Outgoing},
     tls::{Tls, TlsError},
 };
 pub use config::{Config, ConfigError, Cookie, Limits, OutboxLimits, SlowReader, Transports};
-pub use cors::{Cors, Origin, OriginDecision, OriginPattern};
+pub use cors::{Cors, Origin, OriginDecision};
 pub use deadlines::{DeadlineKey, Deadlines, Due, Expire};
 pub use ferrio_protocol::engine::{CloseReason, Data, PacketType, Protocol, TransportKind};
 pub use ids::random_id;

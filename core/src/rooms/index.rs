@@ -35,46 +35,8 @@ struct Member<S> {
     rooms: RoomSet,
 }
 
-/// A change in a namespace's rooms, as socket.io's adapters report it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomEvent {
-    /// The namespace's name.
-    pub namespace: Arc<str>,
-    /// What happened.
-    pub change: RoomChange,
-    /// To which room.
-    pub room: Room,
-    /// The socket that joined or left.
-    pub socket_id: Option<Arc<str>>,
-}
-
-/// What happened to a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoomChange {
-    /// `create-room`: it has its first member.
-    Create,
-    /// `join-room`
-    Join,
-    /// `leave-room`
-    Leave,
-    /// `delete-room`: it has lost its last member.
-    Delete,
-}
-
-impl RoomChange {
-    /// The name of the event in socket.io.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create-room",
-            Self::Join => "join-room",
-            Self::Leave => "leave-room",
-            Self::Delete => "delete-room",
-        }
-    }
-}
-
-/// Takes changes as they happen.
-pub(crate) type Changes<'a> = &'a mut dyn FnMut(RoomChange, &Room, Option<&Arc<str>>);
+/// Takes changes as they happen: a room has got its first member, or lost its last.
+pub(crate) type Changes<'a> = &'a mut dyn FnMut(&Room, bool);
 
 impl<S> Rooms<S> {
     pub(crate) fn new(log: Option<Log>) -> Self {
@@ -138,9 +100,8 @@ impl<S> Rooms<S> {
         }
         if is_new {
             self.n_distinct += 1;
-            changes(RoomChange::Create, room, None);
+            changes(room, true);
         }
-        changes(RoomChange::Join, room, Some(&id));
     }
 
     /// Takes a member out of a room.
@@ -162,10 +123,9 @@ impl<S> Rooms<S> {
                 }
             }
         }
-        changes(RoomChange::Leave, room, Some(&id));
         if !self.is_room(room) {
             self.n_distinct -= 1;
-            changes(RoomChange::Delete, room, None);
+            changes(room, false);
         }
     }
 

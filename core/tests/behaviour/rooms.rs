@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ferrio::{Config, Flags, Namespace, Payload, Room, RoomChange, Selection, Socket, Writes};
+use ferrio::{Flags, Namespace, Payload, Room, Selection, Socket, Writes};
 
 use crate::support::{
     TestServer,
     client::{Client, Door},
-    start, start_default,
+    start_default,
 };
 
 /// Three clients: the first in `a`, the second in `a` and `b`, the third in none.
@@ -154,43 +154,4 @@ async fn another_sockets_id_is_a_room_like_any_other() {
     let first = clients[0].1.id().clone();
     clients[1].1.join([first.clone()]);
     assert_eq!(meant(&test.main(), &Selection::all().to(first), &clients), [0, 1]);
-}
-
-#[tokio::test]
-async fn the_host_hears_of_rooms() {
-    let mut test = start(Config { room_events: true, ..Config::default() }).await;
-    let mut client = test.open(Door::Stream).await;
-    client.send("40").await;
-    let (socket, _, admission) = test.host.connect().await;
-    socket.join(["early"]);
-    test.host.assert_silent();
-    admission.accept(&mut Writes::new()).unwrap();
-    socket.join(["a"]);
-    socket.leave("a");
-    let own = socket.id().to_string();
-    let expected = |change, room: &str| {
-        let has_socket = matches!(change, RoomChange::Join | RoomChange::Leave);
-        (change, room.to_owned(), has_socket.then(|| own.clone()))
-    };
-    let mut heard = async |n: usize| {
-        let mut heard = Vec::new();
-        for _ in 0..n {
-            let event = test.host.room().await;
-            assert_eq!(&*event.namespace, "/");
-            heard.push((event.change, event.room.to_string(), event.socket_id.map(|id| id.to_string())));
-        }
-        heard
-    };
-    let mut due = Vec::new();
-    for room in [own.as_str(), "early", "a"] {
-        due.extend([expected(RoomChange::Create, room), expected(RoomChange::Join, room)]);
-    }
-    due.extend([expected(RoomChange::Leave, "a"), expected(RoomChange::Delete, "a")]);
-    assert_eq!(heard(8).await, due);
-    drop(socket.disconnect(false, &mut Writes::new()));
-    let gone: Vec<_> = [own.as_str(), "early"]
-        .into_iter()
-        .flat_map(|room| [expected(RoomChange::Leave, room), expected(RoomChange::Delete, room)])
-        .collect();
-    assert_eq!(heard(4).await, gone);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferrio::{Config, Cors, Origin, OriginPattern, Parser, SlowReader, Transports};
+use ferrio::{Config, Cors, Origin, Parser, SlowReader, Transports};
 
 pub(super) use self::cookie::{node_cookie, python_cookie};
 use super::{ErrorKind, Fault, Value, table::DAY};
@@ -139,7 +139,7 @@ pub(super) fn python_origins(config: &mut Config, value: &Value) -> Set {
 }
 
 fn exactly(origins: Vec<String>) -> Origin {
-    Origin::List(origins.into_iter().map(OriginPattern::Exact).collect())
+    Origin::List(origins)
 }
 
 pub(super) fn cors_methods(config: &mut Config, value: &Value) -> Set {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ferrio::{
-    AckOutcome, Admission, Departure, Events, HostEvent, Payload, Reply, RoomEvent, SessionEvent, Socket,
-    SocketKey, Writes,
+    AckOutcome, Admission, Departure, Events, HostEvent, Payload, Reply, SessionEvent, Socket, SocketKey,
+    Writes,
 };
 
 use super::in_time;
@@ -90,13 +90,6 @@ impl Host {
         match self.next().await {
             HostEvent::Ack { token, outcome } => (token, outcome),
             other => panic!("an ack was due, not {other:?}"),
-        }
-    }
-
-    pub(crate) async fn room(&mut self) -> RoomEvent {
-        match self.next().await {
-            HostEvent::Room(event) => event,
-            other => panic!("a change of rooms was due, not {other:?}"),
         }
     }
 

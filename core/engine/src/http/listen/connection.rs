@@ -149,8 +149,10 @@ impl<L: Layer> Client<L> {
         head.secure = self.is_secure;
         let Port { server, path, responder, .. } = &*self.port;
         let responder = responder.as_ref().filter(|_| on_upgrade.is_none());
-        if let Some(response) = responder.and_then(|responder| responder.respond(&head)) {
-            return response.await;
+        if let Some(responder) = responder
+            && let Some(response) = responder.respond(&head).await
+        {
+            return response;
         }
         let path = path.as_ref().unwrap_or(&server.config().path);
         if !is_under(path, head.uri.path()) {

@@ -7,7 +7,6 @@ use std::{
     fmt,
     io::{self, ErrorKind},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -29,9 +28,6 @@ use crate::{
     server::Server,
 };
 
-/// A future that a trait object can return.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
 /// Where and how a server listens on a port of its own.
 #[derive(Debug, Clone)]
 pub struct ListenOptions {
@@ -51,27 +47,37 @@ pub struct ListenOptions {
     /// The path under which the server answers on this port. Default `None`: the server's
     /// [`path`](crate::Config::path).
     pub path: Option<String>,
-    /// Asked first about every plain request, also under the engine's path: what it answers is sent. Default `None`.
-    /// For the few files that a host serves beside the engine.
+    /// Answers plain requests for some paths, also for such under the engine's. Default `None`. For the few files that a
+    /// host serves beside the engine.
     pub responder: Option<Responder>,
 }
 
-/// Answers requests that are not the engine's, on an I/O thread: what takes long is for other threads.
+/// Answers requests for some paths that are not the engine's affair.
 #[derive(Clone)]
-pub struct Responder(Arc<Respond>);
+pub struct Responder {
+    paths: Arc<[String]>,
+    respond: Arc<Respond>,
+}
 
-type Respond = dyn Fn(&RequestHead) -> Option<BoxFuture<'static, Response<Bytes>>> + Send + Sync;
+type Respond = dyn Fn(&RequestHead) -> Option<Response<Bytes>> + Send + Sync;
 
 impl Responder {
-    /// Makes one of a function that gives `None` for requests it does not answer.
+    /// Makes one for these very paths. The function is called on a thread that may block; what it gives `None` for is served
+    /// like any other request.
     pub fn new(
-        respond: impl Fn(&RequestHead) -> Option<BoxFuture<'static, Response<Bytes>>> + Send + Sync + 'static,
+        paths: impl IntoIterator<Item = String>,
+        respond: impl Fn(&RequestHead) -> Option<Response<Bytes>> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(respond))
+        Self { paths: paths.into_iter().collect(), respond: Arc::new(respond) }
     }
 
-    fn respond(&self, head: &RequestHead) -> Option<BoxFuture<'static, Response<Bytes>>> {
-        (self.0)(head)
+    async fn respond(&self, head: &RequestHead) -> Option<Response<Bytes>> {
+        if !self.paths.iter().any(|path| path == head.uri.path()) {
+            return None;
+        }
+        let (respond, head) = (self.respond.clone(), head.clone());
+        // Ends by itself.
+        runtime().spawn_blocking(move || respond(&head)).await.ok().flatten()
     }
 }
 
