@@ -89,7 +89,8 @@ test: build tests/node/node_modules/.installed examples/chat-express/node_module
 		node "cd tests/node && npx jest" \
 		python ".venv/bin/pytest tests/python" \
 		browser "npx jest --config tests/browser/jest.config.js" \
-		packaging ".venv/bin/pytest tests/packaging"
+		packaging ".venv/bin/pytest tests/packaging" \
+		tools ".venv/bin/pytest tests/tools"
 
 .PHONY: check
 check: node_modules/.installed .venv/.installed ## Runs every formatter, linter and type checker
@@ -98,9 +99,14 @@ check: node_modules/.installed .venv/.installed ## Runs every formatter, linter 
 		rustfmt "cargo fmt --all --check" \
 		clippy "cargo clippy --workspace --all-targets -- -D warnings" \
 		ruff ".venv/bin/ruff check . && .venv/bin/ruff format --check ." \
-		mypy ".venv/bin/mypy" \
+		mypy ".venv/bin/mypy && .venv/bin/mypy --scripts-are-modules scripts/structure" \
 		biome "npx biome check --error-on-warnings ." \
 		tsc "npx tsc --noEmit --project bindings-node"
+
+.PHONY: structure
+structure: ## Counts the imports of each crate that do not run downwards (scripts/structure --list names them)
+	@scripts/require cargo python
+	@scripts/structure
 
 .PHONY: format
 format: node_modules/.installed .venv/.installed ## Formats all code
