@@ -99,7 +99,7 @@ check: node_modules/.installed .venv/.installed ## Runs every formatter, linter 
 		rustfmt "cargo fmt --all --check" \
 		clippy "cargo clippy --workspace --all-targets -- -D warnings" \
 		ruff ".venv/bin/ruff check . && .venv/bin/ruff format --check ." \
-		mypy ".venv/bin/mypy && .venv/bin/mypy --scripts-are-modules scripts/structure" \
+		mypy ".venv/bin/mypy && .venv/bin/mypy --scripts-are-modules scripts/structure bench/cost" \
 		biome "npx biome check --error-on-warnings ." \
 		tsc "npx tsc --noEmit --project bindings-node"
 
