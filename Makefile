@@ -90,7 +90,8 @@ test: build tests/node/node_modules/.installed examples/chat-express/node_module
 		python ".venv/bin/pytest tests/python" \
 		browser "npx jest --config tests/browser/jest.config.js" \
 		packaging ".venv/bin/pytest tests/packaging" \
-		tools ".venv/bin/pytest tests/tools"
+		tools ".venv/bin/pytest tests/tools" \
+		cost "scripts/require valgrind && bench/cost"
 
 .PHONY: check
 check: node_modules/.installed .venv/.installed ## Runs every formatter, linter and type checker
