@@ -37,7 +37,7 @@ pub(super) struct Io {
     pub(super) drop_wire_at: Option<Instant>,
     /// Until when nothing follows a CONNECT packet, and what would. Only where the operator wants that.
     pub(super) pause: Option<Box<(Instant, Outbox)>>,
-    /// Whether the connection is in some [`Writes`] already.
+    /// Whether the connection is in some [`Writes`](crate::Writes) already.
     pub(super) flush_is_due: bool,
     /// In which turn of the host something was last sent; see [`Writes::in_turn`](crate::Writes::in_turn).
     pub(super) last_turn: u32,
