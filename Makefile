@@ -89,7 +89,7 @@ test: build tests/node/node_modules/.installed examples/chat-express/node_module
 		rust "cargo test --workspace" \
 		fuzz "core/protocol/fuzz/run.sh 5" \
 		node "cd tests/node && npx jest" \
-		python ".venv/bin/pytest tests/python" \
+		python ".venv/bin/pytest tests/python -n 2 --dist worksteal" \
 		browser "npx jest --config tests/browser/jest.config.js" \
 		packaging ".venv/bin/pytest tests/packaging" \
 		tools ".venv/bin/pytest tests/tools" \
