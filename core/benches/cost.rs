@@ -2,6 +2,8 @@
 //!
 //! `cost PATH N` drives one path N times in memory, with fixed input, on one thread, and prints the allocations of one
 //! pass. `bench/cost` runs it under callgrind for two N, so that what comes before and after falls out of the difference.
+//! That thread is the main one, or, where a task of the server has its part in a pass, the I/O thread with both: no pass
+//! waits for another thread, so every run executes the same.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -20,6 +22,7 @@ use ferrio::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use http_body_util::Full;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 /// A hundred bytes, as in `bench/run`.
 const TEXT: &str =
@@ -44,25 +47,20 @@ fn main() {
         "emit" => emit(n),
         "broadcast" => broadcast(n),
         "poll" => poll(n),
-        "handshake" => handshake(n),
+        "handshake" => runtime.block_on(runtime.spawn(handshake(n))).expect("it ends"),
+        "websocket" => runtime.block_on(runtime.spawn(websocket(n))).expect("it ends"),
         unknown => panic!("no path is named {unknown}"),
     }
 }
 
-/// Runs `pass` so often, and prints what one allocates: its calls and bytes.
+/// Runs `pass` so often, and prints what one allocates.
 fn measure(n: usize, mut pass: impl FnMut()) {
-    // What is made once, and grows once, is there after the first.
-    pass();
-    let before = (N_ALLOCATIONS.load(Relaxed), N_BYTES.load(Relaxed));
-    for _ in 0..n {
+    let mut passes = Passes::default();
+    for _ in 0..=n {
+        passes.begin();
         pass();
     }
-    let per_pass = |now: u64, before: u64| (now - before) / n as u64;
-    println!(
-        "{} {}",
-        per_pass(N_ALLOCATIONS.load(Relaxed), before.0),
-        per_pass(N_BYTES.load(Relaxed), before.1)
-    );
+    passes.print();
 }
 
 // The paths.
@@ -140,13 +138,53 @@ fn poll(n: usize) {
 }
 
 /// A client shakes hands, joins the main namespace, and says goodbye.
-fn handshake(n: usize) {
+async fn handshake(n: usize) {
     let mut host = Host::new();
-    measure(n, || {
+    let mut passes = Passes::default();
+    for _ in 0..=n {
+        passes.begin();
         let (sid, _socket) = host.join_by_polling();
         assert_eq!(text(&host.post(&sid, "1")), "ok");
         assert!(matches!(host.next(), HostEvent::Disconnect(_)));
-    });
+        // The server's deadlines have changed, and their task takes note.
+        tokio::task::yield_now().await;
+    }
+    passes.print();
+}
+
+/// An event comes in and the host sends it back, each as a frame of a WebSocket.
+async fn websocket(n: usize) {
+    let mut host = Host::new();
+    let (mut client, stream) = tokio::io::duplex(64 << 10);
+    host.server.engine().serve_channel(stream, head(Method::GET, "EIO=4&transport=websocket"), Bytes::new());
+    let mut status = *b"HTTP/1.1 ...";
+    client.read_exact(&mut status).await.expect("the answer");
+    assert_eq!(&status, b"HTTP/1.1 101");
+    read_behind(&mut client, b"\r\n\r\n").await;
+    // The open packet, and then CONNECT, each with one object.
+    read_behind(&mut client, b"}").await;
+    client.write_all(&masked("40")).await.expect("it is read");
+    let Some(HostEvent::Connect { admission, .. }) = host.events.next().await else {
+        panic!("a client comes")
+    };
+    admission.accept(&mut Writes::new()).expect("it is there");
+    read_behind(&mut client, b"}").await;
+
+    let event = format!(r#"42["event","{TEXT}"]"#);
+    let frame = masked(&event);
+    let mut echo = vec![0; 2 + event.len()];
+    let mut passes = Passes::default();
+    for _ in 0..=n {
+        passes.begin();
+        client.write_all(&frame).await.expect("it is read");
+        let Some(HostEvent::Event { socket, payload, .. }) = host.events.next().await else {
+            panic!("an event comes")
+        };
+        socket.emit(&payload, Flags::default(), &mut Writes::new());
+        client.read_exact(&mut echo).await.expect("the echo");
+        assert_eq!(&echo[2..], event.as_bytes());
+    }
+    passes.print();
 }
 
 // What they need.
@@ -243,6 +281,25 @@ const HEADERS: [(&str, &str); 6] = [
     ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
+/// Reads up to the first place where `end` stands, and over it.
+async fn read_behind(stream: &mut DuplexStream, end: &[u8]) {
+    let mut read = Vec::new();
+    while !read.ends_with(end) {
+        read.push(stream.read_u8().await.expect("the stream goes on"));
+    }
+}
+
+/// A client's frame with this text, which is short.
+fn masked(text: &str) -> Vec<u8> {
+    let mask = [0x12, 0x34, 0x56, 0x78];
+    let n_bytes = u8::try_from(text.len()).expect("it is short");
+    assert!(n_bytes < 126, "its length has the short form");
+    let mut frame = vec![0x81, 0x80 | n_bytes];
+    frame.extend(mask);
+    frame.extend(text.bytes().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
 fn step<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -268,6 +325,34 @@ fn until<F: Future>(future: F) -> F::Output {
 
 static N_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static N_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Counts what passes allocate, but for the first: what is made once, and grows once, is there after that.
+#[derive(Default)]
+struct Passes {
+    n_begun: u64,
+    /// Calls and bytes at the end of the first.
+    before: (u64, u64),
+}
+
+impl Passes {
+    fn begin(&mut self) {
+        self.n_begun += 1;
+        if self.n_begun == 2 {
+            self.before = allocated();
+        }
+    }
+
+    /// Prints what one allocates: calls and bytes.
+    fn print(&self) {
+        let n = self.n_begun - 1;
+        let now = allocated();
+        println!("{} {}", (now.0 - self.before.0) / n, (now.1 - self.before.1) / n);
+    }
+}
+
+fn allocated() -> (u64, u64) {
+    (N_ALLOCATIONS.load(Relaxed), N_BYTES.load(Relaxed))
+}
 
 struct Counting;
 

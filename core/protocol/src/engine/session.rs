@@ -114,7 +114,7 @@ enum Upgrade {
 }
 
 impl Session {
-    /// Starts an open session. Sending the [`handshake`](crate::engine::handshake) is up to the owner.
+    /// Starts an open session. Sending the [`handshake`](crate::engine::handshake()) is up to the owner.
     pub fn new(config: SessionConfig, protocol: Protocol, transport: TransportKind, now: Instant) -> Self {
         let heartbeat = match protocol {
             Protocol::V4 => Heartbeat::Quiet(later(now, config.ping_interval)),
