@@ -79,7 +79,7 @@ type Command<'a> = batch::Command<'a, Uint8ArraySlice<'a>>;
 
 #[napi]
 impl NativeServer {
-    /// Carries out a batch of commands in order; see [`batch`](crate::batch) for its form. What cannot be carried out
+    /// Carries out a batch of commands in order; see [`batch`] for its form. What cannot be carried out
     /// is reported by a record of the next batch that is drained, and keeps nothing else from being carried out.
     /// Returns whether there is something to drain.
     ///

@@ -11,7 +11,6 @@ use ferrio_engine::ConfigError;
 /// [`Config::default`] is socket.io's default configuration. [`Config::validate`] runs when a server is made:
 /// a value out of bounds is refused, never clamped.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, named as in socket.io")]
 pub struct Config {
     /// The options of the engine: path, transports, heartbeats, cross-origin rules, bounds of what a peer may send. The
     /// defaults are the engine's, but for the path, which is `/socket.io`.

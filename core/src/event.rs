@@ -63,7 +63,7 @@ pub enum HostEvent {
         /// What happened.
         event: SessionEvent,
     },
-    /// Which origin may read the answer to this request? Only with [`Origin::Host`](crate::Origin::Host).
+    /// Which origin may read the answer to this request? Only with [`Origin::Ask`](crate::Origin::Ask).
     Origin {
         /// The request.
         head: Arc<RequestHead>,

@@ -137,7 +137,7 @@ impl Server {
     }
 
     /// Closes every connection with the reason `server shutting down`, and the listeners. Events that were queued for
-    /// the host until then can still be drained; then [`Events::next`](crate::Events::next) returns `None`.
+    /// the host until then can still be drained; then [`Events`]`::next` returns `None`.
     pub fn close(&self) {
         self.shared.is_closed.store(true, Ordering::Release);
         let connections = self.engine.sessions();

@@ -75,13 +75,13 @@ pub enum Origin {
     /// The origin of the server itself: the request's scheme and `Host`, or what a proxy says of them in
     /// `X-Forwarded-Proto` and `X-Forwarded-Host`.
     SameHost,
-    /// The host is asked for each request by [`HostEvent::Origin`](crate::HostEvent::Origin).
-    Host,
+    /// The layer is asked, by [`Layer::origin`](crate::Layer::origin).
+    Ask,
     /// No header is sent, none is checked and preflights are not answered.
     None,
 }
 
-/// What the host says to one [`HostEvent::Origin`](crate::HostEvent::Origin).
+/// What the layer says of the origin of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginDecision {
     /// The request's own origin is allowed, and told by its name.
@@ -106,12 +106,12 @@ enum Rule<'a> {
 impl Cors {
     /// Whether the host's decision is needed for each request.
     pub(crate) fn needs_host(&self) -> bool {
-        matches!(self.origin, Origin::Host)
+        matches!(self.origin, Origin::Ask)
     }
 
     /// Whether the request may be served at all. To be asked before [`preflight`](Self::preflight).
     ///
-    /// `decision` is the host's; it is looked at only with [`Origin::Host`], where its absence is a refusal.
+    /// `decision` is the host's; it is looked at only with [`Origin::Ask`], where its absence is a refusal.
     pub(crate) fn allows(&self, head: &RequestHead, decision: Option<&OriginDecision>) -> bool {
         let Some(origin) = head.headers.get(ORIGIN).filter(|_| self.enforce) else { return true };
         match self.rule(head, decision) {
@@ -195,7 +195,7 @@ impl Cors {
             Origin::List(origins) => Rule::Own(is_listed(head, origins)),
             Origin::SameHost => Rule::Own(is_same_host(head)),
             Origin::None => Rule::Off,
-            Origin::Host => match decision {
+            Origin::Ask => match decision {
                 Some(OriginDecision::Reflect) => Rule::Own(true),
                 Some(OriginDecision::Any) => Rule::Any,
                 Some(OriginDecision::Fixed(origin)) => Rule::Fixed(origin),

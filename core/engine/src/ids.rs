@@ -2,6 +2,9 @@
 
 /// An id of `n_bytes` random bytes, in the alphabet of URL-safe base64.
 ///
+/// # Panics
+/// When the operating system has no random bytes to give.
+///
 /// The bytes are the operating system's own. A generator in the process is a copy of its parent's after a fork, so
 /// that all workers of a host would give out the same ids, and the clients of one would know the secrets of the others'.
 /// A call of the system for each id costs a small part of a microsecond, a connection some tens of them.

@@ -61,7 +61,7 @@ pub trait Layer: Send + Sync + Sized + 'static {
         async { Ok(Admitted::default()) }
     }
 
-    /// Decides which origin may read the answer to a request. Asked with [`Origin::Host`](crate::Origin::Host), once for a
+    /// Decides which origin may read the answer to a request. Asked with [`Origin::Ask`](crate::Origin::Ask), once for a
     /// session.
     fn origin(&self, head: &RequestHead) -> impl Future<Output = Result<OriginDecision, Refusal>> + Send {
         let _ = head;

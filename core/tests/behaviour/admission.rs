@@ -57,7 +57,7 @@ async fn what_is_sent_before_the_admission_follows_the_connect_packet() {
 #[tokio::test]
 async fn a_request_that_the_host_never_decides_about_is_refused() {
     for asks_for_origins in [false, true] {
-        let cors = Cors { origin: Origin::Host, enforce: true, ..Cors::default() };
+        let cors = Cors { origin: Origin::Ask, enforce: true, ..Cors::default() };
         let config = Config {
             engine: ferrio_engine::Config {
                 cors: asks_for_origins.then_some(cors),
@@ -84,7 +84,7 @@ async fn a_request_that_the_host_never_decides_about_is_refused() {
 
 #[tokio::test]
 async fn the_host_is_asked_about_an_origin_once_for_a_session() {
-    let cors = Cors { origin: Origin::Host, enforce: true, ..Cors::default() };
+    let cors = Cors { origin: Origin::Ask, enforce: true, ..Cors::default() };
     let mut test = start(Config {
         engine: ferrio_engine::Config { cors: Some(cors), ..Config::default().engine },
         ..Config::default()

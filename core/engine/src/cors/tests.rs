@@ -129,7 +129,7 @@ fn a_preflight_goes_on_where_it_is_not_answered_here() {
 
 #[test]
 fn the_host_decides_for_each_request() {
-    let cors = Cors { origin: Origin::Host, enforce: true, ..Cors::default() };
+    let cors = Cors { origin: Origin::Ask, enforce: true, ..Cors::default() };
     assert!(cors.needs_host());
     let request = get_from(PAGE);
     let decide = |decision: Option<OriginDecision>| {
@@ -147,7 +147,7 @@ fn the_host_decides_for_each_request() {
 
 #[test]
 fn a_decision_that_no_header_can_hold_is_not_sent() {
-    let cors = Cors { origin: Origin::Host, ..Cors::default() };
+    let cors = Cors { origin: Origin::Ask, ..Cors::default() };
     let split = OriginDecision::Fixed("https://a\r\nset-cookie: b".to_owned());
     assert_eq!(answer(&cors, &get_from(PAGE), Some(&split)), pairs(&[("vary", "Origin")]));
 }

@@ -20,8 +20,7 @@ struct Queued {
     n_followers: usize,
     /// Whether it is the first of its packet.
     is_head: bool,
-    is_droppable: bool,
-    compress: bool,
+    options: SendOptions,
     /// Whether what follows leaves in another write.
     ends_write: bool,
 }
@@ -72,39 +71,15 @@ impl Outbox {
     /// Appends a packet with its attachments, which stay together.
     pub(crate) fn push(&mut self, packet: &Encoded, options: SendOptions) {
         let n_attachments = packet.attachments.len();
-        let n_followers = n_attachments;
-        let SendOptions { compress, is_droppable, .. } = options;
-        self.push_frame(Queued {
-            frame: packet.head.clone(),
-            n_followers,
-            is_head: true,
-            is_droppable,
-            compress,
-            ends_write: false,
-        });
+        self.push_frame(packet.head.clone(), n_attachments, true, options);
         for (idx, frame) in packet.attachments.iter().enumerate() {
-            let n_followers = n_attachments - idx - 1;
-            self.push_frame(Queued {
-                frame: frame.clone(),
-                n_followers,
-                is_head: false,
-                is_droppable,
-                compress,
-                ends_write: false,
-            });
+            self.push_frame(frame.clone(), n_attachments - idx - 1, false, options);
         }
     }
 
     /// Appends one frame.
     pub(crate) fn push_control(&mut self, frame: Frame) {
-        self.push_frame(Queued {
-            frame,
-            n_followers: 0,
-            is_head: true,
-            is_droppable: false,
-            compress: true,
-            ends_write: false,
-        });
+        self.push_frame(frame, 0, true, SendOptions::default());
     }
 
     /// Lets what is queued from now on leave in another write than what waits.
@@ -119,7 +94,8 @@ impl Outbox {
         self.queue.front().is_some_and(|first| first.ends_write)
     }
 
-    fn push_frame(&mut self, queued: Queued) {
+    fn push_frame(&mut self, frame: Frame, n_followers: usize, is_head: bool, options: SendOptions) {
+        let queued = Queued { frame, n_followers, is_head, options, ends_write: false };
         self.bytes += queued.weight();
         self.queue.push_back(queued);
     }
@@ -175,7 +151,7 @@ impl Outbox {
             if is_head_begun { self.queue.front().map_or(0, |first| first.n_followers + 1) } else { n_begun };
         while self.bytes() > max_bytes && idx < self.queue.len() {
             let n_frames = self.queue[idx].n_followers + 1;
-            if !self.queue[idx].is_droppable {
+            if !self.queue[idx].options.is_droppable {
                 idx += n_frames;
                 continue;
             }
@@ -230,7 +206,7 @@ impl Outbox {
             };
             self.bytes -= queued.weight();
             if queued.frame.kind() != FrameKind::Control {
-                return Some((queued.frame, queued.compress));
+                return Some((queued.frame, queued.options.compress));
             }
         }
     }

@@ -101,7 +101,7 @@ pub(super) fn node_origin(config: &mut Config, value: &Value) -> Set {
         Value::Text(any) if any == "*" => Origin::Any,
         Value::Text(origin) => Origin::Fixed(origin.clone()),
         Value::List(origins) => node_origins(origins)?,
-        Value::Function => Origin::Host,
+        Value::Function => Origin::Ask,
         _ => return Err(Fault::wrong_type(value)),
     };
     cors(config).origin = origin;
@@ -113,7 +113,7 @@ fn node_origins(origins: &[Value]) -> Result<Origin, Fault> {
         |one: &&Value| matches!(one, Value::Text(_) | Value::Flag(_) | Value::Function | Value::List(_));
     match origins.iter().find(|one| !is_origin(one)) {
         Some(other) => Err(Fault::wrong_type(other)),
-        None => Ok(texts(origins).map_or(Origin::Host, exactly)),
+        None => Ok(texts(origins).map_or(Origin::Ask, exactly)),
     }
 }
 
@@ -121,7 +121,7 @@ fn node_origins(origins: &[Value]) -> Result<Origin, Fault> {
 pub(super) fn python_origins(config: &mut Config, value: &Value) -> Set {
     let origin = match value {
         Value::Null => Origin::SameHost,
-        Value::Function => Origin::Host,
+        Value::Function => Origin::Ask,
         Value::Text(any) if any == "*" => Origin::Reflect,
         Value::Text(origin) => exactly(vec![origin.clone()]),
         Value::List(origins) if origins.is_empty() => {

@@ -230,8 +230,8 @@ fn origins_are_those_of_each_language() {
     assert!(matches!(node(Value::Flag(false)), Ok(Some(Origin::None))));
     assert!(matches!(node(text("*")), Ok(Some(Origin::Any))));
     assert!(matches!(node(text("http://a")), Ok(Some(Origin::Fixed(one))) if one == "http://a"));
-    assert!(matches!(node(Value::Function), Ok(Some(Origin::Host))));
-    assert!(matches!(node(Value::List(vec![text("a"), Value::Function])), Ok(Some(Origin::Host))));
+    assert!(matches!(node(Value::Function), Ok(Some(Origin::Ask))));
+    assert!(matches!(node(Value::List(vec![text("a"), Value::Function])), Ok(Some(Origin::Ask))));
     let listed =
         |origin: &Origin| matches!(origin, Origin::List(list) if matches!(&list[..], [one] if one == "a"));
     assert!(node(Value::List(vec![text("a")])).is_ok_and(|origin| origin.as_ref().is_some_and(listed)));
@@ -242,7 +242,7 @@ fn origins_are_those_of_each_language() {
     assert!(matches!(python(text("*")), Ok(Some(Origin::Reflect))));
     assert!(matches!(python(Value::List(vec![text("a"), text("*")])), Ok(Some(Origin::Reflect))));
     assert!(python(text("a")).is_ok_and(|origin| origin.as_ref().is_some_and(listed)));
-    assert!(matches!(python(Value::Function), Ok(Some(Origin::Host))));
+    assert!(matches!(python(Value::Function), Ok(Some(Origin::Ask))));
     assert!(matches!(python(Value::List(Vec::new())), Ok(None)));
     let strict = read(Python, &given("cors_credentials", Value::Flag(false))).expect("a flag").engine.cors;
     assert!(strict.is_some_and(|cors| cors.enforce && !cors.credentials));

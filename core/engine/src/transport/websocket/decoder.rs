@@ -362,7 +362,7 @@ mod tests {
         };
         for chunk in bytes.to_vec().chunks_mut(piece) {
             let mut flow = reader.feed(chunk, &mut receive).expect("valid frames");
-            while matches!(flow, Flow::Hold(_)) {
+            while matches!(flow, Flow::Hold(())) {
                 flow = reader.resume(&mut receive).expect("valid frames");
             }
         }

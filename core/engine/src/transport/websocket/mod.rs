@@ -187,7 +187,7 @@ impl<L: Layer> Driver<L> {
         }
         let now = Instant::now();
         let flow =
-            decoder.feed(bytes, &mut |incoming| receive(session, *websocket_id, incoming, None, now, asked));
+            decoder.feed(bytes, &mut |incoming| receive(session, *websocket_id, incoming, false, now, asked));
         self.took(flow)
     }
 
@@ -200,8 +200,10 @@ impl<L: Layer> Driver<L> {
         let now = Instant::now();
         // It is a turn for one message, and over with it: what follows need not wait if there is room.
         let mut turn = Some(turn);
-        let flow = decoder
-            .resume(&mut |incoming| receive(session, *websocket_id, incoming, turn.take(), now, asked));
+        let flow = decoder.resume(&mut |incoming| {
+            let turn = turn.take();
+            receive(session, *websocket_id, incoming, turn.is_some(), now, asked)
+        });
         self.took(flow)
     }
 
@@ -255,7 +257,7 @@ fn receive<L: Layer>(
     session: &Arc<Session<L>>,
     websocket_id: u32,
     incoming: Incoming<'_>,
-    turn: Option<Turn>,
+    has_turn: bool,
     now: Instant,
     asked: &mut Asked,
 ) -> Flow<Wait> {
@@ -272,7 +274,7 @@ fn receive<L: Layer>(
             return Flow::Stop;
         }
     };
-    match session.receive(received, turn.is_some(), now) {
+    match session.receive(received, has_turn, now) {
         Ok(()) => Flow::Continue,
         Err(wait) => Flow::Hold(wait),
     }
