@@ -1,7 +1,7 @@
 //! The options of a server: one table for all languages.
 //!
 //! An [`Entry`] says what an option is called in each language, which field of [`Config`] it sets, what it accepts, and
-//! what it means. The rest follows from the table: how a binding's values become a [`Config`] ([`read`]), what an
+//! what it means. The rest follows from the table: how a binding's values become a [`Config`] ([`read()`]), what an
 //! application is told about a bad one ([`OptionError`]), and the documentation ([`document`]).
 //!
 //! A new option of the core is one entry in `table/`, and its declaration in each package; tests compare them.
@@ -146,7 +146,7 @@ impl Entry {
         }
     }
 
-    /// Whether [`read`] looks at it; the others are the binding's own.
+    /// Whether [`read()`] looks at it; the others are the binding's own.
     pub fn is_read(&self) -> bool {
         !matches!(self.form, Form::Own { .. })
     }
