@@ -15,7 +15,7 @@ pub struct Config {
     /// The options of the engine: path, transports, heartbeats, cross-origin rules, bounds of what a peer may send. The
     /// defaults are the engine's, but for the path, which is `/socket.io`.
     pub engine: ferrio_engine::Config,
-    /// How long a client may stay without joining any namespace. Default 45 s. At least 1 ms, at most one day.
+    /// How long a client may stay without connecting to any namespace. Default 45 s. At least 1 ms, at most one day.
     pub connect_timeout: Duration,
     /// How long nothing follows a CONNECT packet on a WebSocket. Default zero, at most 1 s.
     ///

@@ -81,7 +81,7 @@ pub enum HostEvent {
         /// After `true` the namespace is made, unless it exists by then. Dropped without an answer, the client is refused.
         answer: Answer<bool>,
     },
-    /// A client wants to join a namespace.
+    /// A client wants to connect to a namespace.
     Connect {
         /// The socket it will be.
         socket: Arc<Socket>,
@@ -92,7 +92,7 @@ pub enum HostEvent {
     },
     /// A client has gone before it was let in or refused: there is nothing to decide any more.
     Withdrawn {
-        /// The name of the namespace that it wanted to join.
+        /// The name of the namespace that it wanted to connect to.
         namespace: Arc<str>,
         /// The socket it would have been; `None` while the host is asked whether the namespace shall exist.
         socket: Option<Arc<Socket>>,
@@ -148,7 +148,7 @@ impl Queued for HostEvent {
 
     /// An event of a socket that the host has put out meanwhile.
     fn is_void(&self) -> bool {
-        matches!(self, Self::Event { socket, .. } if socket.is_put_out())
+        matches!(self, Self::Event { socket, .. } if socket.is_dropped_by_host())
     }
 }
 

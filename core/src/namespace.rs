@@ -33,7 +33,7 @@ pub struct Namespace {
     pub(crate) ack_ids: AtomicU64,
     /// Whether events get positions and are kept for clients that come back.
     pub(crate) keeps_events: bool,
-    /// Clients that want to join, or have joined and are not yet forgotten.
+    /// Clients that want to connect, or are connected and not yet forgotten.
     n_clients: AtomicUsize,
     /// What the adapter has to hear of rooms, if it wants to.
     room_changes: Option<Mutex<RoomChanges>>,
@@ -100,7 +100,7 @@ impl Namespace {
         self.n_clients.load(Ordering::Acquire) == 0
     }
 
-    /// Notes that a client wants to join.
+    /// Notes that a client wants to connect.
     pub(crate) fn expect(&self) {
         self.n_clients.fetch_add(1, Ordering::AcqRel);
     }
@@ -120,7 +120,7 @@ impl Namespace {
     }
 
     /// Keeps it, whether it has clients or not: the host has asked for it by name.
-    pub(crate) fn stay(&self) {
+    pub(crate) fn make_permanent(&self) {
         self.is_dynamic.store(false, Ordering::Release);
     }
 
@@ -179,7 +179,7 @@ impl Namespace {
     }
 
     pub(crate) fn join_rooms(&self, socket: &Socket, rooms: &[Room]) {
-        if socket.join_later(rooms) {
+        if socket.join_pending(rooms) {
             return;
         }
         let mut index = self.rooms.lock();
@@ -195,7 +195,7 @@ impl Namespace {
     }
 
     pub(crate) fn leave_room(&self, socket: &Socket, room: &Room) {
-        socket.leave_early(room);
+        socket.leave_pending(room);
         let mut index = self.rooms.lock();
         index.leave(socket.key(), room, &mut |room, exists| self.note_change(room, exists));
         if let (Some(log), Some(private_id)) = (&mut index.log, socket.private_id()) {

@@ -9,7 +9,7 @@ impl SocketIo {
         self.namespaces.read().get(name).cloned()
     }
 
-    /// A namespace that exists, for a client that wants to join it. It stays until the client has settled.
+    /// A namespace that exists, for a client that wants to connect to it. It stays until the client is accepted or refused.
     pub(crate) fn find_for_client(&self, name: &str) -> Option<Arc<Namespace>> {
         let namespaces = self.namespaces.read();
         let namespace = namespaces.get(name)?;
@@ -33,7 +33,7 @@ impl SocketIo {
     pub(crate) fn namespace(self: &Arc<Self>, name: &str, is_dynamic: bool) -> Arc<Namespace> {
         if let Some(namespace) = self.find_namespace(name) {
             if !is_dynamic {
-                namespace.stay();
+                namespace.make_permanent();
             }
             return namespace;
         }
@@ -43,7 +43,7 @@ impl SocketIo {
         let mut namespaces = self.namespaces.write();
         if self.is_closed.load(Ordering::Acquire) {
             drop(namespaces);
-            // Nobody will join it, and it would keep the server: the namespaces have been let go of.
+            // Nobody will connect to it, and it would keep the server: the namespaces have been let go of.
             made.adapter.close();
             return made;
         }

@@ -12,7 +12,7 @@ pub enum DisconnectReason {
     ClientNamespaceDisconnect,
     /// The server put the socket out of the namespace: `server namespace disconnect`.
     ServerNamespaceDisconnect,
-    /// The client broke the rules of Socket.IO, for instance by an event for a namespace that it had not joined:
+    /// The client broke the rules of Socket.IO, for instance by an event for a namespace to which it had not connected:
     /// `forced server close`.
     ForcedServerClose,
     /// The whole connection ended; the reason is the session's.

@@ -24,7 +24,7 @@ impl Namespace {
         let Some(log) = &mut rooms.log else { return false };
         let session = reason.is_recoverable().then(|| socket.session(joined, log.position())).flatten();
         let is_kept = session.is_some_and(|session| self.keep(log, session, Instant::now()));
-        log.client_gone();
+        log.client_disconnected();
         is_kept
     }
 
@@ -44,11 +44,11 @@ impl Namespace {
     }
 
     /// Notes that a client which might have come back was not let in.
-    pub(crate) fn client_not_let_in(&self, socket: &Socket) {
+    pub(crate) fn client_refused(&self, socket: &Socket) {
         if socket.private_id().is_some()
             && let Some(log) = &mut self.rooms.lock().log
         {
-            log.client_gone();
+            log.client_disconnected();
         }
     }
 

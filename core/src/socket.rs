@@ -36,7 +36,7 @@ pub struct Socket {
     connection: Arc<Connection>,
     pub(crate) stage: Mutex<Stage>,
     /// Whether the host has put it out: nothing more of it is told.
-    is_put_out: AtomicBool,
+    is_dropped_by_host: AtomicBool,
     pub(crate) waiters: Mutex<Waiters>,
     pub(crate) recovery: Option<Box<Recoverable>>,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
@@ -47,7 +47,7 @@ pub struct Socket {
 pub(crate) enum Stage {
     Pending(Waiting),
     Connected,
-    Left,
+    Disconnected,
 }
 
 #[derive(Default)]
@@ -77,7 +77,7 @@ impl Socket {
         let recovery = is_recoverable.then(|| {
             let mut rooms = namespace.rooms.lock();
             if let (Some(log), None) = (&mut rooms.log, restored) {
-                log.client_came();
+                log.client_connected();
             }
             let position = rooms.log.as_ref().map_or(0, Log::position);
             Box::new(Recoverable {
@@ -96,7 +96,7 @@ impl Socket {
             namespace,
             connection,
             stage: Mutex::new(Stage::Pending(Waiting::default())),
-            is_put_out: AtomicBool::new(false),
+            is_dropped_by_host: AtomicBool::new(false),
             waiters: Mutex::default(),
             recovery,
             slot: OnceLock::new(),
@@ -187,7 +187,7 @@ impl Socket {
     }
 
     /// Keeps rooms for later when the client is not let in yet. Returns whether it did.
-    pub(crate) fn join_later(&self, rooms: &[Room]) -> bool {
+    pub(crate) fn join_pending(&self, rooms: &[Room]) -> bool {
         match &mut *self.stage.lock() {
             Stage::Pending(waiting) => {
                 for room in rooms {
@@ -196,12 +196,12 @@ impl Socket {
                 true
             }
             // One that has left is still in the room index until the host has heard of it.
-            Stage::Connected | Stage::Left => false,
+            Stage::Connected | Stage::Disconnected => false,
         }
     }
 
     /// Forgets a room that was kept for later.
-    pub(crate) fn leave_early(&self, room: &Room) {
+    pub(crate) fn leave_pending(&self, room: &Room) {
         if let Stage::Pending(waiting) = &mut *self.stage.lock() {
             waiting.rooms.remove(room);
         }
@@ -213,7 +213,7 @@ impl Socket {
             Stage::Connected => self.connection.push(packet, flags.into(), writes),
             Stage::Pending(_) if flags.volatile => {}
             Stage::Pending(waiting) => waiting.events.push((packet.clone(), flags)),
-            Stage::Left => {}
+            Stage::Disconnected => {}
         }
     }
 
@@ -225,13 +225,13 @@ impl Socket {
     }
 
     /// Notes that the host has put the socket out.
-    pub(crate) fn put_out(&self) {
-        self.is_put_out.store(true, Ordering::Release);
+    pub(crate) fn drop_by_host(&self) {
+        self.is_dropped_by_host.store(true, Ordering::Release);
     }
 
     /// Whether the host has put the socket out.
-    pub(crate) fn is_put_out(&self) -> bool {
-        self.is_put_out.load(Ordering::Acquire)
+    pub(crate) fn is_dropped_by_host(&self) -> bool {
+        self.is_dropped_by_host.load(Ordering::Acquire)
     }
 
     /// What is kept of the socket for its return.

@@ -46,18 +46,18 @@ impl Socket {
         let deadline = until.map(|at| self.namespace().server.deadlines.add(at, due()));
         waiters.insert(id, Waiter::One { token, deadline });
         drop(waiters);
-        self.wait_in_vain();
+        self.give_up_if_disconnected();
     }
 
     /// Waits for one of many acks.
     pub(crate) fn wait_for_many(&self, id: u64, collector: &Arc<Collector>) {
         self.waiters.lock().insert(id, Waiter::Many(collector.clone()));
-        self.wait_in_vain();
+        self.give_up_if_disconnected();
     }
 
     /// Gives up at once if the socket has left.
-    fn wait_in_vain(&self) {
-        if matches!(*self.stage.lock(), Stage::Left) {
+    fn give_up_if_disconnected(&self) {
+        if matches!(*self.stage.lock(), Stage::Disconnected) {
             self.give_up_waiting();
         }
     }

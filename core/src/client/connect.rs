@@ -137,7 +137,7 @@ fn decided(
     }
 }
 
-/// Asks the host whether the client may join a namespace that expects it.
+/// Asks the host whether the client may connect to a namespace that expects it.
 fn ask_host(connection: &Arc<Connection>, inbound: &mut Inbound, namespace: Arc<Namespace>, auth: Payload) {
     let restored = restore(connection, &namespace, &auth);
     let id = match &restored {
@@ -190,7 +190,7 @@ fn error_text(connection: &Connection, message: &str) -> String {
 impl Socket {
     /// Lets the client in: the events it missed, its CONNECT packet, what was sent to it meanwhile; then others can
     /// reach it. Returns whether the client was still there.
-    pub(crate) fn admit(self: &Arc<Self>, restored: Option<Restored>, writes: &mut Writes) -> bool {
+    pub(crate) fn accept(self: &Arc<Self>, restored: Option<Restored>, writes: &mut Writes) -> bool {
         let (namespace, connection) = (self.namespace(), self.connection());
         let is_there = connected(connection, self);
         let mut rooms = namespace.rooms.lock();
@@ -206,7 +206,7 @@ impl Socket {
                     if !session.is_some_and(|session| namespace.keep(log, session, Instant::now())) {
                         namespace.forget_sessions(former);
                     }
-                    log.client_gone();
+                    log.client_disconnected();
                 }
                 return false;
             }

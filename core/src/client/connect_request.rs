@@ -1,4 +1,4 @@
-//! The decision whether a client may join a namespace.
+//! The decision whether a client may connect to a namespace.
 
 use std::{fmt, sync::Arc};
 
@@ -34,7 +34,7 @@ impl Admission {
     /// When the client has gone. It then never was in the namespace, and no disconnect follows.
     pub fn accept(mut self, writes: &mut Writes) -> Result<(), Gone> {
         self.is_decided = true;
-        if self.socket.admit(self.restored.take().map(|restored| *restored), writes) {
+        if self.socket.accept(self.restored.take().map(|restored| *restored), writes) {
             Ok(())
         } else {
             Err(Gone)
@@ -56,7 +56,7 @@ fn decline(
     writes: &mut Writes,
 ) {
     disconnect::refuse(socket.connection(), socket.namespace().name(), message, data, writes);
-    socket.namespace().client_not_let_in(socket);
+    socket.namespace().client_refused(socket);
     socket.namespace().forget_sessions(restored.map(|restored| restored.session.key));
 }
 

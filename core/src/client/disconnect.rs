@@ -24,14 +24,14 @@ impl Socket {
     /// socket.io hears of them before the call returns. They do not come by the queue as well.
     pub fn disconnect(self: &Arc<Self>, close: bool, writes: &mut Writes) -> Vec<Departure> {
         if close {
-            return put_out_of_all(self.connection(), writes);
+            return disconnect_all(self.connection(), writes);
         }
-        put_out(self.connection(), self, writes).into_iter().collect()
+        disconnect_from_namespace(self.connection(), self, writes).into_iter().collect()
     }
 
     /// Marks the socket as gone. Returns whether it had been let in.
-    pub(crate) fn left(&self) -> bool {
-        let was = std::mem::replace(&mut *self.stage.lock(), Stage::Left);
+    pub(crate) fn mark_disconnected(&self) -> bool {
+        let was = std::mem::replace(&mut *self.stage.lock(), Stage::Disconnected);
         self.give_up_waiting();
         if matches!(was, Stage::Pending(_)) {
             self.namespace().turned_away();
@@ -40,7 +40,7 @@ impl Socket {
     }
 
     /// The reason and rooms of a socket that goes, for the host; kept for recovery when the reason allows it.
-    pub(crate) fn depart(self: &Arc<Self>, reason: DisconnectReason) -> Departure {
+    pub(crate) fn disconnected(self: &Arc<Self>, reason: DisconnectReason) -> Departure {
         tracing::debug!(namespace = %self.namespace().name(), socket = %self.id(), %reason, "client left a namespace");
         let is_kept = self.namespace().keep_session(self, reason);
         self.namespace().server.counters.sockets.sub(1);
@@ -90,7 +90,7 @@ pub(super) fn refuse(
 pub(super) fn refuse_with(connection: &Arc<Connection>, name: &str, text: String, writes: &mut Writes) {
     let removed = connection.state().inbound.lock().remove(name);
     if let Some(Entry::Pending(socket)) = removed {
-        socket.left();
+        socket.mark_disconnected();
     }
     send_refusal(connection, name, text, writes);
 }
@@ -102,25 +102,30 @@ pub(super) fn send_refusal(connection: &Arc<Connection>, name: &str, text: Strin
 }
 
 /// Puts the client out of one namespace.
-fn put_out(connection: &Arc<Connection>, socket: &Arc<Socket>, writes: &mut Writes) -> Option<Departure> {
+fn disconnect_from_namespace(
+    connection: &Arc<Connection>,
+    socket: &Arc<Socket>,
+    writes: &mut Writes,
+) -> Option<Departure> {
     let mut inbound = connection.state().inbound.lock();
     let name = socket.namespace().name().clone();
     match inbound.entry(&name) {
         Some(Entry::Connected(connected)) if Arc::ptr_eq(connected, socket) => inbound.remove(&name),
         _ => return None,
     };
-    socket.put_out();
-    let was_connected = socket.left();
+    socket.drop_by_host();
+    let was_connected = socket.mark_disconnected();
     drop(inbound);
     let packet = encoder(connection).disconnect(&name);
     connection.push(&packet, SendOptions::default(), writes);
-    was_connected.then(|| socket.depart(DisconnectReason::ServerNamespaceDisconnect))
+    was_connected.then(|| socket.disconnected(DisconnectReason::ServerNamespaceDisconnect))
 }
 
 /// Puts the client out of every namespace, and closes the connection.
-fn put_out_of_all(connection: &Arc<Connection>, writes: &mut Writes) -> Vec<Departure> {
+fn disconnect_all(connection: &Arc<Connection>, writes: &mut Writes) -> Vec<Departure> {
     let sockets = connected(&connection.state().inbound.lock());
-    let departures = sockets.iter().filter_map(|socket| put_out(connection, socket, writes)).collect();
+    let departures =
+        sockets.iter().filter_map(|socket| disconnect_from_namespace(connection, socket, writes)).collect();
     connection.close(CloseReason::ForcedClose);
     departures
 }
@@ -129,10 +134,10 @@ fn put_out_of_all(connection: &Arc<Connection>, writes: &mut Writes) -> Vec<Depa
 pub(crate) fn end(connection: &Arc<Connection>, reason: DisconnectReason) {
     let mut inbound = connection.state().inbound.lock();
     // Under the lock, so that no event of a socket can come after its disconnect.
-    for departure in vacate(connection, &mut inbound, reason) {
+    for departure in take_sockets(connection, &mut inbound, reason) {
         connection.layer().queue.push(HostEvent::Disconnect(departure));
     }
-    tell_end(connection, &mut inbound, reason);
+    report_end(connection, &mut inbound, reason);
 }
 
 /// Ends the connection at the host's own word. Returns the sockets that leave by it, as
@@ -140,30 +145,30 @@ pub(crate) fn end(connection: &Arc<Connection>, reason: DisconnectReason) {
 pub(crate) fn force_close(connection: &Arc<Connection>) -> Vec<Departure> {
     let reason = DisconnectReason::Connection(CloseReason::ForcedClose);
     let mut inbound = connection.state().inbound.lock();
-    let departures = vacate(connection, &mut inbound, reason);
+    let departures = take_sockets(connection, &mut inbound, reason);
     for departure in &departures {
-        departure.socket().put_out();
+        departure.socket().drop_by_host();
     }
-    tell_end(connection, &mut inbound, reason);
+    report_end(connection, &mut inbound, reason);
     drop(inbound);
     connection.close(CloseReason::ForcedClose);
     departures
 }
 
 /// Takes all sockets out. Those that were not let in yet are told of here.
-fn vacate(connection: &Connection, inbound: &mut Inbound, reason: DisconnectReason) -> Vec<Departure> {
+fn take_sockets(connection: &Connection, inbound: &mut Inbound, reason: DisconnectReason) -> Vec<Departure> {
     inbound.assembler = Assembler::new();
     let mut departures = Vec::new();
     for (namespace, entry) in std::mem::take(&mut inbound.entries) {
         let socket = match entry {
             Entry::Connected(socket) => {
-                if socket.left() {
-                    departures.push(socket.depart(reason));
+                if socket.mark_disconnected() {
+                    departures.push(socket.disconnected(reason));
                 }
                 continue;
             }
             Entry::Pending(socket) => {
-                socket.left();
+                socket.mark_disconnected();
                 Some(socket)
             }
             Entry::Asking(_) => None,
@@ -174,7 +179,7 @@ fn vacate(connection: &Connection, inbound: &mut Inbound, reason: DisconnectReas
 }
 
 /// Tells of the end once, where the host wants to know.
-fn tell_end(connection: &Arc<Connection>, inbound: &mut Inbound, reason: DisconnectReason) {
+fn report_end(connection: &Arc<Connection>, inbound: &mut Inbound, reason: DisconnectReason) {
     if std::mem::replace(&mut inbound.is_open, false) && connection.watches(Watch::CLOSE) {
         watch::push(connection, SessionEvent::Closed(reason));
     }
@@ -196,8 +201,8 @@ fn encoder(connection: &Connection) -> Encoder {
 
 /// The client has left a namespace by a packet.
 pub(crate) fn by_client(socket: &Arc<Socket>) {
-    if socket.left() {
-        let departure = socket.depart(DisconnectReason::ClientNamespaceDisconnect);
+    if socket.mark_disconnected() {
+        let departure = socket.disconnected(DisconnectReason::ClientNamespaceDisconnect);
         socket.namespace().server.queue.push(HostEvent::Disconnect(departure));
     }
 }

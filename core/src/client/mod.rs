@@ -26,7 +26,7 @@ pub struct Client {
     pub(crate) share: Arc<Share>,
 }
 
-/// The receiving half of a connection: namespaces joined, and a packet whose attachments are on their way.
+/// The receiving half of a connection: the namespaces to which the client is connected, and a packet whose attachments are on their way.
 pub(crate) struct Inbound {
     pub(crate) entries: SmallVec<[(Arc<str>, Entry); 1]>,
     pub(crate) assembler: Assembler,

@@ -121,13 +121,13 @@ impl Log {
         self.position
     }
 
-    /// Notes a client that may come back if it is lost. Each is followed by one [`client_gone`](Self::client_gone).
-    pub(crate) fn client_came(&mut self) {
+    /// Notes a client that may come back if it is lost. Each is followed by one [`client_disconnected`](Self::client_disconnected).
+    pub(crate) fn client_connected(&mut self) {
         self.n_clients += 1;
     }
 
     /// Notes that a client was not let in, or has left; its session, if it has one, is kept before.
-    pub(crate) fn client_gone(&mut self) {
+    pub(crate) fn client_disconnected(&mut self) {
         self.n_clients -= 1;
         self.drop_unneeded();
     }
@@ -271,7 +271,7 @@ impl Log {
         Some(taken)
     }
 
-    /// Gives a session back to a client that names it, once. The client then [came](Self::client_came).
+    /// Gives a session back to a client that names it, once. The client then [came](Self::client_connected).
     ///
     /// `Err` holds the socket of a session that existed but cannot be recovered without loss.
     pub(crate) fn restore(
@@ -296,7 +296,7 @@ impl Log {
         if self.missed_bytes(&restored) > self.replay.max_bytes {
             return Err(Some(restored.session.key));
         }
-        self.client_came();
+        self.client_connected();
         Ok(restored)
     }
 

@@ -63,7 +63,7 @@ impl ControlPacket {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer closed its transport, or said goodbye.
+    /// The peer closed its transport, or sent a close packet.
     TransportClose,
     /// The transport broke, or the peer broke the rules of Engine.IO.
     TransportError,

@@ -91,7 +91,7 @@ impl Default for SessionConfig {
 
 impl SessionConfig {
     /// How long a client of revision 3 may take from one ping to the next.
-    const fn ping_patience(&self) -> Duration {
+    const fn longest_silence(&self) -> Duration {
         self.ping_interval.saturating_add(self.ping_timeout)
     }
 }
@@ -118,7 +118,7 @@ impl Session {
     pub fn new(config: SessionConfig, protocol: Protocol, transport: TransportKind, now: Instant) -> Self {
         let heartbeat = match protocol {
             Protocol::V4 => Heartbeat::Quiet(later(now, config.ping_interval)),
-            Protocol::V3 => Heartbeat::AwaitingPing(later(now, config.ping_patience())),
+            Protocol::V3 => Heartbeat::AwaitingPing(later(now, config.longest_silence())),
         };
         Self {
             protocol,
@@ -279,7 +279,7 @@ impl Session {
             Heartbeat::AwaitingPing(_) if self.unread.is_some() => {
                 // A client of revision 3 takes a pong at any time.
                 self.send(self.transport, ControlPacket::Pong);
-                self.heartbeat = Heartbeat::AwaitingPing(later(now, self.config.ping_patience()));
+                self.heartbeat = Heartbeat::AwaitingPing(later(now, self.config.longest_silence()));
                 self.count_unread_from(now);
             }
             Heartbeat::AwaitingPong { .. } | Heartbeat::AwaitingPing(_) => {
@@ -349,7 +349,7 @@ impl Session {
             Heartbeat::Quiet(_) => {}
             Heartbeat::AwaitingPong { deadline, .. } => *deadline = later(now, self.config.ping_timeout),
             Heartbeat::AwaitingPing(deadline) => {
-                *deadline = later(now, self.config.ping_patience());
+                *deadline = later(now, self.config.longest_silence());
             }
         }
         self.actions.push_back(Action::Upgraded);
@@ -366,7 +366,7 @@ impl Session {
         match (self.protocol, kind) {
             (Protocol::V3, PacketType::Ping) => {
                 self.send(self.transport, ControlPacket::Pong);
-                self.heartbeat = Heartbeat::AwaitingPing(later(now, self.config.ping_patience()));
+                self.heartbeat = Heartbeat::AwaitingPing(later(now, self.config.longest_silence()));
             }
             // A pong that nobody asked for counts as a sign of life, too: it moves the next ping.
             (Protocol::V4, PacketType::Pong) => {

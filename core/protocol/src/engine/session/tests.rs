@@ -406,7 +406,7 @@ fn a_peer_that_is_not_read_for_two_reasons_is_read_when_both_are_over() {
     client.session.reading_paused(client.now);
     client.session.reading_paused(client.now);
     client.session.reading_resumed(client.now);
-    let patience = CONFIG.ping_patience().as_secs();
+    let patience = CONFIG.longest_silence().as_secs();
     let pong = Action::Send { on: Polling, packet: ControlPacket::Pong };
     assert_eq!(client.wait(patience), [pong]);
     client.session.reading_resumed(client.now);
