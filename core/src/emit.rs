@@ -72,6 +72,7 @@ impl Namespace {
 
     /// The next ack id: one counter for all sockets, so that a broadcast that wants acks is still encoded once.
     fn next_ack_id(&self) -> u64 {
+        // Relaxed: nothing hangs on the order of two ids, only that they differ.
         self.ack_ids.fetch_add(1, Ordering::Relaxed)
     }
 }

@@ -96,6 +96,9 @@ impl Namespace {
     }
 
     /// Whether nobody is in it, nor wants to be.
+    ///
+    /// Asked under the write lock of the namespaces; clients that find it are counted under the read lock, so that none
+    /// comes between the question and the removal.
     pub(crate) fn is_empty(&self) -> bool {
         self.n_clients.load(Ordering::Acquire) == 0
     }

@@ -226,6 +226,7 @@ impl Socket {
 
     /// Notes that the host has put the socket out.
     pub(crate) fn drop_by_host(&self) {
+        // Seen by whoever drains after it, on this thread or another: the queue's lock lies between.
         self.is_dropped_by_host.store(true, Ordering::Release);
     }
 

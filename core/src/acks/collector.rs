@@ -75,6 +75,7 @@ impl Collector {
     fn reserve(&self, bytes: usize) -> bool {
         let max = self.server.config.limits.max_total_ack_bytes;
         let hold = |held: usize| held.checked_add(bytes).filter(|held| *held <= max);
+        // Relaxed: a sum that is compared with a bound, and guards no other memory.
         self.server.ack_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, hold).is_ok()
     }
 
@@ -101,6 +102,7 @@ impl Collector {
 
     /// Ends the wait, and returns the answers; `None` when it had ended before.
     fn end(&self, mut state: parking_lot::MutexGuard<'_, Gathered>) -> Option<Vec<Payload>> {
+        // Relaxed: written under the lock of `state`, and whoever reads it without gets to know later.
         if self.is_over.swap(true, Ordering::Relaxed) {
             return None;
         }
