@@ -15,6 +15,7 @@ use crate::{
     Writes,
     acks::collector::{Collector, Gathering},
     adapter::RemoteAcks,
+    config::Parser,
     namespace::Namespace,
     packet::{encode::Encoder, payload::Payload},
     rooms::{
@@ -65,13 +66,16 @@ impl Namespace {
         let until = ack.deadline();
         let collector = Collector::new(self.server.clone(), ack.token, until);
         let gathering = Gathering::new(&collector);
-        let acks = Acks::OfMany { id: self.next_ack_id(), collector, until };
+        let acks = Acks::OfMany { id: self.next_ack_id(&ack), collector, until };
         emit(self, To::Selection(selection), payload, flags, &acks, writes);
         gathering
     }
 
     /// The next ack id: one counter for all sockets, so that a broadcast that wants acks is still encoded once.
-    fn next_ack_id(&self) -> u64 {
+    fn next_ack_id(&self, ack: &AckRequest) -> u64 {
+        if self.server.config.parser == Parser::Application {
+            return ack.token;
+        }
         // Relaxed: nothing hangs on the order of two ids, only that they differ.
         self.ack_ids.fetch_add(1, Ordering::Relaxed)
     }
@@ -92,7 +96,7 @@ impl Socket {
         writes: &mut Writes,
     ) {
         let acks =
-            Acks::OfOne { id: self.namespace().next_ack_id(), token: ack.token, until: ack.deadline() };
+            Acks::OfOne { id: self.namespace().next_ack_id(&ack), token: ack.token, until: ack.deadline() };
         emit(self.namespace(), To::Socket(self), payload, flags, &acks, writes);
     }
 }

@@ -67,16 +67,18 @@ pub use adapter::{Adapter, BoxFuture, Gathered, InMemory, RemoteAcks, RemoteSock
 pub use client::Gone;
 pub use config::{Config, Limits, Parser, Recovery};
 pub use emit::AckRequest;
-pub use event::{Admission, Answer, Departure, Events, HostEvent, Message, Reply, SessionEvent};
+pub use event::{Admission, Answer, Departure, Events, HostEvent, Reply, SessionEvent};
 pub use ferrio_engine::{
     Admitted, ConfigError, Cookie, Cors, Data, Handshake, ListenOptions, Listener, Origin, OriginDecision,
     OutboxLimits, Outgoing, PacketType, Protocol, ReadyState, Refusal, RequestHead, Responder, SlowReader,
     Tls, TlsError, TransportKind, Transports, Watch, give_memory_back_by, runtime,
 };
+/// What a Socket.IO packet is for.
+pub use ferrio_protocol::socket::PacketType as SocketPacketType;
 pub use key::SocketKey;
 pub use metrics::{Metrics, SocketIoMetrics};
 pub use namespace::Namespace;
-pub use packet::payload::Payload;
+pub use packet::{message::Message, payload::Payload};
 pub use queue::backpressure::{Awaited, Credit};
 pub use reason::DisconnectReason;
 pub use rooms::{

@@ -33,15 +33,29 @@ enum Violation {
 /// Takes a message of the engine.
 #[inline]
 pub(crate) fn message(connection: &Arc<Connection>, message: Data<'_>, now: Instant) {
-    if let Err(violation) = take(connection, message, now) {
+    let taken = decode(connection, message).and_then(|decoded| take(connection, decoded, now));
+    if let Err(violation) = taken {
+        violated(connection, &violation);
+    }
+}
+
+/// Takes a packet that the host has decoded by a parser of the application's.
+pub(crate) fn packet(
+    connection: &Arc<Connection>,
+    kind: PacketType,
+    namespace: &str,
+    id: Option<u64>,
+    payload: Payload,
+) {
+    let decoded = Decoded::ByHost(Incoming::ByHost { kind, namespace, id, payload });
+    if let Err(violation) = take(connection, decoded, Instant::now()) {
         violated(connection, &violation);
     }
 }
 
 /// Whatever the host hears is queued under the connection's lock, so that its order is that of arrival, and nothing comes
 /// after a disconnect.
-fn take(connection: &Arc<Connection>, message: Data<'_>, now: Instant) -> Result<(), Violation> {
-    let decoded = decode(connection, message)?;
+fn take(connection: &Arc<Connection>, decoded: Decoded<'_>, now: Instant) -> Result<(), Violation> {
     // Before the lock, so that it is flushed after the lock is released.
     let mut writes = Writes::new();
     let mut inbound = connection.state().inbound.lock();
@@ -83,6 +97,7 @@ enum Decoded<'a> {
     Text(Packet<'a>),
     Whole(BinaryPacket),
     Attachment(Bytes),
+    ByHost(Incoming<'a>),
 }
 
 fn decode<'a>(connection: &Connection, message: Data<'a>) -> Result<Decoded<'a>, Violation> {
@@ -128,6 +143,7 @@ fn assemble<'a>(
             Ok(Some(Incoming::Text(packet)))
         }
         Decoded::Whole(packet) => Ok(Some(Incoming::Binary(packet))),
+        Decoded::ByHost(packet) => Ok(Some(packet)),
         Decoded::Attachment(data) => {
             let complete = inbound.assembler.push(data).map_err(|_| Violation::Malformed)?;
             if complete.is_some() {
@@ -169,6 +185,7 @@ fn violated(connection: &Arc<Connection>, violation: &Violation) {
 enum Incoming<'a> {
     Text(Packet<'a>),
     Binary(BinaryPacket),
+    ByHost { kind: PacketType, namespace: &'a str, id: Option<u64>, payload: Payload },
 }
 
 impl Incoming<'_> {
@@ -176,6 +193,7 @@ impl Incoming<'_> {
         match self {
             Self::Text(packet) => packet.kind.without_attachments(),
             Self::Binary(packet) => packet.kind,
+            Self::ByHost { kind, .. } => *kind,
         }
     }
 
@@ -183,13 +201,14 @@ impl Incoming<'_> {
         match self {
             Self::Text(packet) => packet.namespace,
             Self::Binary(packet) => &packet.namespace,
+            Self::ByHost { namespace, .. } => namespace,
         }
     }
 
     fn query(&self) -> Option<&str> {
         match self {
             Self::Text(packet) => packet.query,
-            Self::Binary(_) => None,
+            Self::Binary(_) | Self::ByHost { .. } => None,
         }
     }
 
@@ -197,6 +216,7 @@ impl Incoming<'_> {
         match self {
             Self::Text(packet) => packet.id,
             Self::Binary(packet) => packet.id,
+            Self::ByHost { id, .. } => *id,
         }
     }
 
@@ -206,6 +226,7 @@ impl Incoming<'_> {
             Self::Binary(packet) => {
                 Payload::new(packet.data.as_deref().unwrap_or_default(), packet.attachments.clone())
             }
+            Self::ByHost { payload, .. } => payload.clone(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use ferrio_engine::{CloseReason, ConfigError, Watch};
+use ferrio_protocol::socket::PacketType;
 
 use crate::{
     Events, Metrics, Writes,
@@ -19,6 +20,7 @@ use crate::{
     packet::payload::Payload,
     queue,
     reason::DisconnectReason,
+    receive,
     rooms::selection::{Flags, Selection},
     socket::Socket,
     socket_io::{Connection, SocketIo},
@@ -121,6 +123,21 @@ impl Server {
     /// [`Socket::disconnect`] does; their reason is `forced close`.
     pub fn force_close(&self, connection: &Arc<Connection>) -> Vec<Departure> {
         disconnect::force_close(connection)
+    }
+
+    /// Takes a packet that the host has decoded from the messages of a connection, for
+    /// [`Parser::Application`](crate::Parser): what follows from it comes on the queue like everything else. A packet that is
+    /// not allowed at this time ends the connection. The payload is an array of arguments as JSON text, or what a CONNECT
+    /// packet carries.
+    pub fn receive(
+        &self,
+        connection: &Arc<Connection>,
+        kind: PacketType,
+        namespace: &str,
+        id: Option<u64>,
+        payload: Payload,
+    ) {
+        receive::packet(connection, kind, namespace, id, payload);
     }
 
     /// Has the host told of these events of a connection by [`HostEvent::Session`](crate::HostEvent::Session), and of no

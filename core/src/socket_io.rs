@@ -61,7 +61,7 @@ impl SocketIo {
         let packet_limits = codec::Limits {
             // In the MessagePack form binary values are inline, bounded by the message.
             max_attachments: match config.parser {
-                Parser::Json | Parser::None => config.limits.max_attachments,
+                Parser::Json | Parser::Application | Parser::None => config.limits.max_attachments,
                 Parser::Msgpack => usize::MAX,
             },
             max_attachment_bytes: config

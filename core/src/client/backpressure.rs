@@ -24,7 +24,7 @@ enum Wants {
 /// to had room, and their time is running.
 fn wants(server: &SocketIo, message: &Data<'_>) -> Option<Wants> {
     match message {
-        _ if server.config.parser == Parser::None => Some(Wants::Share),
+        _ if matches!(server.config.parser, Parser::Application | Parser::None) => Some(Wants::Share),
         Data::Text(text) => match codec::packet_type(text) {
             Some(PacketType::Ack | PacketType::BinaryAck) => Some(Wants::Queue),
             Some(PacketType::Disconnect) => None,

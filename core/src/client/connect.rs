@@ -14,7 +14,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     Writes,
-    client::{Entry, Inbound, disconnect::send_refusal},
+    client::{
+        Entry, Inbound,
+        disconnect::{is_silent, send_refusal},
+    },
     event::{Admission, Answer, HostEvent},
     namespace::Namespace,
     packet::payload::Payload,
@@ -219,9 +222,11 @@ impl Socket {
             replay(self, missed, writes);
             namespace.server.counters.recovered.add(1);
         }
-        // Simple clients, the public protocol suite among them, wait for this one message and only then listen for the
-        // next, which they can miss when both come in one read. In socket.io, too, it leaves in a write of its own.
-        connection.push_alone(&self.connect_packet(), namespace.server.config.connect_pause, writes);
+        if !is_silent(connection) {
+            // Simple clients, the public protocol suite among them, wait for this one message and only then listen for
+            // the next, which they can miss when both come in one read. In socket.io, too, it leaves in a write of its own.
+            connection.push_alone(&self.connect_packet(), namespace.server.config.connect_pause, writes);
+        }
         for (packet, flags) in &waiting.events {
             connection.push(packet, (*flags).into(), writes);
         }

@@ -8,6 +8,7 @@ use ferrio_protocol::socket::Assembler;
 use crate::{
     Writes,
     client::{Entry, Inbound, watch},
+    config::Parser,
     event::{Departure, HostEvent, SessionEvent},
     namespace::Namespace,
     packet::encode::Encoder,
@@ -97,6 +98,9 @@ pub(super) fn refuse_with(connection: &Arc<Connection>, name: &str, text: String
 
 /// Queues a `CONNECT_ERROR` packet.
 pub(super) fn send_refusal(connection: &Arc<Connection>, name: &str, text: String, writes: &mut Writes) {
+    if is_silent(connection) {
+        return;
+    }
     let packet = encoder(connection).connect_error(name, text);
     connection.push(&packet, SendOptions::default(), writes);
 }
@@ -116,8 +120,10 @@ fn disconnect_from_namespace(
     socket.drop_by_host();
     let was_connected = socket.mark_disconnected();
     drop(inbound);
-    let packet = encoder(connection).disconnect(&name);
-    connection.push(&packet, SendOptions::default(), writes);
+    if !is_silent(connection) {
+        let packet = encoder(connection).disconnect(&name);
+        connection.push(&packet, SendOptions::default(), writes);
+    }
     was_connected.then(|| socket.disconnected(DisconnectReason::ServerNamespaceDisconnect))
 }
 
@@ -192,6 +198,11 @@ fn connected(inbound: &Inbound) -> Vec<Arc<Socket>> {
         Entry::Asking(_) | Entry::Pending(_) => None,
     };
     inbound.entries.iter().filter_map(connected).collect()
+}
+
+/// Whether the application says itself what a client has to know, by a parser of its own.
+pub(super) fn is_silent(connection: &Connection) -> bool {
+    connection.layer().config.parser == Parser::Application
 }
 
 /// How packets are written for a client.

@@ -41,10 +41,11 @@ impl Layer for SocketIo {
 
     #[inline]
     fn message(connection: &Arc<Connection>, message: Data<'_>, now: Instant) {
-        if connection.watches(Watch::MESSAGE) {
+        let parser = connection.layer().config.parser;
+        if parser == Parser::Application || connection.watches(Watch::MESSAGE) {
             watch::message(connection, &message);
         }
-        if connection.layer().config.parser != Parser::None {
+        if matches!(parser, Parser::Json | Parser::Msgpack) {
             receive::message(connection, message, now);
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ferrio_engine::{self as engine, Data, Watch};
 
 use crate::{
-    event::{HostEvent, Message, SessionEvent},
+    event::{HostEvent, SessionEvent},
+    packet::message::Message,
     queue::backpressure::Credit,
     socket_io::Connection,
 };

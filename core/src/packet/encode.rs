@@ -1,7 +1,7 @@
 //! Socket.IO packets become frames, in the form of the server's parser.
 
 use ferrio_protocol::{
-    engine::Protocol,
+    engine::{ControlPacket, Protocol},
     socket::{self as codec, PacketType, Revision},
 };
 
@@ -24,6 +24,7 @@ impl Encoder {
     pub(crate) fn event(self, namespace: &str, id: Option<u64>, payload: &Payload) -> Encoded {
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::Event, namespace, id, payload),
+            Parser::Application => self.messages(payload),
             Parser::Json | Parser::None => self.text(namespace, payload, |out| {
                 codec::encode_event(out, namespace, id, payload.text(), payload.attachments().len());
             }),
@@ -34,6 +35,7 @@ impl Encoder {
     pub(crate) fn ack(self, namespace: &str, id: u64, payload: &Payload) -> Encoded {
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::Ack, namespace, Some(id), payload),
+            Parser::Application => self.messages(payload),
             Parser::Json | Parser::None => self.text(namespace, payload, |out| {
                 codec::encode_ack(out, namespace, id, payload.text(), payload.attachments().len());
             }),
@@ -45,7 +47,7 @@ impl Encoder {
         let payload = Payload::new(data, Vec::new());
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::Connect, namespace, None, &payload),
-            Parser::Json | Parser::None => self.text(namespace, &payload, |out| {
+            Parser::Json | Parser::Application | Parser::None => self.text(namespace, &payload, |out| {
                 codec::encode_connect(out, self.revision(), namespace, payload.text());
             }),
         }
@@ -56,7 +58,7 @@ impl Encoder {
         let payload = Payload::new(data, Vec::new());
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::ConnectError, namespace, None, &payload),
-            Parser::Json | Parser::None => self.text(namespace, &payload, |out| {
+            Parser::Json | Parser::Application | Parser::None => self.text(namespace, &payload, |out| {
                 codec::encode_connect_error(out, namespace, payload.text());
             }),
         }
@@ -67,10 +69,21 @@ impl Encoder {
         let payload = Payload::default();
         match self.parser {
             Parser::Msgpack => self.msgpack(PacketType::Disconnect, namespace, None, &payload),
-            Parser::Json | Parser::None => {
+            Parser::Json | Parser::Application | Parser::None => {
                 self.text(namespace, &payload, |out| codec::encode_disconnect(out, namespace))
             }
         }
+    }
+
+    /// A packet that the application has encoded.
+    fn messages(self, payload: &Payload) -> Encoded {
+        let mut frames =
+            payload.encoded_messages().map(|(is_text, bytes)| match std::str::from_utf8(bytes) {
+                Ok(text) if is_text => Frame::message_text(text),
+                _ => Frame::binary(self.protocol, bytes),
+            });
+        let head = frames.next().unwrap_or_else(|| Frame::control(ControlPacket::Noop));
+        Encoded { head, attachments: frames.collect() }
     }
 
     /// The Socket.IO revision that goes with the Engine.IO revision.

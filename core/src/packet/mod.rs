@@ -1,4 +1,5 @@
 //! Payloads, still encoded, and the packets made of them.
 
 pub(crate) mod encode;
+pub(crate) mod message;
 pub(crate) mod payload;

@@ -4,6 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::packet::message::Message;
+
+/// What stands in the text of an encoded packet for each of its messages.
+const TEXT: char = 't';
+const BINARY: char = 'b';
+
 /// The arguments of an event or ack as they travel: a JSON array and the binary values cut out of it.
 ///
 /// Where a binary value stood, the text holds `{"_placeholder":true,"num":N}`, N being its index in
@@ -23,6 +29,29 @@ impl Payload {
     /// Makes a payload from JSON text that the caller vouches for.
     pub fn new(text: impl Into<Arc<str>>, attachments: Vec<Bytes>) -> Self {
         Self { text: text.into(), attachments }
+    }
+
+    /// Makes the payload of a packet that the application has encoded, for [`Parser::Application`](crate::Parser): its
+    /// messages in order. It must have one at least.
+    pub fn encoded(messages: impl IntoIterator<Item = Message>) -> Self {
+        let mut kinds = String::new();
+        let bytes = messages.into_iter().map(|message| match message {
+            Message::Text(text) => {
+                kinds.push(TEXT);
+                Bytes::copy_from_slice(text.as_bytes())
+            }
+            Message::Binary(bytes) => {
+                kinds.push(BINARY);
+                bytes
+            }
+        });
+        let attachments = bytes.collect();
+        Self::new(kinds, attachments)
+    }
+
+    /// The messages of a packet that the application has encoded, each with whether it is text.
+    pub(crate) fn encoded_messages(&self) -> impl Iterator<Item = (bool, &Bytes)> {
+        self.text.chars().map(|kind| kind == TEXT).zip(&self.attachments)
     }
 
     /// Makes an event's payload from its name and its arguments, each JSON text.

@@ -10,6 +10,7 @@ mod doors;
 mod hostile;
 mod namespaces;
 mod ordering;
+mod parser;
 mod polling;
 mod reasons;
 mod recovery;

@@ -1,0 +1,37 @@
+//! A message of the engine, as the host has it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ferrio_engine::Data;
+
+/// A message of the engine, or what another packet carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// Text.
+    Text(Arc<str>),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+impl Message {
+    pub(crate) fn of(data: &Data<'_>) -> Self {
+        match data {
+            Data::Text(text) => Self::Text(Arc::from(*text)),
+            Data::Binary(bytes) => Self::Binary(Bytes::copy_from_slice(bytes)),
+        }
+    }
+
+    /// Its bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

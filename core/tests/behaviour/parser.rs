@@ -1,0 +1,100 @@
+//! A parser of the application's own: the host decodes messages and encodes packets.
+
+use std::sync::Arc;
+
+use ferrio::{
+    AckRequest, AckStatus, Config, Connection, Flags, HostEvent, Message, Parser, Payload, Selection,
+    SessionEvent, SocketPacketType as PacketType, Writes,
+};
+use ferrio_engine::{Data, SendOptions};
+
+use crate::support::{TestServer, client, client::Door, start};
+
+/// A packet in a form of its own: `kind namespace id payload`.
+fn read(test: &TestServer, connection: &Arc<Connection>, text: &str) {
+    let mut fields = text.splitn(4, ' ');
+    let mut next = || fields.next().unwrap();
+    let kind = match next() {
+        "connect" => PacketType::Connect,
+        "event" => PacketType::Event,
+        "ack" => PacketType::Ack,
+        "disconnect" => PacketType::Disconnect,
+        other => panic!("{other}"),
+    };
+    let (namespace, id) = (next(), next().parse().ok());
+    test.server.receive(connection, kind, namespace, id, Payload::new(next(), Vec::new()));
+}
+
+async fn message(test: &mut TestServer) -> (Arc<Connection>, String) {
+    match test.host.next().await {
+        HostEvent::Session { connection, event: SessionEvent::Message(Message::Text(text), _) } => {
+            (connection, text.to_string())
+        }
+        other => panic!("a message was due, not {other:?}"),
+    }
+}
+
+async fn receive(test: &mut TestServer) -> Arc<Connection> {
+    let (connection, text) = message(test).await;
+    read(test, &connection, &text);
+    connection
+}
+
+fn encoded(messages: &[&str]) -> Payload {
+    Payload::encoded(messages.iter().map(|text| Message::Text(Arc::from(*text))))
+}
+
+#[tokio::test]
+async fn the_host_reads_and_writes_every_packet() {
+    for door in Door::ALL {
+        let mut test = start(Config { parser: Parser::Application, ..Config::default() }).await;
+        let mut client = test.open(door).await;
+        client.send("4connect / - {}").await;
+        let connection = receive(&mut test).await;
+        let (socket, auth, admission) = test.host.connect().await;
+        assert_eq!(auth.text(), "{}");
+        connection.send(&Data::Text("welcome"), SendOptions::default());
+        admission.accept(&mut Writes::new()).unwrap();
+        assert_eq!(client.text().await, "4welcome", "{door:?}");
+
+        client.send("4event / 3 [1]").await;
+        receive(&mut test).await;
+        let (_, payload, reply) = test.host.event().await;
+        assert_eq!(payload.text(), "[1]");
+        reply.unwrap().send(&encoded(&["answer 3"]), &mut Writes::new());
+        assert_eq!(client.text().await, "4answer 3");
+
+        test.server.namespace("/").emit(
+            &Selection::all(),
+            &encoded(&["first", "second"]),
+            Flags::default(),
+            &mut Writes::new(),
+        );
+        assert_eq!([client.text().await, client.text().await], ["4first", "4second"]);
+
+        let ack = AckRequest { token: 77, timeout: None };
+        socket.emit_with_ack(&encoded(&["asked 77"]), Flags::default(), ack, &mut Writes::new());
+        assert_eq!(client.text().await, "4asked 77");
+        client.send("4ack / 77 [\"yes\"]").await;
+        receive(&mut test).await;
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.status), (77, AckStatus::Complete));
+
+        client.send("4disconnect / - ").await;
+        receive(&mut test).await;
+        assert_eq!(test.host.reason().await, "client namespace disconnect");
+        client.close().await;
+        test.emptied().await;
+    }
+}
+
+#[tokio::test]
+async fn a_packet_out_of_place_ends_its_connection() {
+    let mut test = start(Config { parser: Parser::Application, ..Config::default() }).await;
+    let mut client = test.open(Door::Stream).await;
+    client.send("4event / - [1]").await;
+    receive(&mut test).await;
+    assert!(matches!(client.receive().await, client::Message::Closed(_)));
+    test.emptied().await;
+    test.host.assert_silent();
+}
