@@ -69,10 +69,10 @@ pub use config::{Config, Limits, Parser, Recovery};
 pub use emit::AckRequest;
 pub use event::{Admission, Answer, Departure, Events, HostEvent, Message, Reply, SessionEvent};
 pub use ferrio_engine::{
-    Admitted, BoxFuture, ConfigError, Cookie, Cors, Data, Handshake, ListenOptions, Listener, Origin,
-    OriginDecision, OriginPattern, OutboxLimits, Outgoing, PacketType, Protocol, ReadyState, Refusal,
-    RequestHead, Responder, SlowReader, Tls, TlsError, TransportKind, Transports, Watch, give_memory_back_by,
-    runtime,
+    Admitted, AnswerInHand, BoxFuture, CloseReason, ConfigError, Cookie, Cors, Data, Frame, Handshake,
+    ListenOptions, Listener, OpenedSession, Origin, OriginDecision, OriginPattern, OutboxLimits, Outgoing,
+    PacketType, Protocol, ReadyState, Refusal, RequestHead, Responder, SendOptions, SlowReader, Tls,
+    TlsError, TransportKind, Transports, Watch, give_memory_back_by, is_under, runtime,
 };
 pub use key::SocketKey;
 pub use metrics::{Metrics, SocketIoMetrics};

@@ -37,6 +37,8 @@ pub struct SocketIo {
     pub(crate) namespaces: RwLock<HashMap<Arc<str>, Arc<Namespace>>>,
     pub(crate) matchers: RwLock<Vec<Matcher>>,
     pub(crate) sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
+    /// Whether the host is asked about requests that may open a session, though the options did not say so.
+    pub(crate) asks_about_requests: AtomicBool,
     /// Whether the host is told of requests that are refused.
     pub(crate) tells_refusals: AtomicBool,
     pub(crate) is_closed: AtomicBool,
@@ -83,6 +85,7 @@ impl SocketIo {
             namespaces: RwLock::default(),
             matchers: RwLock::default(),
             sockets: RwLock::default(),
+            asks_about_requests: AtomicBool::new(false),
             tells_refusals: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
         })
