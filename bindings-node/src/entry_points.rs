@@ -7,9 +7,11 @@ use std::{
 
 use ahash::HashMap;
 use bytes::Bytes;
-use ferrio::{ListenOptions, Listener, RequestHead, Responder, runtime};
+use ferrio::{
+    AnswerInHand, Config, ListenOptions, Listener, Parser, RequestHead, Responder, is_under, runtime,
+};
 use ferrio_host::{BoxFuture, ByteChannel, Executor, RequestBody, Started, TaskHandle, duplicate};
-use http::Response;
+use http::{Response, StatusCode};
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
 use napi_derive::napi;
 
@@ -32,6 +34,19 @@ pub(crate) struct EntryPoints {
     ports: RefCell<Vec<Listener>>,
     /// Ports of which it has yet to be told that others can have them.
     n_closing_ports: Cell<usize>,
+}
+
+/// Answers what is not for the engine as engine.io's `listen` does.
+fn elsewhere(config: &Config) -> Responder {
+    let path = config.engine.path.clone();
+    Responder::new(move |head| {
+        let is_elsewhere = !is_under(&path, head.uri.path());
+        is_elsewhere.then(|| -> BoxFuture<_> {
+            let mut response = Response::new(Bytes::from_static(b"Not Implemented"));
+            *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+            Box::pin(std::future::ready(response))
+        })
+    })
 }
 
 /// A request that the core works on.
@@ -121,12 +136,17 @@ impl EntryPoints {
     /// Reads a request's head. A number other than 0 is that of an object which JavaScript keeps.
     fn read_head(&self, head: &str, kept: f64) -> Result<RequestHead> {
         // First of all, so that a head that cannot be read is told of as well.
-        let kept = (kept != 0.0).then(|| KeptRequest { tag: number(kept), outgoing: self.outgoing.clone() });
+        let kept = (kept != 0.0).then(|| self.keep(number(kept)));
         let mut head = request::read_head(head)?;
         if let Some(kept) = kept {
-            head.extensions.insert(Arc::new(kept));
+            head.extensions.insert(kept);
         }
         Ok(head)
+    }
+
+    /// What tells JavaScript that nobody needs this request's object any more.
+    pub(crate) fn keep(&self, tag: u64) -> Arc<KeptRequest> {
+        Arc::new(KeptRequest { tag, outgoing: self.outgoing.clone() })
     }
 }
 
@@ -142,11 +162,13 @@ impl NativeServer {
         client_version: Option<String>,
     ) -> Result<()> {
         let owned = duplicate(descriptor).map_err(|error| crate::error::system(&error))?;
+        let is_engine = self.server.config().parser == Parser::None;
         let responder = client_folder.map(|folder| {
             let version = client_version.unwrap_or_default();
             let files = Arc::new(ClientFiles::new(self.server.config(), folder, &version));
             Responder::new(move |head| Some(Box::pin(files.clone().respond(head)?)))
         });
+        let responder = responder.or_else(|| is_engine.then(|| elsewhere(self.server.config())));
         let options = ListenOptions { responder, ..ListenOptions::default() };
         let listener = self
             .server
@@ -195,7 +217,8 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn request(&self, head: String, tag: f64, kept: f64, has_body: bool) -> Result<bool> {
         let tag = number(tag);
-        let head = self.entry_points.read_head(&head, kept)?;
+        let mut head = self.entry_points.read_head(&head, kept)?;
+        head.extensions.insert(AnswerInHand);
         let channel = Arc::new(if has_body { ByteChannel::default() } else { ByteChannel::ended() });
         let outgoing = self.entry_points.outgoing.clone();
         let body = RequestBody::new(channel.clone(), move || outgoing.push(Outgoing::ResumeBody { tag }));
