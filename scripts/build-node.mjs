@@ -20,7 +20,9 @@ replace(
   path.join(binding, `ferrio.${process.platform}-${process.arch}.node`),
 );
 run(process.execPath, path.join(root, "node_modules/typescript/bin/tsc"), "--project", binding);
-copyFileSync(path.join(binding, "src/wrapper.mjs"), path.join(binding, "dist/wrapper.mjs"));
+for (const wrapper of ["wrapper.mjs", "engine-wrapper.mjs"]) {
+  copyFileSync(path.join(binding, "src", wrapper), path.join(binding, "dist", wrapper));
+}
 
 /** A process that has the old library mapped keeps it: overwriting the file in place would crash it. */
 function replace(from, to) {

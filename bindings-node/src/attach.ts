@@ -3,60 +3,79 @@
  * them.
  */
 
-import type { Server as HttpServer, IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type {
+  Server as HttpServer,
+  IncomingMessage,
+  OutgoingHttpHeader,
+  OutgoingHttpHeaders,
+  ServerResponse,
+} from "node:http";
 import { ServerResponse as Response, validateHeaderName, validateHeaderValue } from "node:http";
 import { Socket as NetSocket } from "node:net";
+import { stringify } from "node:querystring";
 import type { Duplex } from "node:stream";
 import type { Bridge } from "./bridge";
-import type { Engine } from "./engine";
+import type { AttachOptions, EngineOptions } from "./engine-options";
+import type { EngineServer } from "./engine-server";
 import { type EngineRequest, queryOf } from "./handshake";
 import type { HttpHandler } from "./http-records";
-import { decideOrigin } from "./options";
-import { clientFile, serveClientFile } from "./serve-client";
-import type { Server } from "./server";
+import { type CorsOptions, decideOrigin } from "./options";
+import { serveClientFile } from "./serve-client";
 import { warn } from "./warning";
 
 /** How long an ended stream may take to flush. */
 const STREAM_END_MS = 2000;
 
+/** What an HTTP server is opened for. */
+export interface EntryOptions extends Partial<AttachOptions> {
+  /** Without the slash at its end. */
+  path: string;
+  transports?: EngineOptions["transports"];
+  cors?: CorsOptions | false;
+  /** The file of the browser's client that a target asks for. */
+  clientFile?(url: string): string | undefined;
+}
+
 /** Hands requests and upgrades of HTTP servers to the core, and the core's answers back. */
 export class HttpEntryPoint implements HttpHandler {
-  readonly #server: Server;
-  readonly #engine: Engine;
+  readonly #engine: EngineServer;
   readonly #bridge: () => Bridge | undefined;
   readonly #requests = new Map<number, { request: EngineRequest; response: ServerResponse }>();
   readonly #streams = new Map<number, { bridge: Bridge; socket: Duplex }>();
 
-  constructor(server: Server, engine: Engine, bridge: () => Bridge | undefined) {
-    this.#server = server;
+  constructor(engine: EngineServer, bridge: () => Bridge | undefined) {
     this.#engine = engine;
     this.#bridge = bridge;
   }
 
   /** Attaches to an HTTP server. Its other listeners get the requests that are not for Socket.IO. */
-  open(http: HttpServer): void {
-    const base = this.#server.path();
-    const { addTrailingSlash, transports, destroyUpgrade } = this.#server.opts;
-    const path = addTrailingSlash === false ? base : `${base}/`;
+  open(http: HttpServer, options: EntryOptions): void {
+    const { transports, destroyUpgrade, destroyUpgradeTimeout } = options;
+    const path = options.addTrailingSlash === false ? options.path : `${options.path}/`;
     const others = http.listeners("request").slice() as ((...args: unknown[]) => void)[];
     http.removeAllListeners("request");
     http.on("request", (request, response) => {
       const url = request.url as string;
-      const file = this.#server.serveClient() ? clientFile(base, url) : undefined;
-      if (file !== undefined) this.#serveFile(file, request, response);
-      else if (url.startsWith(path)) this.#onRequest(request as EngineRequest, response);
+      const file = options.clientFile?.(url);
+      if (file !== undefined) this.#serveFile(file, options.cors, request, response);
+      else if (url.startsWith(path)) this.handleRequest(request as EngineRequest, response);
       else for (const listener of others) listener.call(http, request, response);
     });
     if (transports !== undefined && !transports.includes("websocket")) return;
     http.on("upgrade", (request, socket, head) => {
-      if ((request.url as string).startsWith(path)) this.#onUpgrade(request as EngineRequest, socket, head);
-      else if (destroyUpgrade !== false) this.#destroyLater(socket);
+      if ((request.url as string).startsWith(path))
+        this.handleUpgrade(request as EngineRequest, socket, head);
+      else if (destroyUpgrade !== false) this.#destroyLater(socket, destroyUpgradeTimeout);
     });
   }
 
-  #serveFile(name: string, request: IncomingMessage, response: ServerResponse): void {
-    const { cors } = this.#server.opts;
-    if (cors === undefined) {
+  #serveFile(
+    name: string,
+    cors: CorsOptions | false | undefined,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    if (!cors) {
       serveClientFile(name, request, response);
       return;
     }
@@ -70,28 +89,42 @@ export class HttpEntryPoint implements HttpHandler {
   }
 
   /** Closes an upgrade that nobody answers, which would stay open for ever. */
-  #destroyLater(socket: Duplex): void {
+  #destroyLater(socket: Duplex, milliseconds: number | undefined): void {
     const end = () => {
       if (!socket.writable || (socket as NetSocket).bytesWritten > 0) return;
       socket.on("error", () => {});
       socket.end();
     };
-    setTimeout(end, this.#server.opts.destroyUpgradeTimeout || 1000);
+    setTimeout(end, milliseconds || 1000);
   }
 
   // ---- Requests
 
-  #onRequest(request: EngineRequest, response: ServerResponse): void {
-    if (!this.#engine._isWatched) {
+  /** Serves a request. */
+  handleRequest(request: EngineRequest, response: ServerResponse): void {
+    if (!this.#engine._keepsRequests) {
       this.#proxy(request, response);
       return;
     }
-    request._query = queryOf(request.url as string);
+    prepare(request);
     (request as EngineRequest & { res: ServerResponse }).res = response;
+    if (!this.#engine._hasMiddlewares) {
+      this.#proxy(request, response);
+      return;
+    }
     this.#engine._run(request, response, (error) => {
-      if (error) refuse(response);
+      if (error) this.#fail(request, response);
       else this.#proxy(request, response);
     });
+  }
+
+  /** A function of `use` has failed. */
+  #fail(request: EngineRequest, response: ServerResponse): void {
+    try {
+      this.#engine._tellRefusal(request, BAD_REQUEST, { name: "MIDDLEWARE_FAILURE" });
+    } finally {
+      refuse(response);
+    }
   }
 
   #proxy(request: EngineRequest, response: ServerResponse): void {
@@ -102,7 +135,7 @@ export class HttpEntryPoint implements HttpHandler {
     }
     if (response.destroyed) return;
     const tag = this.#engine._tag();
-    const kept = this.#engine._keep(tag, request);
+    const kept = this.#engine._keep(tag, request, false);
     this.#requests.set(tag, { request, response });
     const hasBody = request.method !== "GET" && request.method !== "OPTIONS";
     try {
@@ -115,7 +148,9 @@ export class HttpEntryPoint implements HttpHandler {
     }
     if (hasBody) this.#pumpBody(bridge, tag, request);
     const abort = () => {
-      if (this.#requests.delete(tag)) bridge.native.requestAbort(tag);
+      if (!this.#requests.delete(tag)) return;
+      bridge.native.requestAbort(tag);
+      this.#engine._onNoAnswer(tag);
     };
     response.on("close", abort);
     // A pipelined response that is still queued gets no `close`; its request does.
@@ -140,20 +175,37 @@ export class HttpEntryPoint implements HttpHandler {
   }
 
   /** The core has answered a request. */
-  onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void {
+  onResponse(tag: number, status: number, headers: string[], body: string | Buffer, opened?: string): void {
     const proxied = this.#requests.get(tag);
     if (proxied === undefined) return;
     this.#requests.delete(tag);
     const { request, response } = proxied;
+    let fields: OutgoingHttpHeaders | string[] = headers;
+    let whenSent = () => {};
     try {
-      if (this.#engine._isWatched) this.#tellHeaders(headers, request);
+      // What a listener throws must not cost the client its answer.
+      whenSent = this.#tellAnswer(tag, request, opened);
+      if (status === 200 && this.#engine._tellsHeaders) fields = this.#tellHeaders(headers, request, body);
     } finally {
       // The unread rest of a body must not block the connection.
       if (!request.readableEnded) request.resume();
       // HTTP/2 does not take headers as a list.
-      const fields = request.httpVersionMajor === 1 ? headers : fieldsOf(headers);
-      response.writeHead(status, fields as OutgoingHttpHeaders).end(body);
+      const isList = Array.isArray(fields) && request.httpVersionMajor !== 1;
+      const written = isList ? namesAndValues(headers) : fields;
+      response.writeHead(status, written as OutgoingHttpHeaders).end(body);
     }
+    whenSent();
+  }
+
+  /** Returns what is to be called when the answer is on its way. */
+  #tellAnswer(tag: number, request: EngineRequest, opened: string | undefined): () => void {
+    if (opened !== undefined) return this.#engine._onOpeningAnswer(tag, opened);
+    return this.#engine._onAnswer(request._query?.sid);
+  }
+
+  /** Whether the core works on this request. */
+  isUnanswered(tag: number): boolean {
+    return this.#requests.has(tag);
   }
 
   /** The core does not need a request any more. */
@@ -162,23 +214,28 @@ export class HttpEntryPoint implements HttpHandler {
   }
 
   /** Lets the engine's listeners change the headers of an answer. */
-  #tellHeaders(headers: string[], request: EngineRequest): void {
-    const isHandshake = request._query?.sid === undefined;
-    const fields = fieldsOf(headers);
-    if (isHandshake) this.#engine.emit("initial_headers", fields, request);
-    this.#engine.emit("headers", fields, request);
-    headers.length = 0;
-    for (const [name, value] of Object.entries(fields)) {
-      for (const one of [value].flat()) if (canWrite(name, one)) headers.push(name, one);
+  #tellHeaders(headers: string[], request: EngineRequest, body: string | Buffer): OutgoingHttpHeaders {
+    const fields = namesAndValues(headers);
+    const length = Buffer.byteLength(body);
+    // As in engine.io, to the letter.
+    fields["Content-Length"] = request.method === "POST" ? String(length) : length;
+    try {
+      this.#engine._tellHeaders(fields, request, !request._query?.sid);
+    } finally {
+      for (const [name, value] of Object.entries(fields)) {
+        if (!canWrite(name, value)) delete fields[name];
+      }
     }
+    return fields;
   }
 
   // ---- Upgrades
 
-  #onUpgrade(request: EngineRequest, socket: Duplex, head: Buffer): void {
-    request._query = queryOf(request.url as string);
+  /** Serves a request for a WebSocket. */
+  handleUpgrade(request: EngineRequest, socket: Duplex, head: Buffer): void {
+    prepare(request);
     socket.on("error", () => {});
-    if (!this.#engine._keepsRequests) {
+    if (!this.#engine._hasMiddlewares) {
       this.#handOver(request, socket, head);
       return;
     }
@@ -188,12 +245,23 @@ export class HttpEntryPoint implements HttpHandler {
     response.assignSocket(socket as NetSocket);
     response.on("finish", () => socket.end());
     this.#engine._run(request, response, (error) => {
-      if (error) refuse(response);
+      if (error) this.#failUpgrade(request, response);
       else if (!socket.destroyed) {
         response.detachSocket(socket as NetSocket);
+        // Some functions wait for this moment to set theirs. Nothing is written.
+        response.writeHead(101);
+        this.#engine._keepHeaders(request, { ...response.getHeaders() });
         this.#handOver(request, socket, head);
       }
     });
+  }
+
+  #failUpgrade(request: EngineRequest, response: ServerResponse): void {
+    try {
+      this.#engine._tellRefusal(request, BAD_REQUEST, { name: "MIDDLEWARE_FAILURE" });
+    } finally {
+      response.writeHead(400, { "Content-Type": "text/html", Connection: "close" }).end("Bad request");
+    }
   }
 
   /** Hands the descriptor of the connection to the core or, where there is none, passes its bytes on. */
@@ -204,7 +272,7 @@ export class HttpEntryPoint implements HttpHandler {
       return;
     }
     const tag = this.#engine._tag();
-    const kept = this.#engine._keep(tag, request);
+    const kept = this.#engine._keep(tag, request, true);
     const handle = plainHandle(socket);
     if (handle === undefined) {
       try {
@@ -281,34 +349,69 @@ function plainHandle(socket: Duplex): Handle | undefined {
 }
 
 /** The head of a request as lines: header values have no line feeds. */
-function headOf(request: IncomingMessage): string {
+function headOf(request: EngineRequest): string {
   const { remoteAddress = "", remotePort = 0 } = request.socket;
   const isSecure = (request.socket as { encrypted?: boolean }).encrypted ? "s" : "";
-  const lines = [request.method, request.url, remoteAddress, remotePort, isSecure, ...request.rawHeaders];
+  const lines = [
+    request.method,
+    targetOf(request),
+    remoteAddress,
+    remotePort,
+    isSecure,
+    ...request.rawHeaders,
+  ];
   return lines.join("\n");
 }
 
-function fieldsOf(raw: string[]): Record<string, string | string[]> {
-  const fields: Record<string, string | string[]> = {};
+/** Requests whose query somebody has set before. */
+const QUERIES_GIVEN = new WeakSet<EngineRequest>();
+
+/** Reads a request's query, unless somebody has done that. */
+function prepare(request: EngineRequest): void {
+  if (request._query === undefined) request._query = queryOf(request.url as string);
+  else QUERIES_GIVEN.add(request);
+}
+
+/** The target, with the query that counts. */
+function targetOf(request: EngineRequest): string {
+  if (!QUERIES_GIVEN.has(request)) return request.url as string;
+  const [path] = (request.url as string).split("?", 1);
+  return `${path}?${stringify(request._query)}`;
+}
+
+/** How engine.io writes the names of headers that it sets. */
+const SPELLING: Record<string, string> = {
+  "content-type": "Content-Type",
+  "content-encoding": "Content-Encoding",
+  "set-cookie": "Set-Cookie",
+  "x-xss-protection": "X-XSS-Protection",
+};
+
+function namesAndValues(raw: string[]): OutgoingHttpHeaders {
+  const fields: OutgoingHttpHeaders = {};
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const [name, value] = [raw[i] as string, raw[i + 1] as string];
-    const before = fields[name];
-    fields[name] = before === undefined ? value : [before, value].flat();
+    const spelled = SPELLING[name] ?? name;
+    const before = fields[spelled] as string | string[] | undefined;
+    const isFirst = before === undefined && spelled !== "Set-Cookie";
+    fields[spelled] = isFirst ? value : [before ?? [], value].flat();
   }
   return fields;
 }
 
 /** A header that cannot be written must not cost the client its answer. */
-function canWrite(name: string, value: string): boolean {
+function canWrite(name: string, value: OutgoingHttpHeader | undefined): boolean {
   try {
     validateHeaderName(name);
-    validateHeaderValue(name, value);
+    for (const one of [value].flat()) validateHeaderValue(name, one as string);
     return true;
   } catch (error) {
     warn(`header left out: ${(error as Error).message}`);
     return false;
   }
 }
+
+const BAD_REQUEST = 3;
 
 /** What engine.io answers when a middleware has failed. */
 function refuse(response: ServerResponse): void {

@@ -6,9 +6,9 @@
 import { PendingAcks } from "./ack";
 import { nextRound, nextTick, now } from "./clock";
 import { Commands } from "./commands";
-import type { RequestHead } from "./handshake";
+import type { HandshakeRecord, RequestHead } from "./handshake";
 import { type HttpHandler, HttpRecords } from "./http-records";
-import { AckStatus, Kind, type NativeServer, native } from "./native";
+import { AckStatus, Kind, type NativeServer, native, type SessionSign } from "./native";
 import { type Beside, RecordBatch } from "./record-batch";
 import { Rooms } from "./room";
 import type { Socket } from "./socket";
@@ -18,6 +18,33 @@ import { warn } from "./warning";
 /** The clock is read after so many records whose listeners have asked for nothing. */
 const LOOK_UP = 8;
 
+/** Handles what concerns the engine's sessions, and answers questions about requests. */
+export interface SessionHandler {
+  onSessionOpen(tag: number, record: HandshakeRecord): void;
+  /** The data is undefined if it is more than JavaScript can hold. */
+  onSessionMessage(id: string, data: string | Buffer | undefined): void;
+  onSessionPacket(id: string, type: number, data: string | Buffer | undefined): void;
+  onSessionPacketCreate(id: string, type: number, data: string | Buffer | undefined): void;
+  onSessionSign(id: string, sign: SessionSign): void;
+  onSessionEnd(id: string, reason: string, fault: string | undefined): void;
+  onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
+  onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
+  onAskHeaders(bridge: Bridge, question: number, tag: number, head: AnsweredHead): void;
+  onRefused(tag: number, code: number, head: RefusedHead): void;
+}
+
+/** The head of a request whose answer may get more headers. */
+export interface AnsweredHead extends RequestHead {
+  /** Whether it opens a session. */
+  isFirst: boolean;
+}
+
+/** The head of a request that was refused. */
+export interface RefusedHead extends RequestHead {
+  message: string;
+  context: Record<string, string>;
+}
+
 /**
  * Handles what concerns clients, apart from the events and acks of their sockets, and answers questions about them.
  */
@@ -25,10 +52,7 @@ export interface ClientHandler {
   onConnect(bridge: Bridge, socket: number, connect: ConnectRequest): void;
   onWithdrawn(bridge: Bridge, socket: number, namespace: string): void;
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void;
-  onConnectionEnd(connection: string, reason: string): void;
   onForget(socket: number): void;
-  onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
-  onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void;
 }
 
@@ -44,7 +68,8 @@ export class Bridge {
   /** What is asked of the core by batches. */
   readonly commands: Commands;
 
-  readonly #clients: ClientHandler;
+  readonly #sessions: SessionHandler;
+  readonly #clients: ClientHandler | undefined;
   readonly #http: HttpRecords;
   readonly #acks = new PendingAcks();
 
@@ -58,9 +83,11 @@ export class Bridge {
     this.#deliverTurn();
   };
 
-  constructor(options: string, clients: ClientHandler, http: HttpHandler) {
+  /** Without a handler for clients it is an Engine.IO server alone. */
+  constructor(options: string, sessions: SessionHandler, http: HttpHandler, clients?: ClientHandler) {
+    this.#sessions = sessions;
     this.#clients = clients;
-    this.native = new native.NativeServer(options, wakeOf(this));
+    this.native = new native.NativeServer(options, wakeOf(this), clients === undefined);
     this.#http = new HttpRecords(this.native, http);
     this.commands = new Commands(this.native, this.rooms, this.#acks, () => {
       this.wake();
@@ -170,27 +197,61 @@ export class Bridge {
   #deliverRare(kind: Kind, subject: number, detail: number, data: unknown): void {
     switch (kind) {
       case Kind.Withdrawn:
-        this.#clients.onWithdrawn(this, subject, data as string);
+        this.#clients?.onWithdrawn(this, subject, data as string);
         break;
-      case Kind.ConnectionEnd: {
-        const [connection, reason] = data as [string, string];
-        this.#clients.onConnectionEnd(connection, reason);
-        break;
-      }
       case Kind.Forget:
-        this.#clients.onForget(subject);
-        break;
-      case Kind.AskRequest:
-        this.#clients.onAskRequest(this, detail, subject, data as RequestHead);
-        break;
-      case Kind.AskOrigin:
-        this.#clients.onAskOrigin(this, detail, subject, data as RequestHead);
+        this.#clients?.onForget(subject);
         break;
       case Kind.AskNamespace:
         this.#onAskNamespace(detail, data as [string, object]);
         break;
       case Kind.Problem:
         warn(data as string);
+        break;
+      default:
+        this.#deliverSession(kind, subject, detail, data);
+    }
+  }
+
+  #deliverSession(kind: Kind, subject: number, detail: number, data: unknown): void {
+    switch (kind) {
+      case Kind.SessionMessage: {
+        const [id, value] = data as SessionData;
+        this.#sessions.onSessionMessage(id, this.#batch.readMessage(value));
+        break;
+      }
+      case Kind.SessionPacket: {
+        const [id, value] = data as SessionData;
+        this.#sessions.onSessionPacket(id, detail, this.#batch.readMessage(value));
+        break;
+      }
+      case Kind.SessionPacketCreate: {
+        const [id, value] = data as SessionData;
+        this.#sessions.onSessionPacketCreate(id, detail, this.#batch.readMessage(value));
+        break;
+      }
+      case Kind.SessionSign:
+        this.#sessions.onSessionSign(data as string, detail as SessionSign);
+        break;
+      case Kind.SessionOpen:
+        this.#sessions.onSessionOpen(subject, data as HandshakeRecord);
+        break;
+      case Kind.SessionEnd: {
+        const [id, reason, fault] = data as [string, string, string | undefined];
+        this.#sessions.onSessionEnd(id, reason, fault);
+        break;
+      }
+      case Kind.AskRequest:
+        this.#sessions.onAskRequest(this, detail, subject, data as RequestHead);
+        break;
+      case Kind.AskOrigin:
+        this.#sessions.onAskOrigin(this, detail, subject, data as RequestHead);
+        break;
+      case Kind.AskHeaders:
+        this.#sessions.onAskHeaders(this, detail, subject, data as AnsweredHead);
+        break;
+      case Kind.Refused:
+        this.#sessions.onRefused(subject, detail, data as RefusedHead);
         break;
       default:
         this.#http.deliver(kind, subject, detail, data, this.#batch.beside);
@@ -232,19 +293,19 @@ export class Bridge {
       return;
     }
     connect[3] = auth;
-    this.#clients.onConnect(this, key, connect);
+    this.#clients?.onConnect(this, key, connect);
   }
 
   #onDisconnect(key: number, reason: string): void {
     const socket = this.sockets.get(key);
     if (socket === undefined) this.commands.release(key);
-    else this.#clients.onDisconnect(this, socket, reason);
+    else this.#clients?.onDisconnect(this, socket, reason);
   }
 
   #onAskNamespace(question: number, [name, sent]: [string, object]): void {
     const auth = this.#batch.readObject(sent);
     if (auth === undefined) this.native.answerNamespace(question, false);
-    else this.#clients.onAskNamespace(this, question, name, auth);
+    else this.#clients?.onAskNamespace(this, question, name, auth);
   }
 
   // ---- The end
@@ -276,6 +337,8 @@ function wakeOf(bridge: Bridge): () => void {
   const self = new WeakRef(bridge);
   return () => self.deref()?.wake();
 }
+
+type SessionData = [id: string, value: string | number];
 
 interface BinaryAnswer {
   binary: Beside;

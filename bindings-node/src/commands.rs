@@ -3,7 +3,10 @@
 use std::{result, sync::Arc};
 
 use bytes::Bytes;
-use ferrio::{AckRequest, AckStatus, Flags, Namespace, Payload, Room, Selection, Socket, Writes};
+use ferrio::{
+    AckRequest, AckStatus, Flags, Frame, Namespace, Payload, Room, Selection, SendOptions, Server, Socket,
+    Writes,
+};
 use napi::{
     JsString, Result,
     bindgen_prelude::{Float64ArraySlice, Uint8ArraySlice},
@@ -42,11 +45,14 @@ pub enum CommandKind {
     LeaveMany = 8,
     /// Forget a socket that has disconnected.
     Release = 9,
+    /// Send a packet to a session of the engine, whose id is in the place of rooms. The packet's type is in the detail, above
+    /// the flags.
+    SendPacket = 10,
 }
 
 impl CommandKind {
     /// By their numbers.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Emit,
         Self::EmitWithAck,
         Self::Answer,
@@ -57,6 +63,7 @@ impl CommandKind {
         Self::JoinMany,
         Self::LeaveMany,
         Self::Release,
+        Self::SendPacket,
     ];
 
     fn from_number(number: u64) -> result::Result<Self, Problem> {
@@ -69,6 +76,9 @@ impl CommandKind {
 const VOLATILE: u64 = 1;
 const LOCAL: u64 = 2;
 const UNCOMPRESSED: u64 = 4;
+
+/// Where a packet's type begins in the detail of its command.
+const PACKET_TYPE: u32 = 8;
 
 /// Why a command could not be carried out. The fault is ours.
 type Problem = String;
@@ -113,7 +123,7 @@ impl NativeServer {
         loop {
             match batch.next() {
                 Ok(None) => break,
-                Ok(Some(command)) => state.carry_out(&command, &mut writes),
+                Ok(Some(command)) => state.carry_out(&self.server, &command, &mut writes),
                 Err(misfit) => {
                     state.crossing.reports.push(Report::Problem(misfit.to_string()));
                     if misfit != Misfit::Numbers {
@@ -130,14 +140,14 @@ impl NativeServer {
 
 /// A method for each command. What is asked of those who have gone is not done.
 impl State {
-    fn carry_out(&mut self, command: &Command<'_>, writes: &mut Writes) {
-        if let Err(problem) = self.try_carry_out(command, writes) {
+    fn carry_out(&mut self, server: &Server, command: &Command<'_>, writes: &mut Writes) {
+        if let Err(problem) = self.try_carry_out(server, command, writes) {
             self.crossing.reports.push(Report::Problem(problem));
             self.report_unasked(command);
         }
     }
 
-    fn try_carry_out(&mut self, command: &Command<'_>, writes: &mut Writes) -> Outcome {
+    fn try_carry_out(&mut self, server: &Server, command: &Command<'_>, writes: &mut Writes) -> Outcome {
         match CommandKind::from_number(command.kind)? {
             CommandKind::Emit => self.emit(command, writes),
             CommandKind::EmitWithAck => self.emit_with_ack(command, writes),
@@ -149,6 +159,7 @@ impl State {
             CommandKind::JoinMany => self.join_many(command)?,
             CommandKind::LeaveMany => self.leave_many(command)?,
             CommandKind::Release => self.depart(command.subject),
+            CommandKind::SendPacket => send_packet(server, command, writes)?,
         }
         Ok(())
     }
@@ -266,6 +277,26 @@ impl State {
         room::read_list(&mut self.rooms, text.unwrap_or("[]"))
             .map_err(|error| format!("rooms cannot be read: {error}"))
     }
+}
+
+/// Sends a packet to a session: a message with bytes, or any packet with text.
+fn send_packet(server: &Server, command: &Command<'_>, writes: &mut Writes) -> Outcome {
+    let Some(session) = server.engine().session(command.rooms.unwrap_or_default()) else { return Ok(()) };
+    let frame = match command.attachments.first() {
+        Some(bytes) => Frame::binary(session.protocol(), bytes),
+        None => {
+            let digit = u8::try_from(command.detail >> PACKET_TYPE).ok().filter(|digit| *digit <= 6);
+            let digit = digit.ok_or_else(|| format!("there is no packet {}", command.detail))?;
+            let text = command.payload.unwrap_or_default();
+            Frame::text(1 + text.len(), |out| {
+                out.push(char::from(b'0' + digit));
+                out.push_str(text);
+            })
+        }
+    };
+    let options = SendOptions { compress: flags(command).compress, is_told: false, ..SendOptions::default() };
+    session.push(&frame.into(), options, writes);
+    Ok(())
 }
 
 fn payload(command: &Command<'_>) -> Payload {

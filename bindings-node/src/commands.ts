@@ -137,6 +137,13 @@ export class Commands {
     this.#append(Command.Release, socket, 0, EVERYBODY, undefined);
   }
 
+  /** Sends a packet of the engine to one session: a message's bytes, or a text. */
+  sendPacket(session: string, type: number, flags: number, data: string | Uint8Array): void {
+    const payload = typeof data === "string" ? data : { text: "", attachments: [data] };
+    this.#append(Command.SendPacket, 0, flags | (type << 8), { rooms: session, except: undefined }, payload);
+    this.#flushIfDue(session);
+  }
+
   /** Takes effect before it returns: a socket that leaves right after has still been in the rooms. */
   #move(command: Command, subject: number, rooms: Iterable<unknown>, to?: Selection): void {
     const selection = to === undefined ? EVERYBODY : this.#encodeSelection(to);

@@ -2,17 +2,17 @@
 
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
-import { type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
+import type { EngineSocket } from "./engine-socket";
+import type { HandshakeRecord } from "./handshake";
 import type { ExtendedError } from "./namespace";
 import type { DisconnectedSocket } from "./native";
-import { decideOrigin } from "./options";
 import type { Server } from "./server";
 import { type DisconnectReason, Socket } from "./socket";
 
 /** Connects and disconnects the sockets of one server, and answers the core's questions about clients. */
 export class ConnectionHandler implements ClientHandler {
   readonly #server: Server;
-  readonly #clients = new Map<string, Client>();
+  #clients = new WeakMap<EngineSocket, Client>();
   /** The data of sockets whose clients may come back. */
   readonly #retained = new Map<number, { data: unknown }>();
 
@@ -21,26 +21,6 @@ export class ConnectionHandler implements ClientHandler {
   }
 
   // ---- Questions
-
-  onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
-    const { allowRequest } = this.#server.opts;
-    if (allowRequest === undefined) {
-      bridge.native.answerRequest(question, undefined);
-      return;
-    }
-    const request = this.#server.engine._request(tag) ?? makeRequest(head);
-    allowRequest(request, (message: unknown, isAllowed) => {
-      const refusal = message instanceof Error ? message.message : String(message ?? "");
-      bridge.native.answerRequest(question, isAllowed ? undefined : refusal);
-    });
-  }
-
-  onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
-    const request = this.#server.engine._request(tag) ?? makeRequest(head);
-    decideOrigin(this.#server.opts.cors ?? {}, request.headers, (decision) =>
-      bridge.native.answerOrigin(question, decision),
-    );
-  }
 
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void {
     this.#server._admitNamespace(name, auth, (exists) => {
@@ -194,35 +174,25 @@ export class ConnectionHandler implements ClientHandler {
   /** The server is closed: no client can recover its session. */
   clear(): void {
     this.#retained.clear();
-    const clients = [...this.#clients.values()];
-    this.#clients.clear();
-    // In ticks of their own, so that `close` does not throw what a listener throws.
-    for (const { conn } of clients) process.nextTick(() => conn._onClose("forced close"));
+    this.#clients = new WeakMap();
   }
 
   // ---- Connections
 
-  /** What the sockets of one connection share; kept until the connection ends. */
+  /** What the sockets of one connection share. */
   clientOf(record: HandshakeRecord): Client {
-    const known = this.#clients.get(record.engine);
-    if (known !== undefined) return known;
-    const request = this.#server.engine._request(record.tag) ?? makeRequest(record);
-    const client = new Client(this.#server, record, request);
-    // There will be no record of the end of one that has already ended.
-    const isThere = this.#server._bridge?.native.watchConnection(record.engine);
-    if (isThere) this.#clients.set(record.engine, client);
+    const conn = this.#server.engine._socketOf(record);
+    let client = this.#clients.get(conn);
+    if (client === undefined) {
+      client = new Client(this.#server, conn);
+      this.#clients.set(conn, client);
+    }
     return client;
-  }
-
-  onConnectionEnd(connection: string, reason: string): void {
-    const client = this.#clients.get(connection);
-    this.#clients.delete(connection);
-    client?.conn._onClose(reasonOf(reason));
   }
 
   /** How many objects are kept, by kind; for tests. */
   _held(): Record<string, number> {
-    return { clients: this.#clients.size, retained: this.#retained.size };
+    return { retained: this.#retained.size };
   }
 }
 

@@ -57,6 +57,7 @@ impl NativeServer {
         let beside = std::mem::take(&mut self.state.borrow_mut().crossing.beside);
         let cross = |beside| match beside {
             Beside::Text(payload) => value::string(env, payload.text()).map(Either::A),
+            Beside::Message(text) => value::string(env, &text).map(Either::A),
             Beside::Bytes(bytes) => value::buffer(env, bytes).map(Either::B),
         };
         beside.into_iter().map(|beside| cross(beside).ok()).collect()

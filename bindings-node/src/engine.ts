@@ -1,98 +1,52 @@
-/** What lies below the sockets: connections and the HTTP requests that carry them, as applications see it. */
+/** An Engine.IO server alone: the package `ferrio/engine`. The names are those of the package engine.io. */
 
-import { EventEmitter } from "node:events";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { EngineRequest } from "./handshake";
-import { runMiddlewares } from "./middleware";
-import type { Server } from "./server";
+import { createServer, type Server as HttpServer } from "node:http";
+import type { AttachOptions, EngineOptions } from "./engine-options";
+import { EngineServer as Server } from "./engine-server";
+import { EngineSocket as Socket } from "./engine-socket";
+import { Transport } from "./engine-transport";
+import { OwnPort } from "./own-port";
 
-/** A function that sees each HTTP request of the engine. */
-export type EngineMiddleware = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  next: (err?: unknown) => void,
-) => void;
+export type { AttachOptions, EngineOptions as ServerOptions } from "./engine-options";
+export type { ConnectionError, EngineMiddleware as Middleware } from "./engine-server";
+export type { Packet, PacketType, RawData, SendCallback, SendOptions } from "./engine-socket";
+export { Server, Socket, Transport };
 
-/** The engine of a server. */
-export class Engine extends EventEmitter {
-  readonly #server: Server;
-  readonly #middlewares: EngineMiddleware[] = [];
-  /** Requests that may open a connection, by the number under which they went to the core: as long as it has them. */
-  readonly #requests = new Map<number, EngineRequest>();
-  #nextTag = 1;
+/** The newest revision of the protocol that is spoken. */
+export const protocol = 4;
 
-  constructor(server: Server) {
-    super();
-    this.#server = server;
-    this.on("newListener", (event: string) => {
-      if (event === "headers" || event === "initial_headers") server._giveToNode();
-    });
+/** Makes a server, and has it serve its requests of an HTTP server. */
+export function attach(http: HttpServer, options: Partial<EngineOptions & AttachOptions> = {}): Server {
+  const engine = new Server(options);
+  engine.attach(http, options);
+  return engine;
+}
+
+/**
+ * Makes a server with an HTTP server of its own, `server.httpServer`, that answers all other requests with 501. The
+ * listener is called when the port is open.
+ */
+export function listen(
+  port: number,
+  options?: Partial<EngineOptions & AttachOptions> | (() => void) | null,
+  listener?: () => void,
+): Server {
+  if (typeof options === "function") return listen(port, {}, options);
+  const given = options ?? {};
+  const engine = new Server(given);
+  const answer: Parameters<typeof createServer>[1] = (_request, response) => {
+    response.writeHead(501).end("Not Implemented");
+  };
+  if (given.ownPort !== true || engine._asksForOrigins) {
+    engine.httpServer = createServer(answer);
+    engine.attach(engine.httpServer, given);
+    engine.httpServer.listen(port, listener);
+    return engine;
   }
-
-  /** How many clients are connected. */
-  get clientsCount(): number {
-    return this.#server._bridge?.native.clientsCount() ?? 0;
-  }
-
-  /** Adds a function that sees each HTTP request of the engine before anything else. */
-  use(fn: EngineMiddleware): this {
-    this.#middlewares.push(fn);
-    this.#server._giveToNode();
-    return this;
-  }
-
-  /** Whether somebody may want to see the very request objects. */
-  get _keepsRequests(): boolean {
-    return this.#middlewares.length > 0 || this.#server.opts.allowRequest !== undefined;
-  }
-
-  /** Whether requests and answers pass by functions of the application. */
-  get _isWatched(): boolean {
-    return (
-      this._keepsRequests || this.listenerCount("headers") > 0 || this.listenerCount("initial_headers") > 0
-    );
-  }
-
-  /** Runs the functions of `use` for one request. */
-  _run(request: EngineRequest, response: ServerResponse, done: (err?: unknown) => void): void {
-    runMiddlewares(
-      this.#middlewares.slice(),
-      (middleware, next) => middleware(request, response, next),
-      done,
-    );
-  }
-
-  /** A number for a request on its way to the core. */
-  _tag(): number {
-    const tag = this.#nextTag;
-    this.#nextTag += 1;
-    return tag;
-  }
-
-  /** Keeps a request that may open a connection. Returns its number, or 0 when nobody will ask for it. */
-  _keep(tag: number, request: EngineRequest): number {
-    if (!this._keepsRequests || request._query.sid !== undefined) return 0;
-    this.#requests.set(tag, request);
-    return tag;
-  }
-
-  /** The request of this number, if it is kept. */
-  _request(tag: number): EngineRequest | undefined {
-    return this.#requests.get(tag);
-  }
-
-  /** The core has let go of the request. */
-  _forget(tag: number): void {
-    this.#requests.delete(tag);
-  }
-
-  /** No connection is left. */
-  _clear(): void {
-    this.#requests.clear();
-  }
-
-  /** How many requests are kept. */
-  get _kept(): number {
-    return this.#requests.size;
-  }
+  const own = new OwnPort({ engine }, answer);
+  engine.httpServer = own;
+  engine._giveToNode = () => own.giveToNode();
+  engine.attach(own, given);
+  own.open(port, listener);
+  return engine;
 }

@@ -7,7 +7,7 @@ use std::{
 
 use ahash::HashMap;
 use bytes::Bytes;
-use ferrio::{ListenOptions, Listener, RequestHead, runtime};
+use ferrio::{AnswerInHand, ListenOptions, Listener, RequestHead, runtime};
 use ferrio_host::{BoxFuture, ByteChannel, Executor, RequestBody, Started, TaskHandle, duplicate};
 use http::Response;
 use napi::{Result, bindgen_prelude::Uint8ArraySlice};
@@ -121,12 +121,17 @@ impl EntryPoints {
     /// Reads a request's head. A number other than 0 is that of an object which JavaScript keeps.
     fn read_head(&self, head: &str, kept: f64) -> Result<RequestHead> {
         // First of all, so that a head that cannot be read is told of as well.
-        let kept = (kept != 0.0).then(|| KeptRequest { tag: number(kept), outgoing: self.outgoing.clone() });
+        let kept = (kept != 0.0).then(|| self.keep(number(kept)));
         let mut head = request::read_head(head)?;
         if let Some(kept) = kept {
-            head.extensions.insert(Arc::new(kept));
+            head.extensions.insert(kept);
         }
         Ok(head)
+    }
+
+    /// What tells JavaScript that nobody needs this request's object any more.
+    pub(crate) fn keep(&self, tag: u64) -> Arc<KeptRequest> {
+        Arc::new(KeptRequest { tag, outgoing: self.outgoing.clone() })
     }
 }
 
@@ -194,7 +199,8 @@ impl NativeServer {
     #[napi(catch_unwind)]
     pub fn request(&self, head: String, tag: f64, kept: f64, has_body: bool) -> Result<bool> {
         let tag = number(tag);
-        let head = self.entry_points.read_head(&head, kept)?;
+        let mut head = self.entry_points.read_head(&head, kept)?;
+        head.extensions.insert(AnswerInHand);
         let channel = Arc::new(if has_body { ByteChannel::default() } else { ByteChannel::ended() });
         let outgoing = self.entry_points.outgoing.clone();
         let body = RequestBody::new(channel.clone(), move || outgoing.push(Outgoing::ResumeBody { tag }));

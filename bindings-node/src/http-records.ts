@@ -9,7 +9,8 @@ import { HEAD, RECORD } from "./record-batch";
 
 /** Has the requests and streams, which records refer to by number. */
 export interface HttpHandler {
-  onResponse(tag: number, status: number, headers: string[], body: string | Buffer): void;
+  /** With the id of the session that it opens, if it does. */
+  onResponse(tag: number, status: number, headers: string[], body: string | Buffer, opened?: string): void;
   onResumeBody(tag: number): void;
   onStreamData(tag: number, chunk: Buffer): void;
   onStreamEnd(tag: number): void;
@@ -18,6 +19,7 @@ export interface HttpHandler {
 
 const HTTP_KINDS: ReadonlySet<Kind | undefined> = new Set([
   Kind.Response,
+  Kind.OpeningResponse,
   Kind.ResumeBody,
   Kind.StreamData,
   Kind.StreamEnd,
@@ -74,6 +76,12 @@ export class HttpRecords {
         const [body, ...headers] = data as [string | number, ...string[]];
         const whole = typeof body === "number" ? (beside[body] as Buffer) : body;
         this.#handler.onResponse(subject, detail, headers, whole);
+        break;
+      }
+      case Kind.OpeningResponse: {
+        const [opened, body, ...headers] = data as [string, string | number, ...string[]];
+        const whole = typeof body === "number" ? (beside[body] as Buffer) : body;
+        this.#handler.onResponse(subject, detail, headers, whole, opened);
         break;
       }
       case Kind.ResumeBody:

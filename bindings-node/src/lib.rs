@@ -7,8 +7,9 @@
 //! | `options` | a server's options, from JSON text, and their table |
 //! | `server` | the class that TypeScript sees; the answers to what the core asks |
 //! | `namespace`, `socket` | what can be asked of many sockets, and of one |
+//! | `engine` | what can be asked of the engine and its sessions |
 //! | `waker`, `drain` | the one way into JavaScript: a call that wakes it, and batches of what happened |
-//! | `records` | the form of such a batch |
+//! | `records`, `session_records` | the form of such a batch |
 //! | `batch` | the form of a batch of commands |
 //! | `commands` | the one way out: batches of what is asked |
 //! | `client_files` | the browser's client on a port of the core's own |
@@ -25,6 +26,7 @@ mod batch;
 mod client_files;
 mod commands;
 mod drain;
+mod engine;
 mod entry_points;
 mod error;
 mod namespace;
@@ -34,6 +36,7 @@ mod records;
 mod request;
 mod room;
 mod server;
+mod session_records;
 mod socket;
 mod stream;
 mod value;

@@ -20,8 +20,52 @@ export const enum Kind {
   StreamEnd = 13,
   PortClosed = 14,
   Withdrawn = 15,
-  ConnectionEnd = 16,
+  SessionEnd = 16,
   ForgetRequest = 17,
+  SessionOpen = 18,
+  SessionMessage = 19,
+  SessionPacket = 20,
+  SessionPacketCreate = 21,
+  SessionSign = 22,
+  AskHeaders = 23,
+  Refused = 24,
+  OpeningResponse = 25,
+}
+
+/** What a session of the engine tells with nothing but its name. */
+export const enum SessionSign {
+  Heartbeat = 0,
+  Flush = 1,
+  Drain = 2,
+  Upgrading = 3,
+  Upgrade = 4,
+  UpgradeFailed = 5,
+  Told = 6,
+}
+
+/** What a session is watched for, as bits: the same as `Watch` in the core. */
+export const enum Watch {
+  Nothing = 0,
+  Packet = 1,
+  PacketCreate = 1 << 1,
+  Heartbeat = 1 << 2,
+  Drain = 1 << 4,
+  Upgrading = 1 << 5,
+  Upgrade = 1 << 6,
+  Message = 1 << 7,
+  Close = 1 << 8,
+  Told = 1 << 9,
+}
+
+/** The state of a session that is open, as bits. */
+export const enum SessionState {
+  Over = 0,
+  Open = 1,
+  WebSocket = 2,
+  Upgrading = 4,
+  Writable = 8,
+  /** Everything has left. */
+  Drained = 16,
 }
 
 /**
@@ -38,6 +82,7 @@ export const enum Command {
   JoinMany = 7,
   LeaveMany = 8,
   Release = 9,
+  SendPacket = 10,
 }
 
 /** How an event is sent, as bits. */
@@ -118,13 +163,27 @@ export interface NativeServer {
   handshake(socket: number): string | null;
   disconnect(socket: number, close: boolean): DisconnectedSocket[];
 
-  /** The transport of a connection, by its id; `null` once it is closed. */
-  transport(connection: string): string | null;
-  /** Asks for a record of the connection's end. Returns `false` if it has already ended. */
-  watchConnection(connection: string): boolean;
-  closeConnection(connection: string): DisconnectedSocket[];
+  /** What sessions that open from now on are watched for. */
+  watchNewSessions(events: Watch): void;
+  /** Whether refusals are told, headers asked for, and requests asked about. */
+  ask(refusals: boolean, headers: boolean, requests: boolean): void;
+  /** Sends this to every session first. */
+  greet(message: string | Uint8Array): void;
+  /** The ids of all sessions. */
+  sessions(): string[];
+  /** The handshake of a session as JSON text. */
+  session(id: string): string | null;
+  sessionState(id: string): SessionState;
+  /** Asks for records of these events, and no others. Returns `false` if the session has ended. */
+  watchSession(id: string, events: Watch): boolean;
+  closeSession(id: string, discard: boolean): ClosedSession;
 
-  answerRequest(question: number, refusal: string | undefined): void;
+  /** `kept` as for `adopt`. */
+  admitRequest(question: number, id: string | undefined, kept: number): void;
+  /** Without a text because no id could be made. */
+  refuseRequest(question: number, text: string | undefined): void;
+  /** Names and values in turn. */
+  answerHeaders(question: number, fields: string[]): void;
   answerOrigin(question: number, decision: string): void;
   /** Returns whether the client still waits for it. */
   answerNamespace(question: number, exists: boolean): boolean;
@@ -160,6 +219,13 @@ export interface DisconnectedSocket {
   reason: string;
 }
 
+/** What came of closing a session. */
+export interface ClosedSession {
+  sockets: DisconnectedSocket[];
+  /** Whether its client has been told, or need not be. Otherwise it will be by its next poll. */
+  isTold: boolean;
+}
+
 /** One option, as the core's table has it. */
 export interface OptionEntry {
   /** Dotted where it is nested. */
@@ -176,9 +242,10 @@ interface NativeModule {
   /** The library's own list of commands. */
   Command: Record<keyof typeof Command, number>;
   NativeServer: {
-    new (options: string, wake: () => void): NativeServer;
+    /** With `isEngine` it is an Engine.IO server alone. */
+    new (options: string, wake: () => void, isEngine?: boolean): NativeServer;
     /** Checks options without making a server. */
-    checkOptions(options: string): void;
+    checkOptions(options: string, isEngine?: boolean): void;
     /** Every option. */
     optionTable(): OptionEntry[];
   };

@@ -1,6 +1,6 @@
 //! A server's options, from the JSON text that `options.ts` makes, and the table of options for it and for tests.
 
-use ferrio::Config;
+use ferrio::{Config, Parser};
 use ferrio_host::options::{
     self,
     Language::Node,
@@ -16,12 +16,17 @@ use crate::{
     server::NativeServer,
 };
 
-/// Reads the options.
-pub(crate) fn parse(env: Env, text: &str) -> Result<Config> {
+/// Reads the options; with `is_engine` those of an Engine.IO server alone.
+pub(crate) fn parse(env: Env, text: &str, is_engine: bool) -> Result<Config> {
     let Ok(Value::Map(fields)) = serde_json::from_str(text).map(value) else {
         return Err(misuse("options cannot be read"));
     };
-    options::read(Node, &fields).map_err(|error| bad_option(env, &error))
+    let mut config = options::read(Node, &fields).map_err(|error| bad_option(env, &error))?;
+    if is_engine {
+        config.parser = Parser::None;
+        config.engine.answers_like_engine_io = true;
+    }
+    Ok(config)
 }
 
 /// One option, as the table has it.

@@ -249,13 +249,25 @@ const CORE_OPTIONS = native.NativeServer.optionTable()
  * The options as JSON text, as the core takes them. Its table of options says what each may be; what is a function
  * stays here and is asked for.
  */
-export function optionsForCore(options: Partial<ServerOptions>): string {
+export function optionsForCore(
+  options: Partial<Omit<ServerOptions, "cors"> & { cors: CorsOptions | false }>,
+): string {
   const { parser, cookie } = options;
-  const given = Object.fromEntries(CORE_OPTIONS.map((name) => [name, options[name]]));
+  const given = Object.fromEntries(
+    CORE_OPTIONS.map((name) => [name, (options as Partial<ServerOptions>)[name]]),
+  );
   given.parser = parserName(parser);
+  given.cors = namedHeaders(given.cors);
   // JSON has another form of dates than cookies.
   if (cookie && cookie !== true) given.cookie = { ...cookie, expires: cookie.expires?.toUTCString() };
   return JSON.stringify(given, writable);
+}
+
+/** `cors` knows the allowed headers by a second name. */
+function namedHeaders(cors: unknown): unknown {
+  if (typeof cors !== "object" || cors === null) return cors;
+  const { headers, allowedHeaders = headers } = cors as CorsOptions & { headers?: string[] };
+  return allowedHeaders === undefined ? cors : { ...cors, allowedHeaders };
 }
 
 /** What JSON cannot say comes to the core as an object with one key, by which it is known there. */

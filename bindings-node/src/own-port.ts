@@ -1,14 +1,21 @@
 /** The port of `new Server(port)`: the core's own as long as nothing needs Node's HTTP server. */
 
 import cluster from "node:cluster";
-import { Server as HttpServer } from "node:http";
+import { Server as HttpServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Bridge } from "./bridge";
+import type { EngineServer } from "./engine-server";
 import { locateClient } from "./serve-client";
-import type { Server } from "./server";
 
 /** The longest interval that a timer can have. */
 const FOREVER_MS = 2 ** 31 - 1;
+
+/** Whose port it is. */
+export interface PortOwner {
+  readonly engine: EngineServer;
+  /** Whether the files of the browser's client are served. */
+  serveClient?(): boolean;
+}
 
 /** Listeners that only Node's HTTP server calls. */
 const NEEDS_NODE = new Set(["request", "upgrade", "connection", "checkContinue", "connect"]);
@@ -20,8 +27,9 @@ const NEEDS_NODE = new Set(["request", "upgrade", "connection", "checkContinue",
 export class OwnPort extends HttpServer {
   /** Node's listening handle. */
   declare _handle: { fd?: number; close(): void } | null;
-  readonly #server: Server;
-  readonly #bridge: Bridge;
+  readonly #owner: PortOwner;
+  /** The connection to the core that has the port. */
+  #bridge: Bridge | undefined = undefined;
   #bound: AddressInfo | undefined = undefined;
   #needsNode = false;
   #isMoving = false;
@@ -30,19 +38,17 @@ export class OwnPort extends HttpServer {
   /** Keeps the process and the server alive while the port is open, as a listening server of Node does. */
   #life: NodeJS.Timeout | undefined = undefined;
 
-  constructor(server: Server, bridge: Bridge) {
-    super((_request, response) => {
-      response.writeHead(404).end();
-    });
-    this.#server = server;
-    this.#bridge = bridge;
+  /** `answer` is for requests of other paths. */
+  constructor(owner: PortOwner, answer: RequestListener) {
+    super(answer);
+    this.#owner = owner;
     // Node's types declare a property, but it is an accessor.
     Object.defineProperty(this, "listening", { get: () => this.address() !== null });
   }
 
   /** Opens the port by Node. The core takes it over in the next tick, unless the application needs Node by then. */
-  open(port: number): void {
-    this.listen(port);
+  open(port: number, listener?: () => void): void {
+    this.listen(port, listener);
     this.on("newListener", (event: string) => {
       if (NEEDS_NODE.has(event)) this.giveToNode();
     });
@@ -53,18 +59,20 @@ export class OwnPort extends HttpServer {
     const address = super.address() as AddressInfo | null;
     // Listening may have failed, or the port is shared by the processes of a cluster.
     const descriptor = this._handle?.fd;
-    if (address === null || this.#needsNode || this.#server.engine._isWatched || cluster.isWorker) return;
+    if (address === null || this.#needsNode || this.#owner.engine._needsNode || cluster.isWorker) return;
     // Windows has no descriptors.
     if (descriptor === undefined || descriptor < 0) return;
-    const client = this.#server.serveClient() ? locateClient() : undefined;
+    const client = this.#owner.serveClient?.() ? locateClient() : undefined;
     // The core has a descriptor of its own, so the port is open all the time. Node has not begun to accept connections:
     // that comes when this tick is over.
+    this.#bridge = this.#owner.engine._bridge;
+    if (this.#bridge === undefined) return;
     this.#bridge.flushed.listen(descriptor, client?.folder, client?.version);
     this._handle?.close();
     this._handle = null;
     this.#bound = address;
     // Nothing else in Node refers to the open port, so this also keeps the server from being collected.
-    this.#life = setInterval(() => void this.#server, FOREVER_MS);
+    this.#life = setInterval(() => void this.#owner, FOREVER_MS);
   }
 
   /**
@@ -75,7 +83,7 @@ export class OwnPort extends HttpServer {
     const bound = this.#bound;
     if (bound === undefined || this.#isMoving) return;
     this.#isMoving = true;
-    this.#bridge.closePort(() => {
+    this.#bridge?.closePort(() => {
       if (this.#whenMoved !== undefined) {
         this.#whenMoved();
         return;
@@ -101,7 +109,7 @@ export class OwnPort extends HttpServer {
       super.close();
     };
     if (this.#isMoving) this.#whenMoved = finish;
-    else this.#bridge.closePort(finish);
+    else this.#bridge?.closePort(finish);
     return this;
   }
 }

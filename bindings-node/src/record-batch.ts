@@ -82,6 +82,11 @@ export class RecordBatch {
     return this.#beside;
   }
 
+  /** A message of the engine: a text, or what is beside the batch; `undefined` if it is too large for JavaScript. */
+  readMessage(value: string | number): string | Buffer | undefined {
+    return typeof value === "string" ? value : (this.#beside[value] ?? undefined);
+  }
+
   /** A value beside the batch; `undefined` if it is too large for JavaScript. */
   read(place: Beside): unknown {
     try {

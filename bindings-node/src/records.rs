@@ -1,9 +1,9 @@
 //! The form of what happened: a batch of records, as `native.ts` reads it.
 
-use std::{collections::VecDeque, fmt::Write as _};
+use std::{collections::VecDeque, fmt::Write as _, sync::Arc};
 
 use bytes::Bytes;
-use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Payload, SessionEvent, Socket};
+use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Message, OpenedSession, Payload, Socket};
 use ferrio_host::{Questions, TURN_EVENTS};
 use http::Response;
 
@@ -28,7 +28,7 @@ const NO_ACK: i64 = -1;
 
 /// The first number of a record: the same as `Kind` in `native.ts`.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(crate) enum Kind {
     Event = 0,
     BinaryEvent = 1,
     Connect = 2,
@@ -45,8 +45,16 @@ enum Kind {
     StreamEnd = 13,
     PortClosed = 14,
     Withdrawn = 15,
-    ConnectionEnd = 16,
+    SessionEnd = 16,
     ForgetRequest = 17,
+    SessionOpen = 18,
+    SessionMessage = 19,
+    SessionPacket = 20,
+    SessionPacketCreate = 21,
+    SessionSign = 22,
+    AskHeaders = 23,
+    Refused = 24,
+    OpeningResponse = 25,
 }
 
 /// What came of a command that could not be carried out.
@@ -61,12 +69,32 @@ pub(crate) enum Report {
 pub(crate) enum Beside {
     /// The text of this payload.
     Text(Payload),
+    Message(Arc<str>),
     Bytes(Bytes),
+}
+
+impl From<Message> for Beside {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text(text) => Self::Message(text),
+            Message::Binary(bytes) => Self::Bytes(bytes),
+        }
+    }
+}
+
+impl Beside {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(payload) => payload.text().len(),
+            Self::Message(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
 }
 
 /// A batch being written.
 pub(crate) struct Records {
-    text: String,
+    pub(crate) text: String,
     beside: Vec<Beside>,
     /// Bytes beside the text.
     n_beside: usize,
@@ -91,7 +119,7 @@ impl Records {
     }
 
     /// Begins a record; the fourth value follows.
-    fn begin(&mut self, kind: Kind, subject: u64, detail: i64) {
+    pub(crate) fn begin(&mut self, kind: Kind, subject: u64, detail: i64) {
         self.n += 1;
         let _ = write!(self.text, ",{},{subject},{detail},", kind as u8);
     }
@@ -134,22 +162,29 @@ impl Records {
                 value::push_json(&mut self.text, departure.reason().as_str());
                 state.leave(departure);
             }
-            HostEvent::Session { connection, event: SessionEvent::Closed(reason) } => {
-                self.begin(Kind::ConnectionEnd, 0, 0);
-                value::push_json_list(&mut self.text, [&**connection.id(), reason.as_str()]);
-            }
+            HostEvent::Session { connection, event } => self.push_session(&connection, event),
+            HostEvent::Refused { head, refusal } => self.push_refusal(&head, &refusal),
             HostEvent::Forget { key } => {
                 self.begin(Kind::Forget, key.0, 0);
                 self.text.push('0');
             }
             // Dropped, they are refused.
-            HostEvent::Request { .. } | HostEvent::Origin { .. } | HostEvent::Namespace { .. }
+            HostEvent::Request { .. }
+            | HostEvent::Origin { .. }
+            | HostEvent::Headers { .. }
+            | HostEvent::Namespace { .. }
                 if state.is_closed => {}
             HostEvent::Request { head, answer } => {
                 self.push_question(Kind::AskRequest, &mut state.requests, &head, answer);
             }
             HostEvent::Origin { head, answer } => {
                 self.push_question(Kind::AskOrigin, &mut state.origins, &head, answer);
+            }
+            HostEvent::Headers { head, is_first, answer } => {
+                self.begin(Kind::AskHeaders, request::tag_of(&head), detail(state.asked_headers.ask(answer)));
+                let _ = write!(self.text, r#"{{"isFirst":{is_first},"#);
+                request::push_head(&mut self.text, &head);
+                self.text.push('}');
             }
             HostEvent::Namespace { name, auth, answer, .. } => {
                 self.begin(Kind::AskNamespace, 0, detail(state.asked_namespaces.ask(answer)));
@@ -175,8 +210,10 @@ impl Records {
     fn push_outgoing(&mut self, outgoing: Outgoing) {
         match outgoing {
             Outgoing::Response { tag, response } => {
-                self.begin(Kind::Response, tag, response.status().as_u16().into());
-                self.push_response(response);
+                let opened = response.extensions().get::<OpenedSession>().cloned();
+                let kind = if opened.is_some() { Kind::OpeningResponse } else { Kind::Response };
+                self.begin(kind, tag, response.status().as_u16().into());
+                self.push_response(response, opened);
             }
             Outgoing::ResumeBody { tag } => {
                 self.begin(Kind::ResumeBody, tag, 0);
@@ -201,10 +238,14 @@ impl Records {
         }
     }
 
-    /// The body and the headers. A short text is a text for Node, too, which writes it together with the headers.
-    fn push_response(&mut self, response: Response<Bytes>) {
+    /// The id of the session that is opened, if one is, the body and the headers. A short text is a text for Node, too, which writes it together with the headers.
+    fn push_response(&mut self, response: Response<Bytes>, opened: Option<OpenedSession>) {
         let (parts, body) = response.into_parts();
         self.text.push('[');
+        if let Some(OpenedSession(id)) = opened {
+            value::push_json(&mut self.text, &id);
+            self.text.push(',');
+        }
         match std::str::from_utf8(&body) {
             Ok(text) if text.len() < MAX_TEXT_BODY => value::push_json(&mut self.text, text),
             _ => self.push_bytes(body),
@@ -272,19 +313,29 @@ impl Records {
 
     /// The text of a payload, which is an array or an object; of a large one its place, which is a number.
     fn push_text(&mut self, payload: Payload) {
-        if payload.text().len() < LARGE && self.text.len() < MAX_TEXT {
+        if self.has_room_for(payload.text().len()) {
             self.text.push_str(payload.text());
             return;
         }
-        let _ = write!(self.text, "{}", self.beside.len());
-        self.n_beside += payload.text().len();
-        self.beside.push(Beside::Text(payload));
+        let place = self.put_beside(Beside::Text(payload));
+        let _ = write!(self.text, "{place}");
     }
 
     fn push_bytes(&mut self, bytes: Bytes) {
-        let _ = write!(self.text, "{}", self.beside.len());
-        self.n_beside += bytes.len();
-        self.beside.push(Beside::Bytes(bytes));
+        let place = self.put_beside(Beside::Bytes(bytes));
+        let _ = write!(self.text, "{place}");
+    }
+
+    /// Whether a text of this length crosses with the others.
+    pub(crate) fn has_room_for(&self, len: usize) -> bool {
+        len < LARGE && self.text.len() < MAX_TEXT
+    }
+
+    /// Puts a value beside the text. Returns its place.
+    pub(crate) fn put_beside(&mut self, value: Beside) -> usize {
+        self.n_beside += value.len();
+        self.beside.push(value);
+        self.beside.len() - 1
     }
 
     /// What a client sent along, as a payload; without anything, an empty object.

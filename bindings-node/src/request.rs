@@ -50,7 +50,7 @@ fn read_target(target: &str) -> Result<Uri> {
 }
 
 /// Node tells header bytes as characters of the same number.
-fn latin1(text: &str) -> Vec<u8> {
+pub(crate) fn latin1(text: &str) -> Vec<u8> {
     text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')).collect()
 }
 
@@ -83,10 +83,10 @@ pub(crate) fn handshake(handshake: &Handshake, engine_id: &str, protocol: u8, tr
     let mut out = String::with_capacity(512);
     out.push('{');
     push_head(&mut out, &handshake.head);
-    let _ = write!(
-        out,
-        r#","engine":"{engine_id}","tag":{tag},"protocol":{protocol},"transport":"{transport}","issued":{issued}}}"#
-    );
+    out.push_str(r#","engine":"#);
+    push_json(&mut out, engine_id);
+    let _ =
+        write!(out, r#","tag":{tag},"protocol":{protocol},"transport":"{transport}","issued":{issued}}}"#);
     out
 }
 

@@ -11,6 +11,7 @@ use ferrio_host::{
     Questions, give_memory_back,
     options::{Language, core_error},
 };
+use http::HeaderMap;
 use napi::{Env, Result, bindgen_prelude::Function};
 use napi_derive::napi;
 
@@ -36,6 +37,7 @@ pub(crate) struct State {
     pub(crate) requests: Questions<std::result::Result<Admitted, Refusal>>,
     pub(crate) origins: Questions<OriginDecision>,
     pub(crate) asked_namespaces: Questions<bool>,
+    pub(crate) asked_headers: Questions<HeaderMap>,
     /// Whether the server was closed. Nothing is asked then.
     pub(crate) is_closed: bool,
     pub(crate) crossing: Crossing,
@@ -97,20 +99,26 @@ pub struct HeldCounts {
 
 #[napi]
 impl NativeServer {
-    /// Checks options without making a server.
+    /// Checks options without making a server; `is_engine` as for one.
     #[napi(catch_unwind)]
-    pub fn check_options(env: Env, text: String) -> Result<()> {
-        options::parse(env, &text).map(drop)
+    pub fn check_options(env: Env, text: String, is_engine: Option<bool>) -> Result<()> {
+        options::parse(env, &text, is_engine.unwrap_or_default()).map(drop)
     }
 
-    /// Makes a server; `wake` is called when there is something to drain.
+    /// Makes a server; `wake` is called when there is something to drain. With `is_engine` it is an Engine.IO server alone.
     #[napi(constructor, catch_unwind)]
-    pub fn new(env: Env, options: String, wake: Function<'_, (), ()>) -> Result<Self> {
+    pub fn new(
+        env: Env,
+        options: String,
+        wake: Function<'_, (), ()>,
+        is_engine: Option<bool>,
+    ) -> Result<Self> {
         give_memory_back();
         let waker = Arc::new(Waker::new(&wake)?);
         let entry_points = EntryPoints::new(waker.clone());
         let wake = waker.clone();
-        let (server, events) = Server::new(options::parse(env, &options)?, move || wake.wake())
+        let config = options::parse(env, &options, is_engine.unwrap_or_default())?;
+        let (server, events) = Server::new(config, move || wake.wake())
             .map_err(|error| bad_option(env, &core_error(Language::Node, &error)))?;
         Ok(Self { server, events, waker, entry_points, state: RefCell::default() })
     }
@@ -147,15 +155,6 @@ impl NativeServer {
         {
             admission.refuse(&message, data.as_deref(), &mut Writes::new());
         }
-    }
-
-    /// Answers whether a request may open a session; with a refusal, what the client is told.
-    #[napi(catch_unwind)]
-    pub fn answer_request(&self, question: f64, refusal: Option<String>) {
-        self.state.borrow_mut().requests.answer(
-            number(question),
-            refusal.map_or_else(|| Ok(Admitted::default()), |message| Err(Refusal::forbidden(message))),
-        );
     }
 
     /// Answers which origin may read: `*`, `own`, `=` and an origin, or nothing.
@@ -197,7 +196,10 @@ impl NativeServer {
             admissions,
             departures,
             questions: count(
-                state.requests.n_open() + state.origins.n_open() + state.asked_namespaces.n_open(),
+                state.requests.n_open()
+                    + state.origins.n_open()
+                    + state.asked_namespaces.n_open()
+                    + state.asked_headers.n_open(),
             ),
             requests: count(requests),
             streams: count(streams),
@@ -218,6 +220,7 @@ impl NativeServer {
         state.requests = Questions::default();
         state.origins = Questions::default();
         state.asked_namespaces = Questions::default();
+        state.asked_headers = Questions::default();
         drop(state);
         self.retire();
     }

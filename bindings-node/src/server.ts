@@ -2,7 +2,7 @@
 /** The Socket.IO server. */
 
 import { EventEmitter } from "node:events";
-import type { Server as HttpServer } from "node:http";
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HttpsServer } from "node:https";
 import { Adapter } from "./adapter";
@@ -11,12 +11,13 @@ import { Bridge } from "./bridge";
 import type { BroadcastOperator } from "./broadcast-operator";
 import { Broadcaster } from "./broadcaster";
 import { ConnectionHandler } from "./connection-handler";
-import { Engine } from "./engine";
+import { EngineServer } from "./engine-server";
 import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
 import { native } from "./native";
 import { asksForOrigins, optionsForCore, type ServerOptions } from "./options";
 import { OwnPort } from "./own-port";
 import { ParentNamespace } from "./parent-namespace";
+import { clientFile } from "./serve-client";
 import type { Socket } from "./socket";
 import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
 import { isWellFormed } from "./value";
@@ -46,7 +47,7 @@ export class Server<
   /** The main namespace. */
   readonly sockets: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   /** The Engine.IO level. */
-  readonly engine: Engine;
+  readonly engine: EngineServer;
   /** The HTTP server, once there is one. */
   httpServer!: HttpServer;
   /** The options. */
@@ -91,8 +92,13 @@ export class Server<
       throw new TypeError(NO_ADAPTERS);
     }
     native.NativeServer.checkOptions(this.#coreOptions(this.opts));
-    this.engine = new Engine(this as any);
-    this.#httpEntryPoint = new HttpEntryPoint(this as any, this.engine, () => this._bridge);
+    this.engine = new EngineServer(this.opts, {
+      bridge: () => this._bridge,
+      disconnected: (bridge, sockets) => this._connectionHandler.disconnected(bridge, sockets),
+      giveToNode: () => this.#giveToNode(),
+    });
+    this.#httpEntryPoint = new HttpEntryPoint(this.engine, () => this._bridge);
+    this.engine._hostEntry = this.#httpEntryPoint;
     this._connectionHandler = new ConnectionHandler(this as any);
     this.sockets = this.of("/");
     if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
@@ -139,7 +145,7 @@ export class Server<
   }
 
   /** An older name of `engine`. */
-  get eio(): Engine {
+  get eio(): EngineServer {
     return this.engine;
   }
 
@@ -163,9 +169,13 @@ export class Server<
     Object.assign(options, this.opts);
     Object.assign(this.opts, options);
     this.#path = (options.path || this.#path).replace(/\/$/, "");
-    const bridge = this.#start(options);
-    const http = isPort ? new OwnPort(this as any, bridge) : (server as HttpServer);
-    this.#httpEntryPoint.open(http);
+    this.#start(options);
+    const http = isPort ? new OwnPort(this, notFound) : (server as HttpServer);
+    this.#httpEntryPoint.open(http, {
+      ...this.opts,
+      path: this.#path,
+      clientFile: (url) => (this.#servesClient ? clientFile(this.#path, url) : undefined),
+    });
     http.on("close", () => this.#stop(this._bridge));
     http.on("listening", () => this.#start(options));
     this.httpServer = http;
@@ -178,8 +188,7 @@ export class Server<
     else http.open(port);
   }
 
-  /** Node has to handle the requests: something in this process wants to see them. */
-  _giveToNode(): void {
+  #giveToNode(): void {
     if (this.httpServer instanceof OwnPort) this.httpServer.giveToNode();
   }
 
@@ -190,7 +199,9 @@ export class Server<
 
   #start(options: Partial<ServerOptions>): Bridge {
     if (this._bridge !== undefined) return this._bridge;
-    this._bridge = new Bridge(this.#coreOptions(options), this._connectionHandler, this.#httpEntryPoint);
+    const core = this.#coreOptions(options);
+    this._bridge = new Bridge(core, this.engine, this.#httpEntryPoint, this._connectionHandler);
+    this.engine._begin(this._bridge);
     for (const namespace of this._nsps.values()) this.#register(namespace);
     return this._bridge;
   }
@@ -240,8 +251,7 @@ export class Server<
       ...this._connectionHandler._held(),
       joined: count((namespace) => namespace.sockets.size),
       waiting: count((namespace) => namespace._preConnectSockets.size),
-      keptRequests: this.engine._kept,
-      carried: this.#httpEntryPoint._open,
+      ...this.engine._held(),
     };
   }
 
@@ -355,6 +365,11 @@ export class Server<
   ): boolean {
     return this.sockets.serverSideEmit(ev, ...args);
   }
+}
+
+/** Answers requests that are not for Socket.IO. */
+function notFound(_request: IncomingMessage, response: ServerResponse): void {
+  response.writeHead(404).end();
 }
 
 const NO_ADAPTERS = "option `adapter` must be left out: adapters in JavaScript are not supported";

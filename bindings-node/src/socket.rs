@@ -1,6 +1,6 @@
 //! What can be asked of one socket.
 
-use ferrio::{Protocol, Watch, Writes};
+use ferrio::{Connection, Protocol, Writes};
 use napi::{Env, JsString, Result};
 use napi_derive::napi;
 
@@ -32,11 +32,8 @@ impl NativeServer {
     pub fn handshake<'env>(&self, env: &'env Env, socket: f64) -> Result<Option<JsString<'env>>> {
         let text = self.with_socket(socket, |socket| {
             let connection = socket.connection();
-            let protocol = match connection.protocol() {
-                Protocol::V3 => 3,
-                Protocol::V4 => 4,
-            };
-            request::handshake(socket.handshake(), connection.id(), protocol, socket.transport().as_str())
+            let (protocol, transport) = (protocol_number(connection), socket.transport().as_str());
+            request::handshake(socket.handshake(), connection.id(), protocol, transport)
         });
         text.map(|text| value::string(env, &text)).transpose()
     }
@@ -47,29 +44,11 @@ impl NativeServer {
         let departures = self.with_socket(socket, |socket| socket.disconnect(close, &mut Writes::new()));
         self.keep_departures(departures.unwrap_or_default())
     }
+}
 
-    /// The transport of a connection at the moment; nothing once it is closed.
-    #[napi(catch_unwind)]
-    pub fn transport(&self, connection: String) -> Option<&'static str> {
-        let connection = self.server.engine().session(&connection)?;
-        connection.is_open().then(|| connection.transport().as_str())
-    }
-
-    /// Has the end of a connection told. Returns `false` when it has ended already.
-    #[napi(catch_unwind)]
-    pub fn watch_connection(&self, connection: String) -> bool {
-        self.server
-            .engine()
-            .session(&connection)
-            .is_some_and(|connection| self.server.watch(&connection, Watch::CLOSE))
-    }
-
-    /// Ends a connection, and with it all its sockets.
-    #[napi(catch_unwind)]
-    pub fn close_connection(&self, connection: String) -> Vec<DepartureRecord> {
-        let connection = self.server.engine().session(&connection);
-        self.keep_departures(
-            connection.map(|connection| self.server.force_close(&connection)).unwrap_or_default(),
-        )
+pub(crate) fn protocol_number(connection: &Connection) -> u8 {
+    match connection.protocol() {
+        Protocol::V3 => 3,
+        Protocol::V4 => 4,
     }
 }

@@ -7,7 +7,8 @@ import type { Adapter } from "./adapter";
 import { BroadcastOperator } from "./broadcast-operator";
 import type { Broadcast } from "./broadcaster";
 import { CatchAllEmitter, type Listener } from "./catch-all";
-import type { Client, Connection } from "./client";
+import type { Client } from "./client";
+import type { EngineSocket } from "./engine-socket";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
 import { runMiddlewares } from "./middleware";
 import type { Namespace } from "./namespace";
@@ -279,7 +280,7 @@ export class Socket<
   }
 
   /** The low-level connection. */
-  get conn(): Connection {
+  get conn(): EngineSocket {
     return this.client.conn;
   }
 

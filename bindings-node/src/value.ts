@@ -119,12 +119,12 @@ interface Jsonable {
   toJSON(): unknown;
 }
 
-function isBinary(value: object): value is ArrayBufferView | ArrayBufferLike {
+export function isBinary(value: object): value is ArrayBufferView | ArrayBufferLike {
   return ArrayBuffer.isView(value) || isAnyArrayBuffer(value);
 }
 
 /** The bytes as they are now. Small ones are copied, and memory that other threads share. */
-function bytesOf(value: ArrayBufferView | ArrayBufferLike): Uint8Array {
+export function bytesOf(value: ArrayBufferView | ArrayBufferLike): Uint8Array {
   const bytes = ArrayBuffer.isView(value)
     ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
     : new Uint8Array(value, 0, value.byteLength);

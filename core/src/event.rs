@@ -229,6 +229,10 @@ pub enum SessionEvent {
     Upgrading,
     /// `upgrade`: the WebSocket is the transport from here on.
     Upgrade,
+    /// A WebSocket that came for an upgrade is given up.
+    UpgradeFailed,
+    /// The client of a session that had ended between two polls knows it now, or never will.
+    Told,
     /// `close`: the session is over, and all its sockets have left.
     Closed(DisconnectReason),
 }

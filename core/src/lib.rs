@@ -69,9 +69,10 @@ pub use config::{Config, Limits, Parser, Recovery};
 pub use emit::AckRequest;
 pub use event::{Admission, Answer, Departure, Events, HostEvent, Reply, SessionEvent};
 pub use ferrio_engine::{
-    Admitted, ConfigError, Cookie, Cors, Data, Handshake, ListenOptions, Listener, Origin, OriginDecision,
-    OutboxLimits, Outgoing, PacketType, Protocol, ReadyState, Refusal, RequestHead, Responder, SlowReader,
-    Tls, TlsError, TransportKind, Transports, Watch, give_memory_back_by, runtime,
+    Admitted, AnswerInHand, CloseReason, ConfigError, Cookie, Cors, Data, Frame, Handshake, ListenOptions,
+    Listener, OpenedSession, Origin, OriginDecision, OutboxLimits, Outgoing, PacketType, Protocol,
+    ReadyState, Refusal, RequestHead, Responder, SendOptions, SlowReader, Tls, TlsError, TransportKind,
+    Transports, Watch, give_memory_back_by, is_under, runtime,
 };
 /// What a Socket.IO packet is for.
 pub use ferrio_protocol::socket::PacketType as SocketPacketType;

@@ -147,6 +147,11 @@ impl Server {
         watch::watch(connection, events)
     }
 
+    /// Has the host asked about requests from now on, as [`ask_allow_request`](crate::Config::ask_allow_request) does.
+    pub fn ask_about_requests(&self, is_on: bool) {
+        self.shared.asks_about_requests.store(is_on, Ordering::Relaxed);
+    }
+
     /// Has the host told of requests that are refused, by [`HostEvent::Refused`](crate::HostEvent::Refused), or not. While
     /// the host is behind it is not told.
     pub fn tell_refusals(&self, is_on: bool) {

@@ -38,6 +38,8 @@ pub struct SocketIo {
     /// Whether every namespace comes into being that a client asks for.
     pub(crate) allows_any_namespace: AtomicBool,
     pub(crate) sockets: RwLock<HashMap<SocketKey, Arc<Socket>>>,
+    /// Whether the host is asked about requests that may open a session, though the options did not say so.
+    pub(crate) asks_about_requests: AtomicBool,
     /// Whether the host is told of requests that are refused.
     pub(crate) tells_refusals: AtomicBool,
     pub(crate) is_closed: AtomicBool,
@@ -82,6 +84,7 @@ impl SocketIo {
             namespaces: RwLock::default(),
             allows_any_namespace: AtomicBool::new(false),
             sockets: RwLock::default(),
+            asks_about_requests: AtomicBool::new(false),
             tells_refusals: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
         })

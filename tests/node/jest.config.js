@@ -16,8 +16,8 @@ const engineProject = (door) => ({
   testMatch: ["<rootDir>/engine/*.test.js"],
 });
 
-/** The package has no Engine.IO server of its own yet: its scenarios run only on the module that is named here. */
-const hasEngine = process.env.ENGINE_TEST_MODULE !== undefined;
+/** The official Socket.IO server has no such module; then they run on the one that is named, if any is. */
+const hasEngine = process.env.FERRIO_TEST_MODULE === undefined || process.env.ENGINE_TEST_MODULE !== undefined;
 const isOfficial = [process.env.FERRIO_TEST_MODULE, process.env.ENGINE_TEST_MODULE].some((name) =>
   ["socket.io", "engine.io"].includes(name),
 );

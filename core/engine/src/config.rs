@@ -45,6 +45,9 @@ pub struct Config {
     ///
     /// Default `Some(1024)`; `None` switches compression off.
     pub http_compression: Option<usize>,
+    /// Whether answers are engine.io's also where others would do better: scripts (JSONP) are plain text, a method that means
+    /// nothing is answered with 500 and no word, and a body is compressed though that makes it longer. Default `false`.
+    pub answers_like_engine_io: bool,
     /// What a peer may make the server keep or do.
     pub limits: Limits,
     /// What happens to a client that does not read what it is sent.
@@ -65,6 +68,7 @@ impl Default for Config {
             cors: None,
             cookie: None,
             http_compression: Some(1024),
+            answers_like_engine_io: false,
             limits: Limits::default(),
             outbox: OutboxLimits::default(),
         }

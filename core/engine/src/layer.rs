@@ -3,7 +3,7 @@
 use std::{any::Any, future::Future, pin::Pin, sync::Arc, time::Instant};
 
 use ferrio_protocol::engine::{CloseReason, Data};
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 
 use crate::{
     cors::OriginDecision,
@@ -69,7 +69,8 @@ pub trait Layer: Send + Sync + Sized + 'static {
     }
 
     /// Adds headers to the answer to a request of a session; `is_first` when the request opens it. Called only while
-    /// [`Server::ask_for_headers`](crate::Server::ask_for_headers) is on.
+    /// [`Server::ask_for_headers`](crate::Server::ask_for_headers) is on, and not for a request whose head says by
+    /// [`AnswerInHand`](crate::AnswerInHand) that the host itself sends the answer.
     fn headers(
         &self,
         head: &RequestHead,
@@ -87,11 +88,13 @@ pub trait Layer: Send + Sync + Sized + 'static {
 }
 
 /// What the layer says of a session that may open.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone)]
 pub struct Admitted {
     /// The session's id. `None`: a random one. It has to be one that nobody can guess, and that no other session has;
     /// otherwise the request is refused.
     pub id: Option<Arc<str>>,
+    /// What is added to the extensions of the request's head.
+    pub extensions: Extensions,
 }
 
 /// A message's wait for its turn.

@@ -74,7 +74,7 @@ pub use packet::{
     frame::{Encoded, Frame, FrameKind},
     outbox::SendOptions,
 };
-pub use request::{Handshake, Refusal, RequestHead, parse_query};
+pub use request::{AnswerInHand, Handshake, OpenedSession, Refusal, RequestHead, parse_query};
 pub use runtime::runtime;
 pub use server::{Server, is_under};
 pub use session::{ReadyState, Session, SessionEvent, events::Watch, writes::Writes};

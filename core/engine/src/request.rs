@@ -1,6 +1,6 @@
 //! Requests: their heads, and why one is refused.
 
-use std::{borrow::Cow, net::SocketAddr, time::SystemTime};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
@@ -21,6 +21,16 @@ pub struct RequestHead {
     /// Whatever the host wants to find again with the request. Empty costs nothing.
     pub extensions: Extensions,
 }
+
+/// In the extensions of a [`RequestHead`]: the host gets the answer by [`Server::handle`](crate::Server::handle), sends
+/// it itself, and need not be asked for its headers.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerInHand;
+
+/// In the extensions of an answer that [`Server::handle`](crate::Server::handle) gives: the id of the session that it
+/// opens.
+#[derive(Debug, Clone)]
+pub struct OpenedSession(pub Arc<str>);
 
 /// The request that opened a session, kept for as long as the session.
 #[derive(Debug)]
@@ -95,6 +105,8 @@ pub struct Refusal {
     message: Cow<'static, str>,
     /// What the official server tells the application besides.
     context: Vec<(&'static str, String)>,
+    /// Whether the layer is not told of it.
+    is_known: bool,
 }
 
 impl Refusal {
@@ -107,14 +119,20 @@ impl Refusal {
     pub(crate) const UNSUPPORTED_PROTOCOL: Self = Self::new(5, "Unsupported protocol version");
 
     const fn new(code: u8, message: &'static str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: Cow::Borrowed(message), context: Vec::new() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            message: Cow::Borrowed(message),
+            context: Vec::new(),
+            is_known: false,
+        }
     }
 
     /// The application does not want the client: status 403, code 4. Without a message it is `Forbidden`.
     pub fn forbidden(message: String) -> Self {
         let context = vec![("message", message.clone())];
         let message = if message.is_empty() { "Forbidden".into() } else { message.into() };
-        Self { status: StatusCode::FORBIDDEN, code: 4, message, context }
+        Self { status: StatusCode::FORBIDDEN, code: 4, message, context, is_known: false }
     }
 
     /// The server cannot serve the client at the moment: status 503.
@@ -124,12 +142,25 @@ impl Refusal {
             code: 3,
             message: Cow::Borrowed(message),
             context: Vec::new(),
+            is_known: false,
         }
     }
 
     /// The request cannot be served as it is: status 400, code 3. `name` says why, in the application's terms.
     pub fn bad_request(name: &'static str) -> Self {
         Self::BAD_REQUEST.with("name", name)
+    }
+
+    /// The same, of which [`Layer::refused`](crate::Layer::refused) is not told: it was the layer's own decision, and it has
+    /// dealt with it.
+    #[must_use]
+    pub fn known(mut self) -> Self {
+        self.is_known = true;
+        self
+    }
+
+    pub(crate) fn is_known(&self) -> bool {
+        self.is_known
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

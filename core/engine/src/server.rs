@@ -10,8 +10,8 @@ use std::{
 };
 
 use ahash::HashMap;
-use ferrio_protocol::engine::{self as protocol, CloseReason, Protocol, TransportKind};
-use parking_lot::Mutex;
+use ferrio_protocol::engine::{self as protocol, CloseReason, Data, Protocol, TransportKind};
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::{
@@ -24,8 +24,8 @@ use crate::{
     packet::{frame::Frame, outbox::Outbox},
     request::{Handshake, Refusal},
     session::{
-        Session,
-        ended::{self, Ended, EndedSessions},
+        Session, SessionEvent,
+        ended::{self, Ended, EndedSessions, Told},
         events::Watch,
         poll::PollAnswer,
     },
@@ -56,6 +56,8 @@ pub(crate) struct Shared<L: Layer> {
     /// What sessions that open from now on are watched for.
     watch_new: AtomicU16,
     asks_for_headers: AtomicBool,
+    /// What every session is sent first.
+    greeting: RwLock<Option<Greeting>>,
     /// Whether no new session is let in.
     is_draining: AtomicBool,
     is_closed: AtomicBool,
@@ -95,6 +97,7 @@ impl<L: Layer> Server<L> {
             closed_sessions: Arc::default(),
             watch_new: AtomicU16::new(0),
             asks_for_headers: AtomicBool::new(false),
+            greeting: RwLock::default(),
             is_draining: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             closing: Notify::new(),
@@ -123,6 +126,16 @@ impl<L: Layer> Server<L> {
         self.0.sessions.lock().values().cloned().collect()
     }
 
+    /// Whether a session has ended whose client did not poll at that time, and has not been told yet.
+    pub fn has_ended_untold(&self, id: &str) -> bool {
+        self.0.ended.protocol(id).is_some()
+    }
+
+    /// Forgets such a session: its client will find it unknown.
+    pub fn forget_ended(&self, id: &str) {
+        drop(self.0.take_ended(id));
+    }
+
     /// How many sessions are open.
     pub fn n_sessions(&self) -> usize {
         self.0.n_sessions()
@@ -136,6 +149,15 @@ impl<L: Layer> Server<L> {
     /// Has [`Layer::headers`] asked for every answer, or for none.
     pub fn ask_for_headers(&self, is_on: bool) {
         self.0.asks_for_headers.store(is_on, Ordering::Relaxed);
+    }
+
+    /// Sends this message to every session that opens from now on, behind its open packet and with it: `initialPacket` in
+    /// engine.io.
+    pub fn greet(&self, message: Option<&Data<'_>>) {
+        *self.0.greeting.write() = message.map(|message| match message {
+            Data::Text(text) => Greeting::Text(Frame::message_text(text)),
+            Data::Binary(bytes) => Greeting::Binary(bytes.clone().into_owned()),
+        });
     }
 
     /// Whether a request's path belongs to the server.
@@ -192,6 +214,12 @@ impl<L: Layer> Server<L> {
     }
 }
 
+/// The first message of a session, encoded as far as that is the same for all.
+enum Greeting {
+    Text(Frame),
+    Binary(Vec<u8>),
+}
+
 impl<L: Layer> Shared<L> {
     /// Whether no new session is let in.
     pub(crate) fn is_draining(&self) -> bool {
@@ -239,7 +267,7 @@ impl<L: Layer> Shared<L> {
             Instant::now(),
         ));
         let mut sessions = self.sessions.lock();
-        if is_own && (sessions.contains_key(&id) || self.ended.protocol(&id).is_some()) {
+        if is_own && (id.is_empty() || sessions.contains_key(&id) || self.ended.protocol(&id).is_some()) {
             drop(sessions);
             self.n_sessions.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::bad_request("ID_GENERATION_ERROR"));
@@ -247,7 +275,7 @@ impl<L: Layer> Shared<L> {
         sessions.insert(id.clone(), session.clone());
         drop(sessions);
         self.count_opened(transport);
-        session.begin(self.open_packet(&session));
+        session.begin(self.open_packet(&session), self.greeting(&session));
         if self.is_closed.load(Ordering::Acquire) {
             // Closing looks at the sessions after it has set the flag, so one of the two sees the other.
             session.close(CloseReason::ServerShutdown);
@@ -256,6 +284,18 @@ impl<L: Layer> Shared<L> {
         let remote = &session.handshake().head.remote;
         tracing::debug!(?remote, transport = transport.as_str(), ?protocol, "session opened");
         Ok(session)
+    }
+
+    /// Whether no other session may have this id.
+    pub(crate) fn is_taken(&self, id: &str) -> bool {
+        id.is_empty() || self.sessions.lock().contains_key(id) || self.ended.protocol(id).is_some()
+    }
+
+    fn greeting(&self, session: &Session<L>) -> Option<Frame> {
+        self.greeting.read().as_ref().map(|greeting| match greeting {
+            Greeting::Text(frame) => frame.clone(),
+            Greeting::Binary(bytes) => Frame::binary(session.protocol(), bytes),
+        })
     }
 
     /// Counts one more session. Returns how many there were.
@@ -308,8 +348,14 @@ impl<L: Layer> Shared<L> {
         let shared: Arc<dyn Expire> = self.clone();
         let due = self.deadlines.add(Instant::now() + ended::KEPT_FOR, Due::Weak(Arc::downgrade(&shared), 0));
         let protocol = session.protocol();
-        self.ended
-            .add(session.id().clone(), Ended { protocol, outbox, session: Arc::downgrade(session), due });
+        let told = session.watches(Watch::TOLD).then(|| {
+            let session = session.clone();
+            Told::new(move || L::event(&session, SessionEvent::Told))
+        });
+        self.ended.add(
+            session.id().clone(),
+            Ended { protocol, outbox, session: Arc::downgrade(session), due, _told: told },
+        );
     }
 
     /// Takes what is left of a session before its time.

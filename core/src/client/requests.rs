@@ -18,7 +18,7 @@ const BUSY: Refusal = Refusal::unavailable("Server is busy");
 /// Decides whether a request may open a session: the host does where it wants to, and while it is behind no more clients
 /// come in than it gets through.
 pub(super) async fn admit(server: &SocketIo, head: &RequestHead) -> Result<Admitted, Refusal> {
-    if server.config.ask_allow_request {
+    if server.config.ask_allow_request || server.asks_about_requests.load(Ordering::Relaxed) {
         let question = |answer| HostEvent::Request { head: Arc::new(head.clone()), answer };
         return ask(server, question).await?.unwrap_or_else(|| Err(Refusal::forbidden(String::new())));
     }

@@ -43,6 +43,8 @@ pub(super) fn event(connection: &Arc<Connection>, event: engine::SessionEvent<'_
         engine::SessionEvent::Drain => SessionEvent::Drain,
         engine::SessionEvent::Upgrading => SessionEvent::Upgrading,
         engine::SessionEvent::Upgrade => SessionEvent::Upgrade,
+        engine::SessionEvent::UpgradeFailed => SessionEvent::UpgradeFailed,
+        engine::SessionEvent::Told => SessionEvent::Told,
         _ => return,
     };
     push(connection, event);

@@ -61,6 +61,6 @@ impl Default for Flags {
 impl From<Flags> for SendOptions {
     /// How an event is sent: it may be dropped when the outbox is full and the policy says so.
     fn from(flags: Flags) -> Self {
-        Self { volatile: flags.volatile, compress: flags.compress, is_droppable: true }
+        Self { volatile: flags.volatile, compress: flags.compress, is_droppable: true, is_told: true }
     }
 }

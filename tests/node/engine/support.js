@@ -21,6 +21,11 @@ function ferrioOnly(reason, declare) {
   if (!isOfficial) describe(`where ferrio differs: ${reason}`, declare);
 }
 
+/** Declares scenarios of what ferrio does not have; `reason` says why in one sentence. */
+function officialOnly(_reason, declare) {
+  if (isOfficial) declare();
+}
+
 /** `attach` takes an HTTP server that somebody else made, `listen` a port: what a scenario shows must not depend on it. */
 const DOOR = globalThis.FERRIO_TEST_DOOR;
 
@@ -203,6 +208,7 @@ module.exports = {
   ferrioOnly,
   listen,
   nextEnd,
+  officialOnly,
   openTcp,
   request: raw.request,
   startEngine,

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ferrio_protocol::engine::{Protocol, TransportKind};
-use http::{HeaderMap, HeaderValue, Method, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body::Body;
 
 use crate::{
     cors::{Cors, OriginDecision},
     http::verify::{Purpose, Query, mismatch, verify},
     layer::{Admitted, Layer},
-    request::{Handshake, Refusal, RequestHead},
+    request::{AnswerInHand, Handshake, OpenedSession, Refusal, RequestHead},
     server::{Server, Shared},
     transport::polling::{self, PollForm},
 };
@@ -94,7 +94,7 @@ where
 {
     let query = Query::of(&head);
     let verified = verify(shared, &head.method, &query, TransportKind::Polling);
-    let form = PollForm::new(&head, query.is_base64_wanted, query.jsonp);
+    let mut form = PollForm::new(&head, query.is_base64_wanted, query.jsonp);
     let session = match verified {
         Ok(Purpose::Session(session)) => session,
         Ok(Purpose::Ended(id)) => {
@@ -107,18 +107,22 @@ where
     if session.transport() != TransportKind::Polling {
         return refuse(shared, &head, &mismatch(TransportKind::Polling, session.transport()));
     }
+    form.follow_handshake(&session);
     // A poll may wait long, and keeps its head only where the layer wants to see it.
-    let kept = shared.asks_for_headers().then(|| head.clone());
+    let kept = asks_for_headers(shared, &head).then(|| head.clone());
     let mut response = match head.method {
         Method::GET => {
             drop(head);
             polling::get(&session, &form).await
         }
         Method::POST => polling::post(&session, &head, &form, body).await,
+        _ if shared.config.answers_like_engine_io => return polling::unknown_method(),
         _ => return refuse(shared, &head, &Refusal::BAD_REQUEST),
     };
     if let Some(head) = kept {
-        shared.layer.headers(&head, false, response.headers_mut()).await;
+        if response.status() == StatusCode::OK {
+            shared.layer.headers(&head, false, response.headers_mut()).await;
+        }
     }
     response
 }
@@ -133,7 +137,14 @@ fn refuse<L: Layer>(shared: &Shared<L>, head: &RequestHead, refusal: &Refusal) -
 pub(super) fn refused<L: Layer>(shared: &Shared<L>, head: &RequestHead, refusal: &Refusal) {
     shared.counters.requests_refused.add(1);
     tracing::debug!(code = refusal.code(), message = refusal.message(), "request refused");
-    shared.layer.refused(head, refusal);
+    if !refusal.is_known() {
+        shared.layer.refused(head, refusal);
+    }
+}
+
+/// Whether the layer is asked which headers the answer has.
+fn asks_for_headers<L: Layer>(shared: &Shared<L>, head: &RequestHead) -> bool {
+    shared.asks_for_headers() && head.extensions.get::<AnswerInHand>().is_none()
 }
 
 /// What has to be true for any new session.
@@ -144,20 +155,25 @@ pub(super) async fn admit<L: Layer>(shared: &Shared<L>, head: &RequestHead) -> R
     if shared.n_sessions() >= shared.config.limits.max_connections {
         return Err(Refusal::TOO_MANY_CONNECTIONS);
     }
-    shared.layer.admit(head).await
+    let admitted = shared.layer.admit(head).await?;
+    match &admitted.id {
+        Some(id) if shared.is_taken(id) => Err(Refusal::bad_request("ID_GENERATION_ERROR")),
+        _ => Ok(admitted),
+    }
 }
 
 /// Opens a session with long-polling.
 async fn open<L: Layer>(
     shared: &Arc<Shared<L>>,
-    head: RequestHead,
+    mut head: RequestHead,
     form: &PollForm,
     protocol: Protocol,
 ) -> Response<Bytes> {
-    let admitted = match admit(shared, &head).await {
+    let mut admitted = match admit(shared, &head).await {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(shared, &head, &refusal),
     };
+    head.extensions.extend(std::mem::take(&mut admitted.extensions));
     let handshake = Arc::new(Handshake::new(head));
     let opened = shared.open_session(handshake.clone(), protocol, TransportKind::Polling, admitted);
     let session = match opened {
@@ -166,13 +182,14 @@ async fn open<L: Layer>(
     };
     // The open packet is in the outbox, so this poll is answered at once.
     let mut response = polling::get(&session, form).await;
+    response.extensions_mut().insert(OpenedSession(session.id().clone()));
     if let Some(cookie) = &shared.config.cookie {
         let text = format!("{}={}; {}", cookie.name, session.id(), cookie.attributes);
         if let Ok(value) = HeaderValue::from_str(&text) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }
     }
-    if shared.asks_for_headers() {
+    if asks_for_headers(shared, &handshake.head) {
         shared.layer.headers(&handshake.head, true, response.headers_mut()).await;
     }
     response

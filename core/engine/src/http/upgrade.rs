@@ -184,8 +184,10 @@ impl<L: Layer> Ticket<L> {
         match self.place {
             Place::Upgrade(session) => Some(Assigned::Own(session)),
             Place::TurnAway(session) => Some(Assigned::Taken(session)),
-            Place::Open { shared, protocol, admitted } => {
-                let handshake = Arc::new(Handshake::new(self.head));
+            Place::Open { shared, protocol, mut admitted } => {
+                let mut head = self.head;
+                head.extensions.extend(std::mem::take(&mut admitted.extensions));
+                let handshake = Arc::new(Handshake::new(head));
                 let opened = shared.open_session(handshake, protocol, TransportKind::WebSocket, admitted);
                 opened.map(Assigned::Own).ok()
             }

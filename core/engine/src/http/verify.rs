@@ -73,8 +73,12 @@ pub(super) fn verify<L: Layer>(
             let spoken = shared.ended.protocol(sid).ok_or_else(unknown)?;
             (Purpose::Ended(Arc::from(&**sid)), spoken, TransportKind::Polling)
         };
-        if spoken != protocol || named != via {
+        if named != via || (via == TransportKind::Polling && transport != via) {
             return Err(mismatch(named, transport));
+        }
+        if spoken != protocol {
+            let refusal = Refusal::bad_request("PROTOCOL_MISMATCH").with("protocol", digit(protocol));
+            return Err(refusal.with("previousProtocol", digit(spoken)));
         }
         return Ok(purpose);
     }
@@ -88,6 +92,13 @@ pub(super) fn verify<L: Layer>(
         return Err(Refusal::UNSUPPORTED_PROTOCOL.with("protocol", "3"));
     }
     Ok(Purpose::Handshake(protocol))
+}
+
+const fn digit(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::V3 => "3",
+        Protocol::V4 => "4",
+    }
 }
 
 /// A request that names another transport than its session has.

@@ -34,11 +34,13 @@ pub struct SendOptions {
     pub compress: bool,
     /// Whether it may be dropped when the outbox is full and the policy says so. Default `false`: others rely on it.
     pub is_droppable: bool,
+    /// Whether [`SessionEvent::PacketCreate`](crate::SessionEvent::PacketCreate) tells of it. Default `true`.
+    pub is_told: bool,
 }
 
 impl Default for SendOptions {
     fn default() -> Self {
-        Self { volatile: false, compress: true, is_droppable: false }
+        Self { volatile: false, compress: true, is_droppable: false, is_told: true }
     }
 }
 
@@ -222,7 +224,8 @@ impl Outbox {
 mod tests {
     use super::*;
 
-    const EVENT: SendOptions = SendOptions { volatile: false, compress: true, is_droppable: true };
+    const EVENT: SendOptions =
+        SendOptions { volatile: false, compress: true, is_droppable: true, is_told: true };
 
     fn event(text: &str) -> Encoded {
         Frame::text(text.len(), |out| out.push_str(text)).into()

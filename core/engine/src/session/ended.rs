@@ -36,6 +36,23 @@ pub(crate) struct Ended<S> {
     pub(crate) session: Weak<S>,
     /// Until when this is kept.
     pub(crate) due: DeadlineKey,
+    /// Tells whoever wants to know that nothing is left to tell the client, when it is dropped with the rest.
+    pub(crate) _told: Option<Told>,
+}
+
+/// Calls a function when it is dropped.
+pub(crate) struct Told(Box<dyn Fn() + Send + Sync>);
+
+impl Told {
+    pub(crate) fn new(tell: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Box::new(tell))
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 impl<S> Default for EndedSessions<S> {

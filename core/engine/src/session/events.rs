@@ -22,6 +22,10 @@ pub enum SessionEvent<'a> {
     Upgrading,
     /// The WebSocket is the transport from here on: `upgrade`.
     Upgrade,
+    /// The WebSocket that was probed, or was to be, is given up.
+    UpgradeFailed,
+    /// The session had ended between two polls; now its client has been told, or cannot be any more.
+    Told,
 }
 
 /// A set of [`SessionEvent`]s. What nobody asks for costs nothing.
@@ -39,7 +43,7 @@ impl Watch {
     pub const FLUSH: Self = Self(1 << 3);
     /// [`SessionEvent::Drain`]
     pub const DRAIN: Self = Self(1 << 4);
-    /// [`SessionEvent::Upgrading`]
+    /// [`SessionEvent::Upgrading`] and [`SessionEvent::UpgradeFailed`]
     pub const UPGRADING: Self = Self(1 << 5);
     /// [`SessionEvent::Upgrade`]
     pub const UPGRADE: Self = Self(1 << 6);
@@ -47,6 +51,8 @@ impl Watch {
     pub const MESSAGE: Self = Self(1 << 7);
     /// The end of the session, likewise.
     pub const CLOSE: Self = Self(1 << 8);
+    /// [`SessionEvent::Told`]
+    pub const TOLD: Self = Self(1 << 9);
 
     /// Makes a set of its bits, as [`bits`](Self::bits) gives them.
     pub const fn from_bits(bits: u16) -> Self {

@@ -41,6 +41,8 @@ pub(super) struct Io {
     pub(super) last_turn: u32,
     /// Whether a POST is being read.
     pub(super) is_posting: bool,
+    /// What was wrong when the transport failed.
+    pub(super) fault: Option<&'static str>,
 }
 
 impl Io {
@@ -59,6 +61,7 @@ impl Io {
             flush_is_due: false,
             last_turn: 0,
             is_posting: false,
+            fault: None,
         }
     }
 
@@ -82,6 +85,15 @@ impl Io {
                 TransportKind::WebSocket => {
                     self.websocket.as_ref().is_some_and(|(websocket, _)| !websocket.is_blocked)
                 }
+            }
+    }
+
+    /// Whether something waits, and the transport is there to take it.
+    pub(super) fn can_write(&self) -> bool {
+        !self.outbox.is_empty()
+            && match self.machine.transport() {
+                TransportKind::Polling => self.poll.is_some(),
+                TransportKind::WebSocket => self.websocket.is_some(),
             }
     }
 

@@ -144,6 +144,18 @@ impl<L: Layer> Session<L> {
         }
     }
 
+    /// What was wrong with the transport of a session that has ended by `transport error`, in engine.io's words where it has
+    /// any.
+    pub fn fault(&self) -> Option<&'static str> {
+        self.io.lock().fault
+    }
+
+    /// Whether everything that was sent has left for the transport.
+    pub fn is_drained(&self) -> bool {
+        let io = self.io.lock();
+        io.outbox.is_empty() && io.kept_back.is_none()
+    }
+
     /// Whether a WebSocket is being probed.
     pub fn is_upgrading(&self) -> bool {
         self.io.lock().machine.is_upgrading()

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use ferrio_protocol::engine::{self as protocol, Data, Packet, PacketType, TransportKind};
+use ferrio_protocol::engine::{self as protocol, Packet, PacketType, TransportKind};
 
 use crate::{
     layer::{Layer, Turn, Wait},
@@ -81,17 +81,30 @@ impl<L: Layer> Session<L> {
             return self.input(|machine| machine.decode_failed(from));
         };
         counters.packets_in.add(1);
-        self.tell_received(&packet);
+        if self.watches(Watch::PACKET | Watch::HEARTBEAT) {
+            return self.receive_watched(from, packet, now);
+        }
         if let Some(message) = self.input(|machine| machine.receive(from, packet, now)) {
             L::message(self, message, now);
         }
     }
 
-    #[inline]
-    fn tell_received(self: &Arc<Self>, packet: &Packet<'_>) {
-        self.tell(Watch::PACKET, || SessionEvent::Packet(packet.kind, &packet.data));
-        let is_probe = packet.data == Data::Text("probe");
-        if matches!(packet.kind, PacketType::Ping | PacketType::Pong) && !is_probe {
+    /// The same, for those who want to know more than messages. What a probe brings is not for them.
+    #[cold]
+    fn receive_watched(self: &Arc<Self>, from: TransportKind, packet: Packet<'_>, now: Instant) {
+        let kind = packet.kind;
+        let is_its_own = {
+            let io = self.io.lock();
+            io.machine.is_open() && io.machine.transport() == from
+        };
+        if is_its_own {
+            self.tell(Watch::PACKET, || SessionEvent::Packet(kind, &packet.data));
+        }
+        if let Some(message) = self.input(|machine| machine.receive(from, packet, now)) {
+            L::message(self, message, now);
+        }
+        let is_heartbeat = matches!(kind, PacketType::Ping | PacketType::Pong);
+        if is_its_own && is_heartbeat && self.is_open() {
             self.tell(Watch::HEARTBEAT, || SessionEvent::Heartbeat);
         }
     }

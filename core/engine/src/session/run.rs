@@ -26,12 +26,28 @@ impl<L: Layer> Session<L> {
         self.input(|machine| machine.close(reason));
     }
 
-    /// Closes the session without what waits for it.
+    /// Closes the session without what waits for it. A client that does not poll at the moment will find its session
+    /// unknown.
     pub fn discard(self: &Arc<Self>, reason: CloseReason) {
         let mut io = self.io.lock();
         io.end_pause();
         io.outbox.clear();
         io.machine.close(reason);
+        self.run(io);
+        let ended = self.server.take_ended(&self.id);
+        if ended.is_some() {
+            // Nothing can be said on a WebSocket that is being probed either.
+            self.input(|machine| machine.transport_lost(TransportKind::WebSocket, false));
+        }
+    }
+
+    /// Takes note that a transport has failed, and of what was wrong.
+    pub(crate) fn transport_failed(self: &Arc<Self>, which: TransportKind, fault: &'static str) {
+        let mut io = self.io.lock();
+        if io.machine.is_open() && io.machine.transport() == which {
+            io.fault = Some(fault);
+        }
+        io.machine.transport_lost(which, true);
         self.run(io);
     }
 
@@ -41,6 +57,12 @@ impl<L: Layer> Session<L> {
         let mut io = self.io.lock();
         if let Some((websocket, _)) = &mut io.websocket {
             websocket.close_code = Some(code);
+        }
+        if io.machine.is_open() && io.machine.transport() == TransportKind::WebSocket {
+            io.fault = Some(match code {
+                1009 => "RangeError: Max payload size exceeded",
+                _ => "Error: Invalid WebSocket frame",
+            });
         }
         io.machine.transport_lost(TransportKind::WebSocket, true);
         self.run(io);
@@ -69,10 +91,15 @@ impl<L: Layer> Session<L> {
                 Action::UpgradeFailed => {
                     self.server.counters.upgrades_failed.add(1);
                     tracing::debug!(remote = ?self.handshake.head.remote, "upgrade failed");
+                    self.tell(Watch::UPGRADING, || SessionEvent::UpgradeFailed);
                     io.close_websocket();
                     self.waker.wake();
                 }
                 Action::Closed(reason) => {
+                    if reason == CloseReason::TransportError && io.fault.is_none() {
+                        // Everything else has been noted where it was found: what is left is a mistake of the client's.
+                        io.fault = Some("invalid heartbeat direction");
+                    }
                     self.close_transports(&mut io, reason);
                     closed = Some((reason, io.counted_as));
                 }

@@ -35,9 +35,15 @@ impl<L: Layer> Session<L> {
         self.push(&frame.into(), options, &mut Writes::new());
     }
 
-    /// Queues the open packet. It leaves when the transport is attached.
-    pub(crate) fn begin(self: &Arc<Self>, open: Frame) {
-        self.push(&open.into(), SendOptions::default(), &mut Writes::new());
+    /// Queues the open packet, and the first message if there is one. They leave when the transport is attached.
+    pub(crate) fn begin(self: &Arc<Self>, open: Frame, greeting: Option<Frame>) {
+        let mut writes = Writes::new();
+        // It belongs to the opening, which nobody has heard of yet.
+        let options = SendOptions { is_told: false, ..SendOptions::default() };
+        self.push(&open.into(), options, &mut writes);
+        if let Some(greeting) = greeting {
+            self.push(&greeting.into(), options, &mut writes);
+        }
     }
 
     /// Queues a packet; `writes` will see to it that it leaves.
@@ -74,7 +80,7 @@ impl<L: Layer> Session<L> {
         }
         let outbox = io.kept_back.as_deref_mut().unwrap_or(&mut io.outbox);
         outbox.push(packet, options);
-        if self.watches(Watch::PACKET_CREATE) {
+        if options.is_told && self.watches(Watch::PACKET_CREATE) {
             self.tell_created(packet);
         }
         if writes.turn() != 0 {
@@ -153,7 +159,7 @@ impl<L: Layer> Session<L> {
 
     /// Writes as far as that can be done without waiting: the driving task does the rest.
     pub(super) fn write(self: &Arc<Self>, io: &mut Io) {
-        let is_watched = self.watches(Watch::FLUSH | Watch::DRAIN) && !io.outbox.is_empty();
+        let is_watched = self.watches(Watch::FLUSH | Watch::DRAIN) && io.can_write();
         if is_watched {
             self.tell(Watch::FLUSH, || SessionEvent::Flush);
         }

@@ -49,6 +49,7 @@ impl<L: Layer> Session<L> {
         }
         if io.poll.is_some() {
             self.server.counters.peer_errors.add(1);
+            io.fault = Some("overlap from client");
             io.machine.transport_lost(TransportKind::Polling, true);
             self.run(io);
             return Err(PollRefused);
@@ -170,6 +171,9 @@ impl<L: Layer> Session<L> {
         let is_mid_frame = io.websocket_of(websocket_id)?.1.is_mid_frame();
         let websocket = io.drop_websocket()?;
         if !websocket.is_closing {
+            if is_error && io.machine.is_open() && io.machine.transport() == TransportKind::WebSocket {
+                io.fault = Some("Error: the WebSocket cannot be written to");
+            }
             io.machine.transport_lost(TransportKind::WebSocket, is_error);
         }
         self.run(io);

@@ -14,11 +14,12 @@ use crate::runtime::runtime;
 /// Encodes a body of at least `threshold` bytes as the client prefers, and names the encoding.
 ///
 /// The body comes back as it was when the client accepts neither encoding, or likes its plain form better, or when
-/// the encoded form would not be shorter. It is encoded on a thread that is there for what takes time: even a short body
+/// the encoded form would not be shorter, unless it is `always` wanted. It is encoded on a thread that is there for what takes time: even a short body
 /// takes a fifth of a millisecond, which neither an I/O thread nor the host's has to spare.
 pub(crate) async fn compress(
     accept_encoding: Option<&HeaderValue>,
     threshold: Option<usize>,
+    always: bool,
     body: Bytes,
 ) -> (Bytes, Option<&'static str>) {
     let is_long = threshold.is_some_and(|threshold| body.len() >= threshold);
@@ -28,7 +29,9 @@ pub(crate) async fn compress(
     // Ends by itself. The caller may be polled by any executor, the host's own thread among them.
     let encoded = runtime().spawn_blocking(move || encoding.encode(&plain)).await;
     match encoded {
-        Ok(Ok(encoded)) if encoded.len() < body.len() => (Bytes::from(encoded), Some(encoding.name())),
+        Ok(Ok(encoded)) if always || encoded.len() < body.len() => {
+            (Bytes::from(encoded), Some(encoding.name()))
+        }
         _ => (body, None),
     }
 }
@@ -122,7 +125,7 @@ mod tests {
     ) -> (Bytes, Option<&'static str>) {
         let accept_encoding = accept_encoding.map(HeaderValue::from_static);
         let host = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        host.block_on(compress(accept_encoding.as_ref(), threshold, body))
+        host.block_on(compress(accept_encoding.as_ref(), threshold, false, body))
     }
 
     fn chosen(accept_encoding: &'static str) -> Option<&'static str> {

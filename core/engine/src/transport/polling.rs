@@ -33,6 +33,8 @@ pub(crate) struct PollForm {
     /// The number of the function that a JSONP client has defined.
     jsonp: Option<String>,
     accept_encoding: Option<HeaderValue>,
+    /// Whether it is a browser that looks for scripts in answers, and finds some.
+    guards_against_scripts: bool,
 }
 
 impl PollForm {
@@ -41,18 +43,34 @@ impl PollForm {
             supports_binary: !is_base64_wanted && jsonp.is_none(),
             jsonp: jsonp.map(Cow::into_owned),
             accept_encoding: head.headers.get(header::ACCEPT_ENCODING).cloned(),
+            guards_against_scripts: head
+                .header(header::USER_AGENT)
+                .is_some_and(|agent| agent.contains(";MSIE") || agent.contains("Trident/")),
+        }
+    }
+
+    /// What the first request says counts for all answers: the number of a JSONP client, and that it takes no bytes.
+    pub(crate) fn follow_handshake<L: Layer>(&mut self, session: &Session<L>) {
+        let first = &session.handshake().head;
+        if self.jsonp.is_some()
+            && let Some(number) = first.query("j")
+        {
+            self.jsonp = Some(number);
+        }
+        if session.protocol() == Protocol::V3 && self.supports_binary {
+            self.supports_binary = first.query("b64").is_none();
         }
     }
 }
 
 /// Serves a GET of a session. Dropped while it waits, the client has gone and the session ends.
 pub(crate) async fn get<L: Layer>(session: &Arc<Session<L>>, form: &PollForm) -> Response<Bytes> {
-    let (shared, protocol) = (session.server(), session.protocol());
+    let shared = session.server();
     let (sender, answer) = oneshot::channel();
     if session.poll(PendingPoll { sender, supports_binary: form.supports_binary }).is_err() {
         // It may have ended just now.
         return match shared.answer_ended(session.id(), form.supports_binary) {
-            Some(answer) => answer_response(shared, protocol, form, answer).await,
+            Some(answer) => answer_response(shared, form, answer).await,
             None => Refusal::BAD_REQUEST.response(),
         };
     }
@@ -60,7 +78,7 @@ pub(crate) async fn get<L: Layer>(session: &Arc<Session<L>>, form: &PollForm) ->
     let answer = answer.await;
     waiting.end();
     match answer {
-        Ok(answer) => answer_response(shared, protocol, form, answer).await,
+        Ok(answer) => answer_response(shared, form, answer).await,
         // The session ended without a last packet: its transport was lost.
         Err(_) => Refusal::BAD_REQUEST.response(),
     }
@@ -75,9 +93,8 @@ pub(crate) async fn ended<L: Layer>(
 ) -> Option<Response<Bytes>> {
     match *method {
         Method::GET => {
-            let protocol = shared.ended.protocol(id)?;
             let answer = shared.answer_ended(id, form.supports_binary)?;
-            Some(answer_response(shared, protocol, form, answer).await)
+            Some(answer_response(shared, form, answer).await)
         }
         // What it brings is for nobody.
         Method::POST => Some(plain(StatusCode::OK, "ok")),
@@ -99,30 +116,39 @@ impl<L: Layer> Waiting<L> {
 impl<L: Layer> Drop for Waiting<L> {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            session.input(|machine| machine.transport_lost(TransportKind::Polling, true));
+            session.transport_failed(TransportKind::Polling, "poll connection closed prematurely");
         }
     }
 }
 
+const TEXT: &str = "text/plain; charset=UTF-8";
+const SCRIPT: &str = "text/javascript; charset=UTF-8";
+
 /// Makes the response to a poll, JSONP and compression included.
 async fn answer_response<L: Layer>(
     shared: &Shared<L>,
-    protocol: Protocol,
     form: &PollForm,
     answer: PollAnswer,
 ) -> Response<Bytes> {
-    let jsonp = form.jsonp.as_ref().filter(|_| protocol == Protocol::V3);
-    let (body, content_type) = match jsonp {
-        Some(index) => (as_script(index, &answer.body), "text/javascript; charset=UTF-8"),
+    let (body, content_type) = match &form.jsonp {
+        Some(index) => {
+            (as_script(index, &answer.body), if shared.config.answers_like_engine_io { TEXT } else { SCRIPT })
+        }
         None if answer.is_binary => (Bytes::from(answer.body), "application/octet-stream"),
-        None => (Bytes::from(answer.body), "text/plain; charset=UTF-8"),
+        None => (Bytes::from(answer.body), TEXT),
     };
     let threshold = shared.config.http_compression.filter(|_| answer.compress);
-    let (body, encoding) = compress(form.accept_encoding.as_ref(), threshold, body).await;
+    let (body, encoding) = {
+        let always = shared.config.answers_like_engine_io;
+        compress(form.accept_encoding.as_ref(), threshold, always, body).await
+    };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if form.guards_against_scripts {
+        headers.insert(header::X_XSS_PROTECTION, HeaderValue::from_static("0"));
+    }
     if let Some(encoding) = encoding {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -159,9 +185,11 @@ where
 {
     let is_binary = head.header(header::CONTENT_TYPE) == Some("application/octet-stream");
     if is_binary && session.protocol() == Protocol::V4 {
-        return refused(session);
+        return refused(session, "invalid content");
     }
-    let Some(posting) = Posting::begin(session) else { return refused(session) };
+    let Some(posting) = Posting::begin(session) else {
+        return refused(session, "data request overlap from client");
+    };
     let max = session.server().config.max_http_buffer_size;
     let Some(body) = before_end(session, collect(body, max)).await else {
         return Refusal::BAD_REQUEST.response();
@@ -175,8 +203,7 @@ where
         // The client went away in the middle of its request.
         Err(CollectError::Lost) => return Refusal::BAD_REQUEST.response(),
     };
-    let body =
-        if form.jsonp.is_some() && session.protocol() == Protocol::V3 { from_form(&body) } else { body };
+    let body = if form.jsonp.is_some() { from_form(&body) } else { body };
     session.server().counters.bytes_in.add(body.len());
     let is_understood = take_packets(session, &body, is_binary).await;
     posting.end();
@@ -237,9 +264,9 @@ async fn let_poll_go_first<L: Layer>(session: &Session<L>) {
 }
 
 /// Ends a session whose client broke the rules of polling.
-fn refused<L: Layer>(session: &Arc<Session<L>>) -> Response<Bytes> {
+fn refused<L: Layer>(session: &Arc<Session<L>>, fault: &'static str) -> Response<Bytes> {
     session.server().counters.peer_errors.add(1);
-    session.input(|machine| machine.transport_lost(TransportKind::Polling, true));
+    session.transport_failed(TransportKind::Polling, fault);
     Refusal::BAD_REQUEST.response()
 }
 
@@ -252,7 +279,7 @@ struct Posting<'a, L: Layer> {
 
 impl<'a, L: Layer> Posting<'a, L> {
     fn begin(session: &'a Arc<Session<L>>) -> Option<Self> {
-        session.begin_post().then_some(Self { session, has_ended: false })
+        session.begin_post().then(|| Self { session, has_ended: false })
     }
 
     fn end(mut self) {
@@ -264,7 +291,8 @@ impl<L: Layer> Drop for Posting<'_, L> {
     fn drop(&mut self) {
         self.session.end_post();
         if !self.has_ended {
-            self.session.input(|machine| machine.transport_lost(TransportKind::Polling, true));
+            let fault = "data request connection closed prematurely";
+            self.session.transport_failed(TransportKind::Polling, fault);
         }
     }
 }
@@ -323,6 +351,13 @@ fn from_form(body: &[u8]) -> Bytes {
     }
     payload.push_str(rest);
     Bytes::from(payload)
+}
+
+/// The answer to a method that means nothing, which is engine.io's.
+pub(crate) fn unknown_method() -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Bytes> {

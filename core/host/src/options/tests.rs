@@ -46,8 +46,16 @@ fn no_two_options_have_the_same_name() {
 #[test]
 fn every_field_of_the_core_is_an_option() {
     // What the bindings decide by themselves, or what an option has in another form.
-    let others =
-        ["ask_namespace", "attributes", "enforce", "engine", "polling", "unknown_namespace", "websocket"];
+    let others = [
+        "answers_like_engine_io",
+        "ask_namespace",
+        "attributes",
+        "enforce",
+        "engine",
+        "polling",
+        "unknown_namespace",
+        "websocket",
+    ];
     let config = Config {
         engine: ferrio_engine::Config {
             cors: Some(Cors::default()),
@@ -263,7 +271,10 @@ fn cookies_have_the_attributes_of_each_language() {
     };
     assert_eq!(cookie(Node, Value::Flag(false)), "");
     assert_eq!(cookie(Node, Value::Flag(true)), "io: Path=/; HttpOnly; SameSite=Lax");
-    assert_eq!(cookie(Node, map(&[("path", Value::Flag(false)), ("name", text("a"))])), "a: SameSite=Lax");
+    assert_eq!(
+        cookie(Node, map(&[("path", Value::Flag(false)), ("name", text("a"))])),
+        "a: HttpOnly; SameSite=Lax"
+    );
     let all = [
         ("maxAge", Value::Number(10.5)),
         ("domain", text("x.org")),

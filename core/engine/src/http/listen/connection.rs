@@ -25,6 +25,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::{
+    config::Config,
     http::{
         listen::{
             ListenOptions, Phase, Responder,
@@ -156,7 +157,7 @@ impl<L: Layer> Client<L> {
         }
         let path = path.as_ref().unwrap_or(&server.config().path);
         if !is_under(path, head.uri.path()) {
-            return not_found();
+            return elsewhere(server.config());
         }
         let Some(on_upgrade) = on_upgrade else {
             return server.handle(head, TimedBody::new(body, IDLE_TIMEOUT)).await;
@@ -214,9 +215,15 @@ fn has_token(headers: &HeaderMap, name: &http::HeaderName, token: &str) -> bool 
         .any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
-fn not_found() -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from_static(b"Not found"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
+/// The answer to a request that is not for the engine.
+fn elsewhere(config: &Config) -> Response<Bytes> {
+    let (status, text) = if config.answers_like_engine_io {
+        (StatusCode::NOT_IMPLEMENTED, "Not Implemented")
+    } else {
+        (StatusCode::NOT_FOUND, "Not found")
+    };
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     response
 }

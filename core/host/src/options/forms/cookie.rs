@@ -40,7 +40,7 @@ fn node_parts(parts: &[(String, Value)]) -> Result<Cookie, Fault> {
         let date = value.as_text().ok_or_else(|| Parts::fault("expires", "a Date", value))?;
         attributes.push(format!("Expires={date}"));
     }
-    if !path.is_empty() && parts.flag("httpOnly")?.unwrap_or(true) {
+    if parts.flag("httpOnly")?.unwrap_or(true) {
         attributes.push("HttpOnly".to_owned());
     }
     if parts.flag("secure")?.unwrap_or(false) {
