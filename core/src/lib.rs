@@ -67,12 +67,12 @@ pub use adapter::{Adapter, Gathered, InMemory, RemoteAcks, RemoteSocket};
 pub use client::Gone;
 pub use config::{Config, Limits, Parser, Recovery};
 pub use emit::AckRequest;
-pub use event::{Admission, Answer, Departure, Events, HostEvent, Message, Reply, SessionEvent};
+pub use event::{Admission, Answer, Departure, Events, HostEvent, Reply, SessionEvent};
 pub use ferrio_engine::{
-    Admitted, BoxFuture, ConfigError, Cookie, Cors, Data, Handshake, ListenOptions, Listener, Origin,
-    OriginDecision, OriginPattern, OutboxLimits, Outgoing, PacketType, Protocol, ReadyState, Refusal,
-    RequestHead, Responder, SlowReader, Tls, TlsError, TransportKind, Transports, Watch, give_memory_back_by,
-    runtime,
+    Admitted, BoxFuture, CloseReason, ConfigError, Cookie, Cors, Data, Encoded, Frame, Handshake,
+    ListenOptions, Listener, Message, Origin, OriginDecision, OriginPattern, OutboxLimits, Outgoing,
+    PacketType, Protocol, ReadyState, Refusal, RequestHead, Responder, SendOptions, SlowReader, Tls,
+    TlsError, TransportKind, Transports, Watch, give_memory_back_by, runtime,
 };
 pub use key::SocketKey;
 pub use metrics::{Metrics, SocketIoMetrics};

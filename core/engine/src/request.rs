@@ -95,6 +95,8 @@ pub struct Refusal {
     message: Cow<'static, str>,
     /// What the official server tells the application besides.
     context: Vec<(&'static str, String)>,
+    /// Whether the message is JSON text that is the whole answer.
+    is_whole: bool,
 }
 
 impl Refusal {
@@ -107,14 +109,26 @@ impl Refusal {
     pub(crate) const UNSUPPORTED_PROTOCOL: Self = Self::new(5, "Unsupported protocol version");
 
     const fn new(code: u8, message: &'static str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, code, message: Cow::Borrowed(message), context: Vec::new() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code,
+            message: Cow::Borrowed(message),
+            context: Vec::new(),
+            is_whole: false,
+        }
     }
 
     /// The application does not want the client: status 403, code 4. Without a message it is `Forbidden`.
     pub fn forbidden(message: String) -> Self {
         let context = vec![("message", message.clone())];
         let message = if message.is_empty() { "Forbidden".into() } else { message.into() };
-        Self { status: StatusCode::FORBIDDEN, code: 4, message, context }
+        Self { status: StatusCode::FORBIDDEN, code: 4, message, context, is_whole: false }
+    }
+
+    /// The application does not want the client: status 401, code 4, and JSON text as the whole answer.
+    pub fn unauthorized(json: String) -> Self {
+        let message = Cow::Owned(json);
+        Self { status: StatusCode::UNAUTHORIZED, code: 4, message, context: Vec::new(), is_whole: true }
     }
 
     /// The server cannot serve the client at the moment: status 503.
@@ -124,6 +138,7 @@ impl Refusal {
             code: 3,
             message: Cow::Borrowed(message),
             context: Vec::new(),
+            is_whole: false,
         }
     }
 
@@ -159,6 +174,9 @@ impl Refusal {
 
     /// The answer to a plain request.
     pub(crate) fn response(&self) -> Response<Bytes> {
+        if self.is_whole {
+            return Self::answer_with(self.status, self.message.clone().into_owned(), "application/json");
+        }
         let message = serde_json::Value::from(&*self.message);
         let body = format!(r#"{{"code":{},"message":{message}}}"#, self.code);
         Self::answer_with(self.status, body, "application/json")
@@ -166,8 +184,11 @@ impl Refusal {
 
     /// The answer to a WebSocket request, which in engine.io is the bare message, whatever was wrong with status 400.
     pub(crate) fn websocket_response(&self) -> Response<Bytes> {
-        let mut response =
-            Self::answer_with(StatusCode::BAD_REQUEST, self.message.clone().into_owned(), "text/html");
+        let mut response = if self.is_whole {
+            self.response()
+        } else {
+            Self::answer_with(StatusCode::BAD_REQUEST, self.message.clone().into_owned(), "text/html")
+        };
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
