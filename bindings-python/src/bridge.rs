@@ -22,6 +22,7 @@ use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyDict};
 use crate::{
     acks::AckTarget,
     connect::Unconnected,
+    lanes::InLine,
     pending::Futures,
     process::Own,
     room::Rooms,
@@ -84,7 +85,7 @@ pub(crate) struct Bridge {
     pub(crate) will_flush: AtomicBool,
     pub(crate) unconnected: Unconnected,
     /// Clients whose events wait for a handler that was given up.
-    pub(crate) freed_lanes: Mutex<Vec<Arc<Socket>>>,
+    pub(crate) freed_lanes: Mutex<Vec<Arc<dyn InLine>>>,
     pub(crate) acks: Acks<AckTarget>,
     /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
     sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,

@@ -18,7 +18,13 @@ use pyo3::{
     types::{PyDict, PyList, PyString},
 };
 
-use crate::{acks::AckTarget, bridge::Bridge, lanes::Lane, process::Own, request::Handshake};
+use crate::{
+    acks::AckTarget,
+    bridge::Bridge,
+    lanes::{Deferred, Lane},
+    process::Own,
+    request::Handshake,
+};
 
 /// What Python keeps with a socket, in the core's slot for it.
 pub(crate) struct SocketState {
@@ -28,7 +34,7 @@ pub(crate) struct SocketState {
     session: Mutex<Option<Py<PyAny>>>,
     /// The environment, once a handler got it.
     environ: Mutex<Option<Py<PyAny>>>,
-    pub(crate) lane: Lane,
+    pub(crate) lane: Lane<Deferred>,
     /// What becomes of a client that has gone before it was let in.
     withdrawal: Mutex<Withdrawal>,
     /// Whether the application has put the client out: of what came before that and waits, nothing is handled any more.
