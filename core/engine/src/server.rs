@@ -296,7 +296,7 @@ impl<L: Layer> Shared<L> {
         };
         let max_payload = self.config.max_http_buffer_size;
         let open = protocol::Handshake { sid: session.id(), upgrades, config: &announced, max_payload };
-        let text = protocol::handshake(session.protocol(), &open);
+        let text = protocol::handshake(&open);
         Frame::text(text.len(), |out| out.push_str(&text))
     }
 

@@ -626,7 +626,7 @@ async fn jsonp_calls_a_function_and_takes_a_form() {
     let opened = http.get(query).await;
     let script = text(&opened);
     assert_eq!(opened.headers()["content-type"], "text/javascript; charset=UTF-8");
-    assert!(script.starts_with(r#"___eio[3]("9"#) && script.ends_with("\");"), "{script}");
+    assert!(script.starts_with(r#"___eio[3]("118:0{"#) && script.ends_with("\");"), "{script}");
     let (_, sid) = script.split_once(r#"\"sid\":\""#).expect("the session's id");
     let query = format!("{query}&sid={}", &sid[..20]);
     let socket = test.host.accept().await;
@@ -641,6 +641,20 @@ async fn jsonp_calls_a_function_and_takes_a_form() {
     socket.emit(&separators, Flags::default(), &mut Writes::new());
     let answer = http.get(&query).await;
     assert!(text(&answer).contains(r"\u2028") && !text(&answer).contains('\u{2028}'), "{}", text(&answer));
+}
+
+#[tokio::test]
+async fn jsonp_is_served_in_both_revisions() {
+    let mut test = start_default().await;
+    let http = Http::memory(&test);
+    let query = "EIO=4&transport=polling&j=3";
+    let opened = http.get(query).await;
+    assert!(text(&opened).starts_with(r#"___eio[3]("0{"#), "{}", text(&opened));
+    let (_, sid) = text(&opened).split_once(r#"\"sid\":\""#).expect("the session's id");
+    let query = format!("{query}&sid={}", &sid[..20]);
+    assert_eq!(text(&http.post(&query, b"d=40").await), "ok");
+    test.host.accept().await;
+    assert!(text(&http.get(&query).await).starts_with(r#"___eio[3]("40{"#));
 }
 
 #[tokio::test]

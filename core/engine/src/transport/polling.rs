@@ -47,12 +47,12 @@ impl PollForm {
 
 /// Serves a GET of a session. Dropped while it waits, the client has gone and the session ends.
 pub(crate) async fn get<L: Layer>(session: &Arc<Session<L>>, form: &PollForm) -> Response<Bytes> {
-    let (shared, protocol) = (session.server(), session.protocol());
+    let shared = session.server();
     let (sender, answer) = oneshot::channel();
     if session.poll(PendingPoll { sender, supports_binary: form.supports_binary }).is_err() {
         // It may have ended just now.
         return match shared.answer_ended(session.id(), form.supports_binary) {
-            Some(answer) => answer_response(shared, protocol, form, answer).await,
+            Some(answer) => answer_response(shared, form, answer).await,
             None => Refusal::BAD_REQUEST.response(),
         };
     }
@@ -60,7 +60,7 @@ pub(crate) async fn get<L: Layer>(session: &Arc<Session<L>>, form: &PollForm) ->
     let answer = answer.await;
     waiting.end();
     match answer {
-        Ok(answer) => answer_response(shared, protocol, form, answer).await,
+        Ok(answer) => answer_response(shared, form, answer).await,
         // The session ended without a last packet: its transport was lost.
         Err(_) => Refusal::BAD_REQUEST.response(),
     }
@@ -75,9 +75,8 @@ pub(crate) async fn ended<L: Layer>(
 ) -> Option<Response<Bytes>> {
     match *method {
         Method::GET => {
-            let protocol = shared.ended.protocol(id)?;
             let answer = shared.answer_ended(id, form.supports_binary)?;
-            Some(answer_response(shared, protocol, form, answer).await)
+            Some(answer_response(shared, form, answer).await)
         }
         // What it brings is for nobody.
         Method::POST => Some(plain(StatusCode::OK, "ok")),
@@ -107,12 +106,10 @@ impl<L: Layer> Drop for Waiting<L> {
 /// Makes the response to a poll, JSONP and compression included.
 async fn answer_response<L: Layer>(
     shared: &Shared<L>,
-    protocol: Protocol,
     form: &PollForm,
     answer: PollAnswer,
 ) -> Response<Bytes> {
-    let jsonp = form.jsonp.as_ref().filter(|_| protocol == Protocol::V3);
-    let (body, content_type) = match jsonp {
+    let (body, content_type) = match &form.jsonp {
         Some(index) => (as_script(index, &answer.body), "text/javascript; charset=UTF-8"),
         None if answer.is_binary => (Bytes::from(answer.body), "application/octet-stream"),
         None => (Bytes::from(answer.body), "text/plain; charset=UTF-8"),
@@ -175,8 +172,7 @@ where
         // The client went away in the middle of its request.
         Err(CollectError::Lost) => return Refusal::BAD_REQUEST.response(),
     };
-    let body =
-        if form.jsonp.is_some() && session.protocol() == Protocol::V3 { from_form(&body) } else { body };
+    let body = if form.jsonp.is_some() { from_form(&body) } else { body };
     session.server().counters.bytes_in.add(body.len());
     let is_understood = take_packets(session, &body, is_binary).await;
     posting.end();
