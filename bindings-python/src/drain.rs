@@ -63,6 +63,7 @@ impl Bridge {
             let Some(client) = freed else { break };
             client.go_on(py, self)?;
         }
+        self.tell_lost_sessions(py, event_loop)?;
         let mut batch = Vec::new();
         let mut core_has_more = true;
         for n_taken in 0.. {
@@ -126,6 +127,10 @@ impl Bridge {
                 answer.send(request::origin_decision(allowed));
                 Ok(())
             }
+            HostEvent::Request { head, answer } => self.requested(py, event_loop, &head, answer),
+            HostEvent::Session { connection, event } => {
+                self.session_event(py, event_loop, &connection, event)
+            }
             HostEvent::Forget { key } => {
                 drop(self.take_session(key));
                 Ok(())
@@ -154,7 +159,8 @@ impl Bridge {
         let Some(handler) = self.handler(py, event_loop, state.namespace.bind(py), &name)? else {
             return Ok(false);
         };
-        let result = handler.call(event_loop, state.sid.bind(py), &values)?;
+        // The first is the event's name.
+        let result = handler.call(event_loop, state.sid.bind(py), values.iter().skip(1))?;
         let purpose = Purpose::Answer { socket: Arc::downgrade(socket), reply, _credit: credit };
         if !is_awaitable(&result)? {
             self.use_result(py, purpose, Ok(result))?;
@@ -226,13 +232,14 @@ impl Bridge {
             return result.map(drop);
         }
         match purpose {
-            Purpose::None | Purpose::Answer { reply: None, .. } => result.map(drop),
+            Purpose::None | Purpose::Message { .. } | Purpose::Answer { reply: None, .. } => result.map(drop),
             Purpose::Answer { reply: Some(reply), .. } => {
                 let answer = self.json.answer(&result?)?;
                 self.write(py, |writes| reply.send(&answer, writes));
                 Ok(())
             }
             Purpose::Connect(connecting) => self.decided(py, &connecting, result),
+            Purpose::Open(opening) => Self::decided_session(opening, result),
         }
     }
 
@@ -263,6 +270,9 @@ impl Bridge {
             return Err(error);
         }
         match self.event_loop() {
+            Ok(event_loop) if self.is_engine => {
+                event_loop.host.call_method1(py, intern!(py, "_failed"), (error,))?;
+            }
             Ok(event_loop) => {
                 error::report(
                     py,

@@ -27,8 +27,10 @@ use pyo3::{
 use crate::{
     bridge::{Bridge, EventLoop},
     connect::Connecting,
+    engine::Opening,
     lanes::{Laned, Occupied},
     process::Own,
+    session::SessionState,
 };
 
 /// The tasks of one server's handlers.
@@ -191,8 +193,16 @@ pub(crate) enum Purpose {
         /// The event's place among those of its client that are under way.
         _credit: Credit,
     },
+    /// It is for a message of this session.
+    Message {
+        session: Weak<SessionState>,
+        /// The message's place among those of its client that are under way.
+        _credit: Credit,
+    },
     /// It lets a client in, or not.
     Connect(Connecting),
+    /// It lets a session open, or not.
+    Open(Opening),
 }
 
 /// A handler's coroutine with what belongs to it.
@@ -213,8 +223,13 @@ impl Work {
 
     /// Whether it need not begin, because its client was put out.
     fn is_void(&self, bridge: &Bridge) -> bool {
-        let Purpose::Answer { socket, .. } = &self.purpose else { return false };
-        !socket.upgrade().is_some_and(|socket| bridge.listens_to(&socket))
+        match &self.purpose {
+            Purpose::Answer { socket, .. } => {
+                !socket.upgrade().is_some_and(|socket| bridge.listens_to(&socket))
+            }
+            Purpose::Message { session, .. } => !bridge.listens_to_session(session),
+            _ => false,
+        }
     }
 }
 
