@@ -74,7 +74,7 @@ impl NativeServer {
         if kept != 0.0 {
             extensions.insert(self.entry_points.keep(number(kept)));
         }
-        let admitted = Admitted { id: id.map(Arc::from), extensions };
+        let admitted = Admitted { id: id.map(Arc::from), extensions, ..Admitted::default() };
         self.state.borrow_mut().requests.answer(number(question), Ok(admitted));
     }
 

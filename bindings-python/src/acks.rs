@@ -48,7 +48,7 @@ impl Bridge {
                 let result =
                     context.bind(py).call_method1(intern!(py, "run"), PyTuple::new(py, arguments)?)?;
                 if is_awaitable(&result)? {
-                    self.run(py, event_loop, result, Purpose::None, None)?;
+                    self.run_alone(py, event_loop, result, Purpose::None)?;
                 }
                 return Ok(());
             }

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use ferrio::{Events, HostEvent, Server, Socket, SocketKey, Writes};
+use ferrio::{Events, HostEvent, Parser, Server, Socket, SocketKey, Writes};
 use ferrio_host::Acks;
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyDict};
@@ -22,9 +22,11 @@ use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyDict};
 use crate::{
     acks::AckTarget,
     connect::Unconnected,
+    lanes::InLine,
     pending::Futures,
     process::Own,
     room::Rooms,
+    session::Sessions,
     socket::SocketState,
     tasks::Tasks,
     value::Json,
@@ -77,6 +79,8 @@ pub(crate) struct Bridge {
     /// Handlers by namespace and event: the server's own dictionary, looked at before anything else.
     pub(crate) handlers: Py<PyDict>,
     pub(crate) behaviour: Behaviour,
+    /// Whether it is a server without Socket.IO.
+    pub(crate) is_engine: bool,
     pub(crate) waker: Arc<Waker>,
     pub(crate) event_loop: Mutex<Option<Arc<EventLoop>>>,
     pub(crate) futures: Futures,
@@ -84,10 +88,11 @@ pub(crate) struct Bridge {
     pub(crate) will_flush: AtomicBool,
     pub(crate) unconnected: Unconnected,
     /// Clients whose events wait for a handler that was given up.
-    pub(crate) freed_lanes: Mutex<Vec<Arc<Socket>>>,
+    pub(crate) freed_lanes: Mutex<Vec<Arc<dyn InLine>>>,
+    pub(crate) sessions: Sessions,
     pub(crate) acks: Acks<AckTarget>,
     /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
-    sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
+    kept_sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
     /// Events that were taken from the core and not handled in their turn.
     pub(crate) backlog: Mutex<VecDeque<HostEvent>>,
     /// Whether everybody is being put out: nothing but disconnects is handled any more.
@@ -106,6 +111,7 @@ impl Bridge {
         behaviour: Behaviour,
     ) -> Self {
         let woken = waker.clone();
+        let is_engine = server.config().parser == Parser::None;
         Self {
             process: Own::new(()),
             server,
@@ -114,6 +120,7 @@ impl Bridge {
             rooms,
             handlers,
             behaviour,
+            is_engine,
             futures: Futures::new(move || woken.wake()),
             waker,
             event_loop: Mutex::default(),
@@ -122,7 +129,8 @@ impl Bridge {
             unconnected: Unconnected::default(),
             freed_lanes: Mutex::default(),
             acks: Acks::default(),
-            sessions: Mutex::default(),
+            sessions: Sessions::default(),
+            kept_sessions: Mutex::default(),
             backlog: Mutex::default(),
             is_closing: AtomicBool::new(false),
             tasks: Tasks::new(),
@@ -232,29 +240,30 @@ impl Bridge {
     /// Keeps a client's session for its return, from the moment that its departure comes: the core may forget it while
     /// the disconnect handler is still at work.
     pub(crate) fn keep_session(&self, key: SocketKey, session: Py<PyAny>) {
-        let former = self.sessions.lock().insert(key, session);
+        let former = self.kept_sessions.lock().insert(key, session);
         drop(former);
     }
 
     /// Replaces the session of a client that may still come back.
     pub(crate) fn update_session(&self, key: SocketKey, mut session: Py<PyAny>) {
-        if let Some(kept) = self.sessions.lock().get_mut(&key) {
+        if let Some(kept) = self.kept_sessions.lock().get_mut(&key) {
             std::mem::swap(kept, &mut session);
         }
     }
 
     /// Takes the session of a client that has come back, or never will.
     pub(crate) fn take_session(&self, key: SocketKey) -> Option<Py<PyAny>> {
-        self.sessions.lock().remove(&key)
+        self.kept_sessions.lock().remove(&key)
     }
 
     /// How much of each kind is kept for clients, handlers and acks.
-    pub(crate) fn held(&self) -> [(&'static str, usize); 6] {
+    pub(crate) fn held(&self) -> [(&'static str, usize); 7] {
         [
             ("pending", self.unconnected.len()),
             ("freed", self.freed_lanes.lock().len()),
             ("acks", self.acks.len()),
-            ("sessions", self.sessions.lock().len()),
+            ("engine", self.sessions.len()),
+            ("sessions", self.kept_sessions.lock().len()),
             ("backlog", self.backlog.lock().len()),
             ("kept", self.tasks.n_waiting()),
         ]

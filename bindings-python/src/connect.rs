@@ -269,6 +269,6 @@ impl Bridge {
         if coroutine.is_none() {
             return Ok(());
         }
-        self.run(py, &event_loop, coroutine, Purpose::None, None).map(drop)
+        self.run_alone(py, &event_loop, coroutine, Purpose::None)
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     bridge::{Bridge, EventLoop},
     error,
     handlers::is_awaitable,
-    lanes::{Deferred, Occupied},
+    lanes::{Deferred, Laned, Occupied},
     request,
     socket::{Departure, SocketState},
     tasks::{FirstStep, Purpose},
@@ -60,9 +60,10 @@ impl Bridge {
         let started = Instant::now();
         loop {
             let freed = self.freed_lanes.lock().pop();
-            let Some(socket) = freed else { break };
-            self.go_on(py, &socket)?;
+            let Some(client) = freed else { break };
+            client.go_on(py, self)?;
         }
+        self.tell_lost_sessions(py, event_loop)?;
         let mut batch = Vec::new();
         let mut core_has_more = true;
         for n_taken in 0.. {
@@ -93,9 +94,10 @@ impl Bridge {
     fn dispatch(self: &Arc<Self>, py: Python<'_>, event_loop: &EventLoop, event: HostEvent) -> PyResult<()> {
         match event {
             HostEvent::Event { socket, payload, reply, credit } => {
+                SocketState::attach(py, &socket);
                 let event = Deferred::Event(payload, reply, credit);
                 let Some(event) = self.enter_lane(py, event_loop, &socket, event)? else { return Ok(()) };
-                self.handle(py, event_loop, &socket, event).map(drop)
+                socket.handle(py, self, event_loop, event).map(drop)
             }
             HostEvent::Connect { socket, auth, admission } => {
                 self.connect(py, event_loop, &socket, &auth, admission)
@@ -107,11 +109,12 @@ impl Bridge {
                     let session = SocketState::attach(py, &socket).session(py);
                     self.keep_session(socket.key(), session.unbind());
                 }
+                SocketState::attach(py, &socket);
                 let departure = Deferred::Departure(departure, socket.credit());
                 let Some(departure) = self.enter_lane(py, event_loop, &socket, departure)? else {
                     return Ok(());
                 };
-                self.handle(py, event_loop, &socket, departure).map(drop)
+                socket.handle(py, self, event_loop, departure).map(drop)
             }
             HostEvent::Ack { token, outcome } => self.acked(py, event_loop, token, &outcome),
             HostEvent::Origin { head, answer } => {
@@ -124,6 +127,10 @@ impl Bridge {
                 answer.send(request::origin_decision(allowed));
                 Ok(())
             }
+            HostEvent::Request { head, answer } => self.requested(py, event_loop, &head, answer),
+            HostEvent::Session { connection, event } => {
+                self.session_event(py, event_loop, &connection, event)
+            }
             HostEvent::Forget { key } => {
                 drop(self.take_session(key));
                 Ok(())
@@ -132,26 +139,8 @@ impl Bridge {
         }
     }
 
-    /// Has something of a client handled. Returns whether what follows has to wait for it.
-    pub(crate) fn handle(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        event_loop: &EventLoop,
-        socket: &Arc<Socket>,
-        what: Deferred,
-    ) -> PyResult<bool> {
-        match what {
-            Deferred::Event(payload, reply, credit) => {
-                self.event(py, event_loop, socket, &payload, reply, credit)
-            }
-            Deferred::Departure(departure, credit) => {
-                self.departed(py, event_loop, socket, departure, credit)?;
-                Ok(false)
-            }
-        }
-    }
-
-    fn event(
+    /// Has an event handled. Returns whether what follows has to wait for it.
+    pub(crate) fn event(
         self: &Arc<Self>,
         py: Python<'_>,
         event_loop: &EventLoop,
@@ -170,7 +159,8 @@ impl Bridge {
         let Some(handler) = self.handler(py, event_loop, state.namespace.bind(py), &name)? else {
             return Ok(false);
         };
-        let result = handler.call(event_loop, state.sid.bind(py), &values)?;
+        // The first is the event's name.
+        let result = handler.call(event_loop, state.sid.bind(py), values.iter().skip(1))?;
         let purpose = Purpose::Answer { socket: Arc::downgrade(socket), reply, _credit: credit };
         if !is_awaitable(&result)? {
             self.use_result(py, purpose, Ok(result))?;
@@ -194,20 +184,20 @@ impl Bridge {
         let departure = Bound::new(py, Departure::new(self, departure, credit))?;
         let coroutine = event_loop.host.bind(py).call_method1(intern!(py, "_disconnected"), (departure,))?;
         if !coroutine.is_none() {
-            self.run(py, event_loop, coroutine, Purpose::None, None)?;
+            self.run_alone(py, event_loop, coroutine, Purpose::None)?;
         }
         Ok(())
     }
 
     /// Runs a coroutine, and uses its result if it comes at once. Returns whether it waits for something. Meanwhile,
     /// further events of the client `lane` wait for it.
-    pub(crate) fn run(
+    pub(crate) fn run<T: Laned>(
         self: &Arc<Self>,
         py: Python<'_>,
         event_loop: &EventLoop,
         coroutine: Bound<'_, PyAny>,
         purpose: Purpose,
-        lane: Option<&Arc<Socket>>,
+        lane: Option<&Arc<T>>,
     ) -> PyResult<bool> {
         match self.start(py, event_loop, coroutine, purpose, lane)? {
             FirstStep::Waits => Ok(true),
@@ -216,6 +206,17 @@ impl Bridge {
                 Ok(false)
             }
         }
+    }
+
+    /// The same where nothing waits for it.
+    pub(crate) fn run_alone(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        event_loop: &EventLoop,
+        coroutine: Bound<'_, PyAny>,
+        purpose: Purpose,
+    ) -> PyResult<()> {
+        self.run(py, event_loop, coroutine, purpose, None::<&Arc<Socket>>).map(drop)
     }
 
     /// Does with a handler's result what it is for.
@@ -231,13 +232,14 @@ impl Bridge {
             return result.map(drop);
         }
         match purpose {
-            Purpose::None | Purpose::Answer { reply: None, .. } => result.map(drop),
+            Purpose::None | Purpose::Message { .. } | Purpose::Answer { reply: None, .. } => result.map(drop),
             Purpose::Answer { reply: Some(reply), .. } => {
                 let answer = self.json.answer(&result?)?;
                 self.write(py, |writes| reply.send(&answer, writes));
                 Ok(())
             }
             Purpose::Connect(connecting) => self.decided(py, &connecting, result),
+            Purpose::Open(opening) => Self::decided_session(opening, result),
         }
     }
 
@@ -258,23 +260,7 @@ impl Bridge {
 
     /// Goes on with what waited for a handler that is over.
     pub(crate) fn free(self: &Arc<Self>, py: Python<'_>, occupied: Occupied) -> PyResult<()> {
-        occupied.free().map_or(Ok(()), |socket| self.go_on(py, &socket))
-    }
-
-    /// Goes on with a client's events. What ends the process comes back, after the others.
-    fn go_on(self: &Arc<Self>, py: Python<'_>, socket: &Arc<Socket>) -> PyResult<()> {
-        let (Some(state), Ok(event_loop)) = (SocketState::of(socket), self.event_loop()) else {
-            return Ok(());
-        };
-        let mut end = Ok(());
-        while let Some(what) = state.lane.next() {
-            match self.handle(py, &event_loop, socket, what) {
-                Ok(true) => break,
-                Ok(false) => {}
-                Err(error) => end = end.and(self.report(py, error)),
-            }
-        }
-        end
+        occupied.free().map_or(Ok(()), |client| client.go_on(py, self))
     }
 
     /// Reports what a handler raised, as asyncio does for a task that nobody waits for. What ends a task or the
@@ -284,6 +270,9 @@ impl Bridge {
             return Err(error);
         }
         match self.event_loop() {
+            Ok(event_loop) if self.is_engine => {
+                event_loop.host.call_method1(py, intern!(py, "_failed"), (error,))?;
+            }
             Ok(event_loop) => {
                 error::report(
                     py,

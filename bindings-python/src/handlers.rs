@@ -3,15 +3,15 @@
 use pyo3::{
     intern,
     prelude::*,
-    types::{PyDict, PyList, PyString, PyTuple},
+    types::{PyDict, PyString, PyTuple},
 };
 
 use crate::bridge::{Bridge, EventLoop};
 
 /// A handler, and what it gets before the socket's id.
 pub(crate) struct Handler<'py> {
-    function: Bound<'py, PyAny>,
-    prefix: Option<Bound<'py, PyTuple>>,
+    pub(crate) function: Bound<'py, PyAny>,
+    pub(crate) prefix: Option<Bound<'py, PyTuple>>,
 }
 
 impl Bridge {
@@ -43,23 +43,23 @@ impl Bridge {
 }
 
 impl<'py> Handler<'py> {
-    /// Calls it with the socket's id and what the client sent after the event's name.
+    /// Calls it with the client's id and what it has sent.
     pub(crate) fn call(
         self,
         event_loop: &EventLoop,
         sid: &Bound<'py, PyString>,
-        event: &Bound<'py, PyList>,
+        sent: impl ExactSizeIterator<Item = Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let Self { function, prefix } = self;
         let py = function.py();
         let is_coroutine_function = is_coroutine_function(&function);
-        let mut arguments = Vec::with_capacity(event.len() + 2);
+        let mut arguments = Vec::with_capacity(sent.len() + 3);
         if !is_coroutine_function {
             arguments.push(function.clone());
         }
         arguments.extend(prefix.iter().flat_map(PyTupleMethods::iter));
         arguments.push(sid.clone().into_any());
-        arguments.extend(event.iter().skip(1));
+        arguments.extend(sent);
         let arguments = PyTuple::new(py, arguments)?;
         if is_coroutine_function {
             return function.call1(arguments);

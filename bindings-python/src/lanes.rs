@@ -16,27 +16,82 @@ use crate::{
     socket::SocketState,
 };
 
-/// Something of a client that may have to wait for the handler before.
+/// Whose events may have to wait for each other.
+pub(crate) trait Laned: Send + Sync + Sized + 'static {
+    /// What may have to wait.
+    type Deferred: Send;
+
+    /// What waits; `None` where nothing can, yet.
+    fn lane(&self) -> Option<&Lane<Self::Deferred>>;
+
+    /// Whether it is the client's end, which is the last.
+    fn is_end(what: &Self::Deferred) -> bool;
+
+    /// Has something handled. Returns whether what follows has to wait for it.
+    fn handle(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        bridge: &Arc<Bridge>,
+        event_loop: &EventLoop,
+        what: Self::Deferred,
+    ) -> PyResult<bool>;
+}
+
+/// Something of a socket that may have to wait for the handler before.
 pub(crate) enum Deferred {
     Event(Payload, Option<Reply>, Credit),
     Departure(ferrio::Departure, Credit),
 }
 
+impl Laned for Socket {
+    type Deferred = Deferred;
+
+    fn lane(&self) -> Option<&Lane<Deferred>> {
+        SocketState::of(self).map(|state| &state.lane)
+    }
+
+    fn is_end(what: &Deferred) -> bool {
+        matches!(what, Deferred::Departure(..))
+    }
+
+    fn handle(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        bridge: &Arc<Bridge>,
+        event_loop: &EventLoop,
+        what: Deferred,
+    ) -> PyResult<bool> {
+        match what {
+            Deferred::Event(payload, reply, credit) => {
+                bridge.event(py, event_loop, self, &payload, reply, credit)
+            }
+            Deferred::Departure(departure, credit) => {
+                bridge.departed(py, event_loop, self, departure, credit)?;
+                Ok(false)
+            }
+        }
+    }
+}
+
 /// What waits for a client's handler at work; `None` when there is none. Bounded by the client's share of what may be
 /// under way: beyond, nothing is read from it.
-#[derive(Default)]
-pub(crate) struct Lane(Mutex<Option<Waiting>>);
+pub(crate) struct Lane<D>(Mutex<Option<Waiting<D>>>);
 
-#[derive(Default)]
-struct Waiting {
-    deferred: VecDeque<Deferred>,
+struct Waiting<D> {
+    deferred: VecDeque<D>,
     /// How many have gone on before.
     n_before: u64,
 }
 
-impl Lane {
+impl<D> Default for Lane<D> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<D> Lane<D> {
     /// Keeps something for later if it has to wait; gives it back if not.
-    fn queue(&self, what: Deferred) -> Option<Deferred> {
+    fn queue(&self, what: D) -> Option<D> {
         match &mut *self.0.lock() {
             Some(waiting) => {
                 waiting.deferred.push_back(what);
@@ -46,8 +101,13 @@ impl Lane {
         }
     }
 
+    /// Has what comes from now on wait.
+    fn occupy(&self) {
+        self.0.lock().get_or_insert_with(|| Waiting { deferred: VecDeque::new(), n_before: 0 });
+    }
+
     /// The next that waits. When there is none, nothing has to wait any more.
-    pub(crate) fn next(&self) -> Option<Deferred> {
+    fn next(&self) -> Option<D> {
         let mut lane = self.0.lock();
         let next = lane.as_mut().and_then(|waiting| waiting.deferred.pop_front());
         match &mut *lane {
@@ -62,12 +122,12 @@ impl Lane {
         self.0.lock().as_ref().map_or(0, |waiting| waiting.n_before)
     }
 
-    /// Everything that waits, the departure last, if the handler at work is the same as when `n_before` was asked.
-    /// Nothing of it if that is another, and `None` if no departure waits.
-    fn leave(&self, n_before: u64) -> Option<VecDeque<Deferred>> {
+    /// Everything that waits, the end last, if the handler at work is the same as when `n_before` was asked. Nothing of it
+    /// if that is another, and `None` if no end waits.
+    fn leave(&self, n_before: u64, is_end: impl Fn(&D) -> bool) -> Option<VecDeque<D>> {
         let mut lane = self.0.lock();
         let waiting = lane.as_mut()?;
-        if !matches!(waiting.deferred.back(), Some(Deferred::Departure(..))) {
+        if !waiting.deferred.back().is_some_and(is_end) {
             return None;
         }
         let is_same = waiting.n_before == n_before;
@@ -75,31 +135,69 @@ impl Lane {
     }
 }
 
+/// A client whose events wait, whatever it is.
+pub(crate) trait InLine: Send + Sync {
+    /// Goes on with its events. What ends the process comes back, after the others.
+    fn go_on(self: Arc<Self>, py: Python<'_>, bridge: &Arc<Bridge>) -> PyResult<()>;
+
+    /// Has its end handled, if the handler at work is still the one that was at work before.
+    fn leave(self: Arc<Self>, py: Python<'_>, bridge: &Arc<Bridge>, n_before: u64) -> PyResult<()>;
+}
+
+impl<T: Laned> InLine for T {
+    fn go_on(self: Arc<Self>, py: Python<'_>, bridge: &Arc<Bridge>) -> PyResult<()> {
+        let (Some(lane), Ok(event_loop)) = (self.lane(), bridge.event_loop()) else { return Ok(()) };
+        let mut end = Ok(());
+        while let Some(what) = lane.next() {
+            match self.handle(py, bridge, &event_loop, what) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => end = end.and(bridge.report(py, error)),
+            }
+        }
+        end
+    }
+
+    fn leave(self: Arc<Self>, py: Python<'_>, bridge: &Arc<Bridge>, n_before: u64) -> PyResult<()> {
+        let (Some(lane), Ok(event_loop)) = (self.lane(), bridge.event_loop()) else { return Ok(()) };
+        match lane.leave(n_before, Self::is_end) {
+            None => Ok(()),
+            Some(left) if left.is_empty() => bridge.watch_lane(py, &event_loop, &self),
+            Some(mut left) => {
+                let end = left.pop_back().expect("the end is the last");
+                drop(left);
+                self.handle(py, bridge, &event_loop, end).map(drop)
+            }
+        }
+    }
+}
+
 /// A handler for which its client's further events wait. When it is done, or nobody will ever run it again, they go on.
 pub(crate) struct Occupied {
     bridge: Arc<Bridge>,
-    socket: Weak<Socket>,
+    client: Option<Weak<dyn InLine>>,
 }
 
 impl Occupied {
-    pub(crate) fn new(bridge: &Arc<Bridge>, socket: &Arc<Socket>) -> Self {
-        if let Some(state) = SocketState::of(socket) {
-            state.lane.0.lock().get_or_insert_default();
+    pub(crate) fn new<T: Laned>(bridge: &Arc<Bridge>, client: &Arc<T>) -> Self {
+        if let Some(lane) = client.lane() {
+            lane.occupy();
         }
-        Self { bridge: bridge.clone(), socket: Arc::downgrade(socket) }
+        let client: Weak<T> = Arc::downgrade(client);
+        Self { bridge: bridge.clone(), client: Some(client) }
     }
 
     /// The client whose events are to go on, at once.
-    pub(crate) fn free(mut self) -> Option<Arc<Socket>> {
-        mem::take(&mut self.socket).upgrade()
+    pub(crate) fn free(mut self) -> Option<Arc<dyn InLine>> {
+        self.client.take()?.upgrade()
     }
 }
 
 impl Drop for Occupied {
     /// This may be anywhere, so the loop goes on with them later.
     fn drop(&mut self) {
-        if let Some(socket) = self.socket.upgrade() {
-            self.bridge.freed_lanes.lock().push(socket);
+        if let Some(client) = self.client.take().and_then(|client| client.upgrade()) {
+            self.bridge.freed_lanes.lock().push(client);
             self.bridge.waker.wake();
         }
     }
@@ -111,16 +209,16 @@ struct LaneWatch(Own<Watched>);
 
 struct Watched {
     bridge: Weak<Bridge>,
-    socket: Weak<Socket>,
+    client: Weak<dyn InLine>,
     n_before: u64,
 }
 
 #[pymethods]
 impl LaneWatch {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let Watched { bridge, socket, n_before } = self.0.here()?;
-        match (bridge.upgrade(), socket.upgrade()) {
-            (Some(bridge), Some(socket)) => bridge.leave_lane(py, &socket, *n_before),
+        let Watched { bridge, client, n_before } = self.0.here()?;
+        match (bridge.upgrade(), client.upgrade()) {
+            (Some(bridge), Some(client)) => client.leave(py, &bridge, *n_before),
             _ => Ok(()),
         }
     }
@@ -128,53 +226,34 @@ impl LaneWatch {
 
 impl Bridge {
     /// Gives back what can be handled at once. The rest is kept until the handler at work is done.
-    pub(crate) fn enter_lane(
+    pub(crate) fn enter_lane<T: Laned>(
         self: &Arc<Self>,
         py: Python<'_>,
         event_loop: &EventLoop,
-        socket: &Arc<Socket>,
-        what: Deferred,
-    ) -> PyResult<Option<Deferred>> {
-        let state = SocketState::attach(py, socket);
-        if self.is_closing() {
-            // The handler at work may be the one that waits for the end.
-            return Ok(Some(what));
-        }
-        let leaves = matches!(what, Deferred::Departure(..));
-        let now = state.lane.queue(what);
+        client: &Arc<T>,
+        what: T::Deferred,
+    ) -> PyResult<Option<T::Deferred>> {
+        // While everybody is put out, the handler at work may be the one that waits for the end.
+        let Some(lane) = client.lane().filter(|_| !self.is_closing()) else { return Ok(Some(what)) };
+        let leaves = T::is_end(&what);
+        let now = lane.queue(what);
         if now.is_none() && leaves {
-            self.watch_lane(py, event_loop, socket)?;
+            self.watch_lane(py, event_loop, client)?;
         }
         Ok(now)
     }
 
     /// Sees to it that a client that has gone does not wait for ever for the handler at work.
-    fn watch_lane(
+    fn watch_lane<T: Laned>(
         self: &Arc<Self>,
         py: Python<'_>,
         event_loop: &EventLoop,
-        socket: &Arc<Socket>,
+        client: &Arc<T>,
     ) -> PyResult<()> {
-        let n_before = SocketState::of(socket).map_or(0, |state| state.lane.n_before());
-        let (bridge, socket) = (Arc::downgrade(self), Arc::downgrade(socket));
-        let watch = LaneWatch(Own::new(Watched { bridge, socket, n_before }));
+        let n_before = client.lane().map_or(0, Lane::n_before);
+        let client: Weak<T> = Arc::downgrade(client);
+        let watch = LaneWatch(Own::new(Watched { bridge: Arc::downgrade(self), client, n_before }));
         let lane_timeout = self.behaviour.lane_timeout.as_secs_f64();
         event_loop.object.call_method1(py, intern!(py, "call_later"), (lane_timeout, watch)).map(drop)
-    }
-
-    /// Has a client's disconnect be handled, if the handler at work is still the one that was at work before.
-    fn leave_lane(self: &Arc<Self>, py: Python<'_>, socket: &Arc<Socket>, n_before: u64) -> PyResult<()> {
-        let (Some(state), Ok(event_loop)) = (SocketState::of(socket), self.event_loop()) else {
-            return Ok(());
-        };
-        match state.lane.leave(n_before) {
-            None => Ok(()),
-            Some(left) if left.is_empty() => self.watch_lane(py, &event_loop, socket),
-            Some(mut left) => {
-                let departure = left.pop_back().expect("the departure is the last");
-                drop(left);
-                self.handle(py, &event_loop, socket, departure).map(drop)
-            }
-        }
     }
 }

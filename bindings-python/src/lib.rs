@@ -1,10 +1,11 @@
 //! The native part of the Python package: the Rust core, seen from asyncio.
 //!
 //! In reading order:
-//! - `server`: a server; `entry_points`: how clients reach it; `namespace`, `socket`: what it consists of;
+//! - `server`: a server; `entry_points`: how clients reach it; `namespace`, `socket`, `session`: what it consists of;
 //! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
 //! - `handlers`: which handler; `tasks`: how it runs; `lanes`: which event waits for another;
-//! - `connect`: clients that are not in; `acks`: who waits for acks; `writes`: what a turn sends;
+//! - `connect`: clients that are not in; `engine`: the events of sessions without Socket.IO;
+//! - `acks`: who waits for acks; `writes`: what a turn sends;
 //! - `pending`: the core's futures, polled by the event loop;
 //! - `waker`: how other threads wake the event loop;
 //! - `process`: what a forked child must leave alone;
@@ -19,6 +20,7 @@ mod acks;
 mod bridge;
 mod connect;
 mod drain;
+mod engine;
 mod entry_points;
 mod error;
 mod handlers;
@@ -30,6 +32,7 @@ mod process;
 mod request;
 mod room;
 mod server;
+mod session;
 mod socket;
 mod tasks;
 mod value;
@@ -47,6 +50,7 @@ mod _native {
         process::forked,
         request::Handshake,
         server::Server,
+        session::{Session, SessionEnd},
         socket::{Departure, Socket},
     };
 }

@@ -1,6 +1,6 @@
 //! The application's keywords as values of the table of options, and the table for the package's tests.
 
-use ferrio::Config;
+use ferrio::{Config, Parser};
 use ferrio_host::options::{
     self,
     Language::Python as InPython,
@@ -26,6 +26,11 @@ pub(crate) fn config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
         config.engine.path = path;
     }
     Ok(config)
+}
+
+/// The same of a server without Socket.IO.
+pub(crate) fn engine_config(options: &Bound<'_, PyDict>) -> PyResult<Config> {
+    Ok(Config { parser: Parser::None, ask_allow_request: true, ..config(options)? })
 }
 
 /// Refuses bad options.

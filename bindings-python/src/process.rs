@@ -36,6 +36,12 @@ impl<T> Own<T> {
         self.value.as_ref().filter(|_| self.n_forks == N_FORKS.load(Ordering::Relaxed))
     }
 
+    /// The value, to change it.
+    pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
+        let is_here = self.get().is_some();
+        self.value.as_mut().filter(|_| is_here)
+    }
+
     /// The same for what the application called.
     pub(crate) fn here(&self) -> PyResult<&T> {
         self.get()

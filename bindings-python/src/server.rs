@@ -3,7 +3,7 @@
 use std::{os::fd::AsRawFd, sync::Arc};
 
 use bytes::Bytes;
-use ferrio::{ListenOptions, Server as CoreServer, Tls};
+use ferrio::{Config, ListenOptions, Server as CoreServer, Tls, Watch};
 use ferrio_host::{
     ByteChannel, RequestBody, duplicate, give_memory_back,
     options::{Language, core_error},
@@ -24,6 +24,7 @@ use crate::{
     process::Own,
     request,
     room::Rooms,
+    session::{self, Session},
     value::Json,
     waker::Waker,
 };
@@ -33,7 +34,8 @@ pub(crate) struct Server(Own<Arc<Bridge>>);
 
 #[pymethods]
 impl Server {
-    /// `handlers` is the dictionary of functions by namespace and event, which the package goes on to fill.
+    /// `handlers` is the dictionary of functions by namespace and event, which the package goes on to fill. With
+    /// `names_sessions`, it also gives sessions their ids.
     #[new]
     fn new(
         options: &Bound<'_, PyDict>,
@@ -41,26 +43,24 @@ impl Server {
         json: Option<Py<PyAny>>,
         async_handlers: bool,
         always_connect: bool,
+        names_sessions: bool,
     ) -> PyResult<Self> {
-        give_memory_back();
-        let config = options::config(options)?;
-        let recovers = config.recovery.is_some();
-        let lane_timeout = config.engine.ping_interval + config.engine.ping_timeout;
-        let waker = Arc::new(Waker::default());
-        let wake = waker.clone();
-        let (server, events) = CoreServer::new(config, move || wake.wake())
-            .map_err(|error| error::option(&core_error(Language::Python, &error)))?;
-        let behaviour = Behaviour { is_serial: !async_handlers, always_connect, recovers, lane_timeout };
-        let bridge = Bridge::new(
-            server,
-            events,
-            waker,
-            Json::new(json),
-            Rooms::new(options.py()),
-            handlers,
-            behaviour,
-        );
-        Ok(Self(Own::new(Arc::new(bridge))))
+        let config = Config { ask_allow_request: names_sessions, ..options::config(options)? };
+        Self::make(options.py(), config, handlers, json, async_handlers, always_connect)
+    }
+
+    /// A server without Socket.IO. `handlers` is the dictionary of functions by event.
+    #[staticmethod]
+    fn engine(
+        options: &Bound<'_, PyDict>,
+        handlers: Py<PyDict>,
+        json: Option<Py<PyAny>>,
+        async_handlers: bool,
+    ) -> PyResult<Self> {
+        let config = options::engine_config(options)?;
+        let server = Self::make(options.py(), config, handlers, json, async_handlers, false)?;
+        server.0.here()?.server.engine().watch_new_sessions(Watch::MESSAGE | Watch::CLOSE);
+        Ok(server)
     }
 
     /// Serves on this event loop from now on; returns the descriptor to watch, which calls `drain`.
@@ -121,6 +121,43 @@ impl Server {
     fn namespaces(&self) -> PyResult<Vec<String>> {
         let namespaces = self.0.here()?.server.namespaces();
         Ok(namespaces.iter().map(|namespace| namespace.name().to_string()).collect())
+    }
+
+    /// A session of the engine by its id.
+    fn session(&self, py: Python<'_>, sid: &Bound<'_, PyAny>) -> PyResult<Option<Session>> {
+        let bridge = self.0.here()?;
+        let Some(sid) = text(sid) else { return Ok(None) };
+        Ok(bridge.session(py, sid).map(|session| Session::new(session, bridge.clone())))
+    }
+
+    /// The sessions of the engine, the oldest first.
+    fn sessions(&self, py: Python<'_>) -> PyResult<Vec<Session>> {
+        let bridge = self.0.here()?;
+        let sessions = bridge.all_sessions(py).into_iter();
+        Ok(sessions.map(|session| Session::new(session, bridge.clone())).collect())
+    }
+
+    /// How many sessions the engine has.
+    #[getter]
+    fn n_sessions(&self) -> PyResult<usize> {
+        let bridge = self.0.here()?;
+        Ok(if bridge.is_engine { bridge.sessions.len() } else { bridge.server.engine().n_sessions() })
+    }
+
+    /// Sends a message of the engine, `str` or `bytes`. Returns whether there is such a session.
+    fn send(&self, py: Python<'_>, sid: &Bound<'_, PyAny>, data: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let bridge = self.0.here()?;
+        let Some(session) = text(sid).and_then(|sid| bridge.session(py, sid)) else { return Ok(false) };
+        bridge.send_to_session(py, &session, session::outgoing(data)?);
+        Ok(true)
+    }
+
+    /// The id of the socket that a session of the engine has in a namespace.
+    fn socket_id(&self, sid: &Bound<'_, PyAny>, namespace: &str) -> PyResult<Option<String>> {
+        let bridge = self.0.here()?;
+        let connection = text(sid).and_then(|sid| bridge.server.engine().session(sid));
+        let socket = connection.and_then(|connection| bridge.server.socket_of(&connection, namespace));
+        Ok(socket.map(|socket| socket.id().to_string()))
     }
 
     /// Answers an HTTP request: `(status, headers, body)`, or a `Pending` that comes to it and takes the pieces of the
@@ -241,6 +278,33 @@ impl Server {
             bridge.acks.clear();
         }
     }
+}
+
+impl Server {
+    fn make(
+        py: Python<'_>,
+        config: Config,
+        handlers: Py<PyDict>,
+        json: Option<Py<PyAny>>,
+        async_handlers: bool,
+        always_connect: bool,
+    ) -> PyResult<Self> {
+        give_memory_back();
+        let recovers = config.recovery.is_some();
+        let lane_timeout = config.engine.ping_interval + config.engine.ping_timeout;
+        let waker = Arc::new(Waker::default());
+        let wake = waker.clone();
+        let (server, events) = CoreServer::new(config, move || wake.wake())
+            .map_err(|error| error::option(&core_error(Language::Python, &error)))?;
+        let behaviour = Behaviour { is_serial: !async_handlers, always_connect, recovers, lane_timeout };
+        let bridge = Bridge::new(server, events, waker, Json::new(json), Rooms::new(py), handlers, behaviour);
+        Ok(Self(Own::new(Arc::new(bridge))))
+    }
+}
+
+/// What may be an id: what is no text, or has a lone surrogate, is nobody's.
+fn text<'a>(id: &'a Bound<'_, PyAny>) -> Option<&'a str> {
+    id.cast::<PyString>().ok()?.to_str().ok()
 }
 
 impl Drop for Server {

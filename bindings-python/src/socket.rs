@@ -18,7 +18,13 @@ use pyo3::{
     types::{PyDict, PyList, PyString},
 };
 
-use crate::{acks::AckTarget, bridge::Bridge, lanes::Lane, process::Own, request::Handshake};
+use crate::{
+    acks::AckTarget,
+    bridge::Bridge,
+    lanes::{Deferred, Lane},
+    process::Own,
+    request::Handshake,
+};
 
 /// What Python keeps with a socket, in the core's slot for it.
 pub(crate) struct SocketState {
@@ -28,7 +34,7 @@ pub(crate) struct SocketState {
     session: Mutex<Option<Py<PyAny>>>,
     /// The environment, once a handler got it.
     environ: Mutex<Option<Py<PyAny>>>,
-    pub(crate) lane: Lane,
+    pub(crate) lane: Lane<Deferred>,
     /// What becomes of a client that has gone before it was let in.
     withdrawal: Mutex<Withdrawal>,
     /// Whether the application has put the client out: of what came before that and waits, nothing is handled any more.
@@ -135,7 +141,7 @@ fn namespace_name<'py>(py: Python<'py>, name: &str) -> Bound<'py, PyString> {
 }
 
 /// Keeps a value, unless another was kept meanwhile, and returns the one that is kept.
-fn first<'py>(slot: &Mutex<Option<Py<PyAny>>>, value: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
+pub(crate) fn first<'py>(slot: &Mutex<Option<Py<PyAny>>>, value: &Bound<'py, PyAny>) -> Bound<'py, PyAny> {
     slot.lock().get_or_insert_with(|| value.clone().unbind()).bind(value.py()).clone()
 }
 
@@ -167,6 +173,12 @@ impl Socket {
     #[getter]
     fn id<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
         Ok(self.state(py)?.sid.bind(py).clone())
+    }
+
+    /// The id of the engine's session that carries it.
+    #[getter]
+    fn session_id(&self) -> PyResult<String> {
+        Ok(self.socket()?.connection().id().to_string())
     }
 
     #[getter]
@@ -326,6 +338,14 @@ impl Departure {
             departure: Mutex::new(Some((departure, credit))),
             bridge: bridge.clone(),
         }))
+    }
+
+    /// The same for another reason.
+    pub(crate) fn because(mut self, reason: DisconnectReason) -> Self {
+        if let Some(leaving) = self.0.get_mut() {
+            leaving.reason = reason;
+        }
+        self
     }
 
     /// That of a client that was not in.

@@ -27,8 +27,10 @@ use pyo3::{
 use crate::{
     bridge::{Bridge, EventLoop},
     connect::Connecting,
-    lanes::Occupied,
+    engine::Opening,
+    lanes::{Laned, Occupied},
     process::Own,
+    session::SessionState,
 };
 
 /// The tasks of one server's handlers.
@@ -140,13 +142,13 @@ impl Tasks {
 impl Bridge {
     /// Has a coroutine take its first step and, if that is not its last, wait in a task of its own. Further events of the
     /// client `lane` wait with it.
-    pub(crate) fn start<'py>(
+    pub(crate) fn start<'py, T: Laned>(
         self: &Arc<Self>,
         py: Python<'py>,
         event_loop: &EventLoop,
         coroutine: Bound<'py, PyAny>,
         purpose: Purpose,
-        lane: Option<&Arc<Socket>>,
+        lane: Option<&Arc<T>>,
     ) -> PyResult<FirstStep<'py>> {
         let is_coroutine = coroutine.get_type().hasattr(intern!(py, "send"))?;
         let coroutine =
@@ -154,7 +156,7 @@ impl Bridge {
         let context = event_loop.context.call_method0(py, intern!(py, "copy"))?;
         let mut work = Work { coroutine: coroutine.unbind(), context, purpose, occupied: None };
         if !self.tasks.may_step.load(Ordering::Relaxed) {
-            work.occupied = lane.map(|socket| Occupied::new(self, socket));
+            work.occupied = lane.map(|client| Occupied::new(self, client));
             let coroutine = Py::new(py, HandlerCoroutine::new(self, work))?;
             let task = event_loop.start_task.call1(py, (&coroutine,))?;
             if !coroutine.get().is_done()? {
@@ -168,7 +170,7 @@ impl Bridge {
         event_loop.leave_task.call1(py, (&event_loop.object, &idle_task.task))?;
         let result = match step {
             Ok(PySendResult::Next(awaited)) => {
-                work.occupied = lane.map(|socket| Occupied::new(self, socket));
+                work.occupied = lane.map(|client| Occupied::new(self, client));
                 idle_task.hand_over(py, work, awaited)?;
                 return Ok(FirstStep::Waits);
             }
@@ -191,8 +193,16 @@ pub(crate) enum Purpose {
         /// The event's place among those of its client that are under way.
         _credit: Credit,
     },
+    /// It is for a message of this session.
+    Message {
+        session: Weak<SessionState>,
+        /// The message's place among those of its client that are under way.
+        _credit: Credit,
+    },
     /// It lets a client in, or not.
     Connect(Connecting),
+    /// It lets a session open, or not.
+    Open(Opening),
 }
 
 /// A handler's coroutine with what belongs to it.
@@ -213,8 +223,13 @@ impl Work {
 
     /// Whether it need not begin, because its client was put out.
     fn is_void(&self, bridge: &Bridge) -> bool {
-        let Purpose::Answer { socket, .. } = &self.purpose else { return false };
-        !socket.upgrade().is_some_and(|socket| bridge.listens_to(&socket))
+        match &self.purpose {
+            Purpose::Answer { socket, .. } => {
+                !socket.upgrade().is_some_and(|socket| bridge.listens_to(&socket))
+            }
+            Purpose::Message { session, .. } => !bridge.listens_to_session(session),
+            _ => false,
+        }
     }
 }
 

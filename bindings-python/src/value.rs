@@ -6,10 +6,10 @@ use bytes::Bytes;
 use ferrio::Payload;
 use jiter::{PythonParse, StringCacheMode};
 use pyo3::{
-    exceptions::PyValueError,
+    exceptions::{PyRecursionError, PyValueError},
     intern,
     prelude::*,
-    types::{PyBool, PyBytes, PyDict, PyList},
+    types::{PyBool, PyBytes, PyDict, PyList, PyString},
 };
 
 /// How the values of one server are written and read.
@@ -40,6 +40,27 @@ impl Json {
             return Ok(value);
         }
         Ok(restore(&value, payload.attachments())?.unwrap_or(value))
+    }
+
+    /// What a text message of the engine is for its handler: the value, if it is JSON; but what begins with a digit, and
+    /// may be a long number that JavaScript could not read, is text.
+    pub(crate) fn message<'py>(&self, py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+        let as_text = || PyString::new(py, text).into_any();
+        if text.is_empty() || text.starts_with(char::is_numeric) {
+            return Ok(as_text());
+        }
+        // Most texts are none, and an exception costs much.
+        let first = text.trim_start_matches([' ', '\t', '\n', '\r']).chars().next();
+        let may_be_json =
+            matches!(first, Some('{' | '[' | '"' | '-' | 't' | 'f' | 'n' | 'N' | 'I' | '0'..='9'));
+        if self.module.is_none() && !may_be_json {
+            return Ok(as_text());
+        }
+        self.parse(py, text).or_else(|error| {
+            let is_text =
+                error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyRecursionError>(py);
+            if is_text { Ok(as_text()) } else { Err(error) }
+        })
     }
 
     /// One JSON value.

@@ -5,14 +5,14 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use ferrio_engine::{Admitted, Handshake, OriginDecision, PacketType, Refusal, RequestHead};
+use ferrio_engine::{Admitted, Handshake, Message, OriginDecision, PacketType, Refusal, RequestHead};
 use http::HeaderMap;
 use tokio::sync::oneshot;
 
 use crate::{
     acks::AckOutcome,
     key::SocketKey,
-    packet::{message::Message, payload::Payload},
+    packet::payload::Payload,
     queue::{
         self, CONNECT_OVERHEAD, Queued,
         backpressure::{Credit, EVENT_OVERHEAD},

@@ -69,17 +69,17 @@ pub use config::{Config, Limits, Parser, Recovery};
 pub use emit::AckRequest;
 pub use event::{Admission, Answer, Departure, Events, HostEvent, Reply, SessionEvent};
 pub use ferrio_engine::{
-    Admitted, AnswerInHand, CloseReason, ConfigError, Cookie, Cors, Data, Frame, Handshake, ListenOptions,
-    Listener, OpenedSession, Origin, OriginDecision, OutboxLimits, Outgoing, PacketType, Protocol,
-    ReadyState, Refusal, RequestHead, Responder, SendOptions, SlowReader, Tls, TlsError, TransportKind,
-    Transports, Watch, give_memory_back_by, is_under, runtime,
+    Admitted, AnswerInHand, CloseReason, ConfigError, Cookie, Cors, Data, Encoded, Frame, Handshake,
+    ListenOptions, Listener, Message, OpenedSession, Origin, OriginDecision, OutboxLimits, Outgoing,
+    PacketType, Protocol, ReadyState, Refusal, RequestHead, Responder, SendOptions, SlowReader, Tls,
+    TlsError, TransportKind, Transports, Watch, give_memory_back_by, is_under, runtime,
 };
 /// What a Socket.IO packet is for.
 pub use ferrio_protocol::socket::PacketType as SocketPacketType;
 pub use key::SocketKey;
 pub use metrics::{Metrics, SocketIoMetrics};
 pub use namespace::Namespace;
-pub use packet::{message::Message, payload::Payload};
+pub use packet::payload::Payload;
 pub use queue::backpressure::{Awaited, Credit};
 pub use reason::DisconnectReason;
 pub use rooms::{

@@ -12,7 +12,7 @@ use ferrio_protocol::socket::PacketType;
 use crate::{
     Events, Metrics, Writes,
     adapter::{Adapter, InMemory},
-    client::{disconnect, watch},
+    client::{Entry, disconnect, watch},
     config::Config,
     event::Departure,
     key::SocketKey,
@@ -109,6 +109,14 @@ impl Server {
     /// A socket by its key, from its admission until its departure is finished.
     pub fn socket(&self, key: SocketKey) -> Option<Arc<Socket>> {
         self.shared.socket(key)
+    }
+
+    /// The socket that a connection has in a namespace, if it is connected to it.
+    pub fn socket_of(&self, connection: &Connection, namespace: &str) -> Option<Arc<Socket>> {
+        match connection.state().inbound.lock().entry(namespace)? {
+            Entry::Connected(socket) => Some(socket.clone()),
+            Entry::Asking(_) | Entry::Pending(_) => None,
+        }
     }
 
     /// A snapshot of the counters, those of the engine among them.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,9 +16,6 @@ from support.node_client import NodeClient, NodeProcess
 from support.python_client import PythonClient
 from support.target import IS_FERRIO
 from support.wire import Wire
-
-# Until ferrio has an engine level of its own, FERRIO_TEST_ENGINE=1 runs its scenarios.
-collect_ignore = ["engine"] if IS_FERRIO and "FERRIO_TEST_ENGINE" not in os.environ else []
 
 
 def pytest_asyncio_loop_factories(

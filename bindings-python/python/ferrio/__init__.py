@@ -18,7 +18,8 @@ from ferrio import exceptions
 from ferrio.asgi import ASGIApp
 from ferrio.namespace import AsyncNamespace
 from ferrio.run import run
-from ferrio.server import AsyncServer, Listener
+from ferrio.server import AsyncServer
+from ferrio.serving import Listener
 from ferrio.socket import Socket
 
 __all__ = ["ASGIApp", "AsyncNamespace", "AsyncServer", "Listener", "Socket", "exceptions", "run"]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from ferrio.server import AsyncServer
+    from ferrio.serving import Serving
 
 Scope: TypeAlias = "MutableMapping[str, Any]"
 Message: TypeAlias = "MutableMapping[str, Any]"
@@ -36,26 +37,26 @@ CONTENT_TYPES = {
 }
 
 
-class ASGIApp:
-    """Passes what is the Socket.IO server's to it, and everything else on.
+class EngineApp:
+    """Passes what is the server's to it, and everything else on.
 
-    `socketio_path` is where the server is found, also below a path under which this application is mounted; `None`
-    passes everything to the server. `static_files` names files and folders by path, as in python-socketio.
+    `engineio_path` is where the server is found, also below a path under which this application is mounted; `None`
+    passes everything to the server. `static_files` names files and folders by path, as in python-engineio.
     """
 
     def __init__(
         self,
-        socketio_server: AsyncServer,
+        engineio_server: Serving,
         other_asgi_app: App | None = None,
         static_files: StaticFiles | None = None,
-        socketio_path: str | None = "socket.io",
+        engineio_path: str | None = "engine.io",
         on_startup: Callable[[], Any] | None = None,
         on_shutdown: Callable[[], Any] | None = None,
     ) -> None:
-        self.engineio_server = socketio_server
+        self.engineio_server = engineio_server
         self.other_asgi_app = other_asgi_app
         self.static_files = static_files or {}
-        self.engineio_path = None if socketio_path is None else f"/{socketio_path.strip('/')}/"
+        self.engineio_path = None if engineio_path is None else f"/{engineio_path.strip('/')}/"
         self.on_startup = on_startup
         self.on_shutdown = on_shutdown
 
@@ -118,6 +119,27 @@ class ASGIApp:
         if not os.path.isfile(filename):
             return None
         return filename, kind or CONTENT_TYPES.get(filename.rpartition(".")[2], "application/octet-stream")
+
+
+class ASGIApp(EngineApp):
+    """Passes what is the Socket.IO server's to it, and everything else on.
+
+    `socketio_path` is where the server is found, also below a path under which this application is mounted; `None`
+    passes everything to the server. `static_files` names files and folders by path, as in python-socketio.
+    """
+
+    def __init__(
+        self,
+        socketio_server: AsyncServer,
+        other_asgi_app: App | None = None,
+        static_files: StaticFiles | None = None,
+        socketio_path: str | None = "socket.io",
+        on_startup: Callable[[], Any] | None = None,
+        on_shutdown: Callable[[], Any] | None = None,
+    ) -> None:
+        super().__init__(
+            socketio_server, other_asgi_app, static_files, socketio_path, on_startup, on_shutdown
+        )
 
 
 def _entry(entry: str | dict[str, str]) -> tuple[str, str | None]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ferrio import _native
-    from ferrio.server import AsyncServer
+    from ferrio.serving import Serving
 
 
 SETTLE_TIME = 1.0
@@ -34,7 +34,7 @@ class Bridge:
     wakes the loop. Every handler starts with the context variables of the place where the server was made.
     """
 
-    def __init__(self, native: _native.Server, server: AsyncServer, context: contextvars.Context) -> None:
+    def __init__(self, native: _native.Server, server: Serving, context: contextvars.Context) -> None:
         self.native = native
         self._context = context
         self._server = server

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import contextlib
-import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Coroutine, Iterator
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from ferrio import calling
 from ferrio.calling import Handler
 from ferrio.exceptions import ConnectionRefusedError
 from ferrio.namespace import AsyncNamespace
+from ferrio.serving import REASONS, Serving
 
 if TYPE_CHECKING:
     from ferrio import _native
@@ -22,33 +20,19 @@ if TYPE_CHECKING:
 
 H = TypeVar("H", bound=Handler)
 
-_enclosing_disconnects: ContextVar[tuple[asyncio.Future[None], ...]] = ContextVar("disconnects", default=())
-"""The disconnects whose handlers the current code runs in, directly or in a task that they started."""
-
 OWN_EVENTS = frozenset({"connect", "disconnect"})
 """Events of the server itself, which catch-all handlers do not get."""
 
-REASONS = {
-    "client namespace disconnect": "client disconnect",
-    "server namespace disconnect": "server disconnect",
-    "forced server close": "server disconnect",
-    "server shutting down": "server disconnect",
-    "forced close": "transport error",
-    "parse error": "transport error",
-}
-"""python-socketio's words for the core's disconnect reasons, where they differ."""
 
-
-class Handlers:
+class Handlers(Serving):
     """What a server knows of the application's functions. The native part calls what begins with an underscore."""
 
-    def __init__(self, origin_rule: Any, skips_middleware: bool) -> None:
+    def __init__(self, skips_middleware: bool) -> None:
+        super().__init__("/socket.io")
         self.handlers: dict[str, dict[str, Handler]] = {}
         self.namespace_handlers: dict[str, AsyncNamespace] = {}
         self._middleware: dict[str, list[Handler]] = {}
-        self._origin_rule = origin_rule
         self._skips_middleware = skips_middleware
-        self._disconnects: set[asyncio.Future[None]] = set()
 
     @abstractmethod
     def _open(self, namespace: str) -> None:
@@ -176,50 +160,12 @@ class Handlers:
 
         return run()
 
-    def _begin_disconnect(self) -> asyncio.Future[None]:
-        """Makes a shutdown wait until `_end_disconnect`."""
-        over = asyncio.get_running_loop().create_future()
-        self._disconnects.add(over)
-        return over
-
-    def _end_disconnect(self, over: asyncio.Future[None]) -> None:
-        self._disconnects.discard(over)
-        # Nobody is told on a loop that is closed.
-        if not over.done() and not over.get_loop().is_closed():
-            over.set_result(None)
-
-    @contextlib.contextmanager
-    def _under_way(self, over: asyncio.Future[None]) -> Iterator[None]:
-        """Ends a disconnect after the block, which knows, as do the tasks it starts, that it runs within."""
-        outer = _enclosing_disconnects.get()
-        _enclosing_disconnects.set((*outer, over))
-        try:
-            yield
-        finally:
-            _enclosing_disconnects.set(outer)
-            self._end_disconnect(over)
-
-    def _release_enclosing_disconnects(self) -> None:
-        """Makes no shutdown wait for the disconnect handlers that this is called in: they wait for the shutdown."""
-        for over in _enclosing_disconnects.get():
-            self._end_disconnect(over)
-
     def _withdrawn(self, departure: _native.Departure) -> Coroutine[Any, Any, None] | None:
         """The same for a client that had gone when its connect handler let it in; middleware alone lets nobody in."""
         if self._find_handler("connect", departure.namespace) is None:
             departure.finish()
             return None
         return self._disconnected(departure)
-
-    def _allow_origin(self, origin: str, environ: dict[str, Any]) -> bool:
-        """Asks the application's rule about an origin."""
-        rule = cast(Callable[..., bool], self._origin_rule)
-        allows = rule(origin, environ) if calling.takes(rule, 2) else rule(origin)
-        if inspect.isawaitable(allows):
-            if inspect.iscoroutine(allows):
-                allows.close()
-            raise TypeError("cors_allowed_origins must not be a coroutine function")
-        return bool(allows)
 
 
 def _report(message: str, error: BaseException) -> None:

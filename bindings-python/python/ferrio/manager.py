@@ -41,6 +41,16 @@ class Manager:
         socket = self._server._native_socket(sid, namespace)
         return socket is not None and socket.connected
 
+    def eio_sid_from_sid(self, sid: str, namespace: str) -> str | None:
+        """The id of the engine's session that carries a client; `None` if that is not connected."""
+        socket = self._server._native_socket(sid, namespace)
+        return socket.session_id if socket is not None else None
+
+    def sid_from_eio_sid(self, eio_sid: str, namespace: str) -> str | None:
+        """The id of the client that a session of the engine carries in a namespace, if there is one."""
+        bridge = self._server._bridge
+        return bridge.native.socket_id(eio_sid, namespace) if bridge is not None else None
+
     def _has_clients(self, namespace: str) -> bool:
         target = self._server._native_namespace(namespace)
         return target is not None and len(target) > 0

@@ -146,10 +146,16 @@ class ServerOptions(TypedDict, total=False):
 def core_options(options: ServerOptions, *, any_namespace: bool) -> dict[str, Any]:
     """The keywords as the core takes them; its table of options says what each of them may be."""
     core: dict[str, Any] = {**options, "namespaces": "*" if any_namespace else None}
-    cookie = options.get("cookie")
-    if isinstance(cookie, dict):
-        core["cookie"] = {name: part() if callable(part) else part for name, part in cookie.items()}
+    if "cookie" in options:
+        core["cookie"] = cookie_parts(options["cookie"])
     return core
+
+
+def cookie_parts(cookie: Any) -> Any:
+    """A cookie as the core takes it, its functions called."""
+    if isinstance(cookie, dict):
+        return {name: part() if callable(part) else part for name, part in cookie.items()}
+    return cookie
 
 
 def json_module(module: ModuleType | Any | None) -> Any:

@@ -5,28 +5,21 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import contextvars
 import logging
-import os
-import weakref
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from ferrio import _native, asgi, options
-from ferrio.bridge import Bridge, _at_work
+from ferrio import _native, options
+from ferrio.engine.view import EngineView
 from ferrio.handlers import Handlers
 from ferrio.manager import Manager
 from ferrio.operations import Operations
+from ferrio.serving import Listener, _logger
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ferrio.operations import Rooms
-
-T = TypeVar("T")
-
-_servers: weakref.WeakValueDictionary[int, AsyncServer] = weakref.WeakValueDictionary()
-"""Every server of this process, to be reset in a forked child."""
 
 
 class AsyncServer(Handlers, Operations):
@@ -47,15 +40,6 @@ class AsyncServer(Handlers, Operations):
     the place where the server was made. A forked process serves its own clients with it, also when it was used before the
     fork; those of the parent stay with the parent.
     """
-
-    class reason:  # noqa: N801 - python-socketio's name
-        """Why a client was disconnected."""
-
-        SERVER_DISCONNECT = "server disconnect"
-        CLIENT_DISCONNECT = "client disconnect"
-        PING_TIMEOUT = "ping timeout"
-        TRANSPORT_CLOSE = "transport close"
-        TRANSPORT_ERROR = "transport error"
 
     def __init__(
         self,
@@ -81,7 +65,7 @@ class AsyncServer(Handlers, Operations):
             )
         recovery = kwargs.get("connection_state_recovery")
         skips_middleware = isinstance(recovery, dict) and recovery.get("skip_middlewares", False)
-        super().__init__(kwargs.get("cors_allowed_origins"), skips_middleware)
+        super().__init__(skips_middleware)
         self.namespaces: str | list[str] = "*" if namespaces == "*" else list(namespaces or ["/"])
         self.async_handlers = async_handlers
         self.always_connect = kwargs.get("always_connect", False)
@@ -90,15 +74,9 @@ class AsyncServer(Handlers, Operations):
         self._json = options.json_module(json)
         self._options = options.core_options(kwargs, any_namespace=self.namespaces == "*")
         _native.check_options(self._options)
+        self.eio = EngineView(self, _logger(kwargs.get("engineio_logger", False)), {**kwargs, "json": json})
         self.manager = Manager(self)
-        self._context = contextvars.copy_context()
-        self._bridge: Bridge | None = None
         self._opened: dict[str, _native.Namespace] = {}
-        self._listeners: list[Listener] = []
-        _servers[id(self)] = self
-
-    def is_asyncio_based(self) -> bool:
-        return True
 
     # Clients.
 
@@ -134,10 +112,6 @@ class AsyncServer(Handlers, Operations):
 
     # Running.
 
-    async def handle_request(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Serves one ASGI connection, whatever its path."""
-        await asgi.serve(self._running(), scope, receive, send)
-
     async def listen(
         self,
         host: str | None = None,
@@ -150,71 +124,36 @@ class AsyncServer(Handlers, Operations):
 
         Nothing but Socket.IO is served there. It ends with `close()` of what this returns, or with `shutdown()`.
         """
-        path = "/" + socketio_path.strip("/")
-        if self._bridge is not None and path != self._options.get("path", "/socket.io"):
-            raise ValueError("socketio_path must be the same for every port, and set before the first client")
-        self._options["path"] = path
-        tls = None
-        if ssl is not None:
-            with open(ssl[0], "rb") as certificates, open(ssl[1], "rb") as key:
-                tls = (certificates.read(), key.read())
-        address = f"[{host}]:{port}" if host is not None and ":" in host else f"{host or ''}:{port}"
-        listener = Listener(await asgi.finished(self._running().listen(address, tls)))
-        self._listeners.append(listener)
-        return listener
-
-    async def shutdown(self) -> None:
-        """Disconnects everybody and waits for the disconnect handlers. The server can be used again after it."""
-        if self._bridge is None:
-            return
-        bridge = self._bridge
-        bridge.attach()
-        listeners, self._listeners = self._listeners, []
-        await bridge.close()
-        for listener in listeners:
-            await listener.close()
-        self._release_enclosing_disconnects()
-        while self._disconnects:
-            await asyncio.wait(set(self._disconnects))
-        await bridge.settle()
-        if self._bridge is bridge:
-            self._bridge, self._opened = None, {}
-        bridge.detach()
-
-    def metrics(self) -> dict[str, int]:
-        """The core's counters by name; none before the first client."""
-        return self._bridge.native.metrics() if self._bridge is not None else {}
-
-    def start_background_task(
-        self, target: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any
-    ) -> asyncio.Task[T]:
-        """Runs a coroutine function in a task."""
-        return asyncio.ensure_future(target(*args, **kwargs))
-
-    async def sleep(self, seconds: float = 0) -> None:
-        """Sleeps."""
-        await asyncio.sleep(seconds)
+        return await self._listen(host, port, socketio_path, "socketio_path", ssl)
 
     # The core.
 
-    def _running(self) -> _native.Server:
-        """The core's server, made when it is first needed, on the running loop."""
-        if self._bridge is None:
-            native = _native.Server(
-                self._options, self.handlers, self._json, self.async_handlers, self.always_connect
-            )
-            self._bridge = Bridge(native, self, self._context)
-            if self.namespaces == "*":
-                native.open_any()
-            names: Iterable[str] = () if self.namespaces == "*" else self.namespaces
-            for name in {*names, *self.handlers, *self.namespace_handlers, *self._middleware}:
-                self._open(name)
-        self._bridge.attach()
-        return self._bridge.native
+    def _make_native(self) -> _native.Server:
+        return _native.Server(
+            {**self._options, **self.eio._core_options(), "path": self._path},
+            self.handlers,
+            self._json,
+            self.async_handlers,
+            self.always_connect,
+            self.eio._names_sessions,
+        )
 
-    def _reset_in_child(self) -> None:
-        """Forgets what belongs to the process that this one was forked from; the handlers stay."""
-        self._bridge, self._opened, self._listeners, self._disconnects = None, {}, [], set()
+    def _origin_rule(self) -> Any:
+        return self.eio.cors_allowed_origins
+
+    def _session_id(self) -> Any:
+        return self.eio.generate_id()
+
+    def _made_native(self) -> None:
+        if self._bridge is not None and self.namespaces == "*":
+            self._bridge.native.open_any()
+        names: Iterable[str] = () if self.namespaces == "*" else self.namespaces
+        for name in {*names, *self.handlers, *self.namespace_handlers, *self._middleware}:
+            self._open(name)
+
+    def _forget_native(self) -> None:
+        super()._forget_native()
+        self._opened = {}
 
     def _open(self, namespace: str) -> None:
         """Opens a namespace for clients; before the core is needed there is nothing to do."""
@@ -237,70 +176,3 @@ class AsyncServer(Handlers, Operations):
         loop = asyncio.get_running_loop()
         is_own = self._bridge is None or self._bridge.runs_on(loop)
         return loop.create_future() if is_own else concurrent.futures.Future()
-
-    async def _run_disconnects(self, departures: list[_native.Departure]) -> None:
-        """Runs the disconnect handler of every client that was disconnected, even if another one raises."""
-        failure: Exception | None = None
-        try:
-            while departures:
-                try:
-                    handling = self._disconnected(departures.pop(0))
-                    if handling is not None:
-                        await handling
-                except Exception as error:
-                    failure = failure or error
-        finally:
-            if departures:
-                # The caller was cancelled. What it has begun ends without it.
-                rest = asyncio.ensure_future(self._finish_disconnects(departures, self._begin_disconnect()))
-                _at_work.add(rest)
-                rest.add_done_callback(_at_work.discard)
-        if failure is not None:
-            raise failure
-
-    async def _finish_disconnects(
-        self, departures: list[_native.Departure], over: asyncio.Future[None]
-    ) -> None:
-        with self._under_way(over):
-            await self._run_disconnects(departures)
-
-
-class Listener:
-    """A port of the server's own."""
-
-    def __init__(self, native: _native.Listener) -> None:
-        self._native = native
-
-    @property
-    def host(self) -> str:
-        """The address it listens on."""
-        return self._native.host
-
-    @property
-    def port(self) -> int:
-        """The port, also when a free one was asked for."""
-        return self._native.port
-
-    async def close(self) -> None:
-        """Accepts no more connections, and returns when the port is free. Clients stay connected."""
-        self._native.close()
-        await asgi.finished(self._native.closed())
-
-
-def _logger(logger: bool | logging.Logger) -> logging.Logger:
-    if not isinstance(logger, bool):
-        return logger
-    own = logging.getLogger("ferrio")
-    if logger and own.level == logging.NOTSET:
-        own.setLevel(logging.INFO)
-    return own
-
-
-def _in_child() -> None:
-    """Lets every server of a forked child serve clients of its own; those of the parent stay with the parent."""
-    _native.forked()
-    for server in list(_servers.values()):
-        server._reset_in_child()
-
-
-os.register_at_fork(after_in_child=_in_child)

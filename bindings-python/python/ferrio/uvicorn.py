@@ -18,13 +18,13 @@ from urllib.parse import unquote
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
 
-from ferrio.asgi import ASGIApp
+from ferrio.asgi import EngineApp
 
 if TYPE_CHECKING:
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-    from ferrio.server import AsyncServer
+    from ferrio.serving import Serving
 
 TRANSPARENT = {
     ("uvicorn.middleware.proxy_headers", "ProxyHeadersMiddleware"),
@@ -129,9 +129,9 @@ class WebSocketProtocol(asyncio.Protocol):
         self._standard.data_received(request)
 
 
-def find_server(app: Any, path: str, root_path: str = "") -> AsyncServer | None:
+def find_server(app: Any, path: str, root_path: str = "") -> Serving | None:
     """The server that a WebSocket of this path would reach in an application, if nothing else has to see it."""
-    while not isinstance(app, ASGIApp):
+    while not isinstance(app, EngineApp):
         kind = type(app)
         if any((base.__module__, base.__name__) in TRANSPARENT for base in kind.__mro__):
             app = app.app

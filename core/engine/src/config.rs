@@ -28,6 +28,8 @@ pub struct Config {
     ///
     /// Default 20 s. At least 1 ms, at most one day.
     pub ping_timeout: Duration,
+    /// How much of `ping_timeout` is announced to clients as a part of the interval. Default zero.
+    pub ping_grace: Duration,
     /// How long an upgrade may take from its probe to its end. Default 10 s. At least 1 ms, at most one day.
     pub upgrade_timeout: Duration,
     /// The largest incoming message and polling body, in bytes.
@@ -62,6 +64,7 @@ impl Default for Config {
             allow_upgrades: true,
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
+            ping_grace: Duration::ZERO,
             upgrade_timeout: Duration::from_secs(10),
             max_http_buffer_size: 1_000_000,
             allow_eio3: false,
@@ -178,6 +181,12 @@ impl Config {
         )?;
         ConfigError::duration("ping_interval", self.ping_interval)?;
         ConfigError::duration("ping_timeout", self.ping_timeout)?;
+        check(
+            self.ping_grace <= self.ping_timeout,
+            "ping_grace",
+            "at most `ping_timeout`",
+            &self.ping_grace,
+        )?;
         ConfigError::duration("upgrade_timeout", self.upgrade_timeout)?;
         ConfigError::within("max_http_buffer_size", self.max_http_buffer_size, 1, 1 << 30)?;
         if let Some(cors) = &self.cors {

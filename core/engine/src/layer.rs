@@ -1,12 +1,13 @@
 //! What stands on the engine.
 
-use std::{any::Any, future::Future, pin::Pin, sync::Arc, time::Instant};
+use std::{any::Any, fmt, future::Future, pin::Pin, sync::Arc, time::Instant};
 
 use ferrio_protocol::engine::{CloseReason, Data};
 use http::{Extensions, HeaderMap};
 
 use crate::{
     cors::OriginDecision,
+    packet::message::Message,
     request::{Refusal, RequestHead},
     session::{Session, SessionEvent},
 };
@@ -88,13 +89,23 @@ pub trait Layer: Send + Sync + Sized + 'static {
 }
 
 /// What the layer says of a session that may open.
-#[derive(Debug, Default, Clone)]
+#[derive(Default)]
 pub struct Admitted {
     /// The session's id. `None`: a random one. It has to be one that nobody can guess, and that no other session has;
     /// otherwise the request is refused.
     pub id: Option<Arc<str>>,
     /// What is added to the extensions of the request's head.
     pub extensions: Extensions,
+    /// What is sent first, behind the open packet and with it.
+    pub messages: Vec<Message>,
+    /// Dropped when the session is open, and when it never will be.
+    pub guard: Option<Box<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admitted")
+    }
 }
 
 /// A message's wait for its turn.

@@ -72,6 +72,7 @@ pub use memory::give_memory_back_by;
 pub use metrics::{Counter, Counters, Metrics};
 pub use packet::{
     frame::{Encoded, Frame, FrameKind},
+    message::Message,
     outbox::SendOptions,
 };
 pub use request::{AnswerInHand, Handshake, OpenedSession, Refusal, RequestHead, parse_query};

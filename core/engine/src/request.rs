@@ -107,6 +107,8 @@ pub struct Refusal {
     context: Vec<(&'static str, String)>,
     /// Whether the layer is not told of it.
     is_known: bool,
+    /// Whether the message is JSON text that is the whole answer.
+    is_whole: bool,
 }
 
 impl Refusal {
@@ -125,6 +127,7 @@ impl Refusal {
             message: Cow::Borrowed(message),
             context: Vec::new(),
             is_known: false,
+            is_whole: false,
         }
     }
 
@@ -132,7 +135,20 @@ impl Refusal {
     pub fn forbidden(message: String) -> Self {
         let context = vec![("message", message.clone())];
         let message = if message.is_empty() { "Forbidden".into() } else { message.into() };
-        Self { status: StatusCode::FORBIDDEN, code: 4, message, context, is_known: false }
+        Self { status: StatusCode::FORBIDDEN, code: 4, message, context, is_known: false, is_whole: false }
+    }
+
+    /// The application does not want the client: status 401, code 4, and JSON text as the whole answer.
+    pub fn unauthorized(json: String) -> Self {
+        let message = Cow::Owned(json);
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            code: 4,
+            message,
+            context: Vec::new(),
+            is_known: false,
+            is_whole: true,
+        }
     }
 
     /// The server cannot serve the client at the moment: status 503.
@@ -143,6 +159,7 @@ impl Refusal {
             message: Cow::Borrowed(message),
             context: Vec::new(),
             is_known: false,
+            is_whole: false,
         }
     }
 
@@ -190,6 +207,9 @@ impl Refusal {
 
     /// The answer to a plain request.
     pub(crate) fn response(&self) -> Response<Bytes> {
+        if self.is_whole {
+            return Self::answer_with(self.status, self.message.clone().into_owned(), "application/json");
+        }
         let message = serde_json::Value::from(&*self.message);
         let body = format!(r#"{{"code":{},"message":{message}}}"#, self.code);
         Self::answer_with(self.status, body, "application/json")
@@ -197,8 +217,11 @@ impl Refusal {
 
     /// The answer to a WebSocket request, which in engine.io is the bare message, whatever was wrong with status 400.
     pub(crate) fn websocket_response(&self) -> Response<Bytes> {
-        let mut response =
-            Self::answer_with(StatusCode::BAD_REQUEST, self.message.clone().into_owned(), "text/html");
+        let mut response = if self.is_whole {
+            self.response()
+        } else {
+            Self::answer_with(StatusCode::BAD_REQUEST, self.message.clone().into_owned(), "text/html")
+        };
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }

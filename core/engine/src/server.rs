@@ -10,7 +10,7 @@ use std::{
 };
 
 use ahash::HashMap;
-use ferrio_protocol::engine::{self as protocol, CloseReason, Data, Protocol, TransportKind};
+use ferrio_protocol::engine::{self as protocol, CloseReason, Data, Protocol, SessionConfig, TransportKind};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
@@ -21,7 +21,10 @@ use crate::{
     layer::{Admitted, Layer},
     memory::ClosedSessions,
     metrics::{Counters, Metrics},
-    packet::{frame::Frame, outbox::Outbox},
+    packet::{
+        frame::Frame,
+        outbox::{Outbox, SendOptions},
+    },
     request::{Handshake, Refusal},
     session::{
         Session, SessionEvent,
@@ -254,8 +257,10 @@ impl<L: Layer> Shared<L> {
         {
             self.deadlines.cancel(oldest.due);
         }
-        let is_own = admitted.id.is_some();
-        let id = admitted.id.unwrap_or_else(|| Arc::from(random_id(SESSION_ID_BYTES)));
+        // The guard lives as long as this function.
+        let Admitted { id, messages, guard: _guard, .. } = admitted;
+        let is_own = id.is_some();
+        let id = id.unwrap_or_else(|| Arc::from(random_id(SESSION_ID_BYTES)));
         let watch = Watch::from_bits(self.watch_new.load(Ordering::Relaxed));
         let session = Arc::new(Session::new(
             id.clone(),
@@ -276,6 +281,9 @@ impl<L: Layer> Shared<L> {
         drop(sessions);
         self.count_opened(transport);
         session.begin(self.open_packet(&session), self.greeting(&session));
+        for message in messages {
+            session.send(&message.data(), SendOptions::default());
+        }
         if self.is_closed.load(Ordering::Acquire) {
             // Closing looks at the sessions after it has set the flag, so one of the two sees the other.
             session.close(CloseReason::ServerShutdown);
@@ -320,9 +328,15 @@ impl<L: Layer> Shared<L> {
             TransportKind::Polling if config.allow_upgrades => &[TransportKind::WebSocket],
             _ => &[],
         };
+        let grace = self.config.ping_grace;
+        let announced = SessionConfig {
+            ping_interval: config.ping_interval + grace,
+            ping_timeout: config.ping_timeout.saturating_sub(grace),
+            ..config
+        };
         let max_payload = self.config.max_http_buffer_size;
-        let open = protocol::Handshake { sid: session.id(), upgrades, config: &config, max_payload };
-        let text = protocol::handshake(session.protocol(), &open);
+        let open = protocol::Handshake { sid: session.id(), upgrades, config: &announced, max_payload };
+        let text = protocol::handshake(&open);
         Frame::text(text.len(), |out| out.push_str(&text))
     }
 

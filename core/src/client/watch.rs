@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use ferrio_engine::{self as engine, Data, Watch};
+use ferrio_engine::{self as engine, Data, Message, Watch};
 
 use crate::{
     event::{HostEvent, SessionEvent},
-    packet::message::Message,
     queue::backpressure::Credit,
     socket_io::Connection,
 };
@@ -28,7 +27,7 @@ pub(crate) fn push(connection: &Arc<Connection>, event: SessionEvent) {
 
 /// Passes a message on as it is.
 pub(super) fn message(connection: &Arc<Connection>, message: &Data<'_>) {
-    let message = Message::of(message);
+    let message = Message::from(message);
     let credit = Credit::new(&connection.state().share, &connection.layer().queue.budget, message.len());
     push(connection, SessionEvent::Message(message, credit));
 }
@@ -36,8 +35,10 @@ pub(super) fn message(connection: &Arc<Connection>, message: &Data<'_>) {
 /// Passes an event of the engine on. It may hold a lock: this only queues.
 pub(super) fn event(connection: &Arc<Connection>, event: engine::SessionEvent<'_>) {
     let event = match event {
-        engine::SessionEvent::Packet(kind, data) => SessionEvent::Packet(kind, Message::of(data)),
-        engine::SessionEvent::PacketCreate(kind, data) => SessionEvent::PacketCreate(kind, Message::of(data)),
+        engine::SessionEvent::Packet(kind, data) => SessionEvent::Packet(kind, Message::from(data)),
+        engine::SessionEvent::PacketCreate(kind, data) => {
+            SessionEvent::PacketCreate(kind, Message::from(data))
+        }
         engine::SessionEvent::Heartbeat => SessionEvent::Heartbeat,
         engine::SessionEvent::Flush => SessionEvent::Flush,
         engine::SessionEvent::Drain => SessionEvent::Drain,

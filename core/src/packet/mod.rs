@@ -1,5 +1,4 @@
 //! Payloads, still encoded, and the packets made of them.
 
 pub(crate) mod encode;
-pub(crate) mod message;
 pub(crate) mod payload;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-
-use crate::packet::message::Message;
+use ferrio_engine::Message;
 
 /// What stands in the text of an encoded packet for each of its messages.
 const TEXT: char = 't';

@@ -1,4 +1,5 @@
 //! Packets encoded once, and those that wait for one session.
 
 pub(crate) mod frame;
+pub(crate) mod message;
 pub(crate) mod outbox;

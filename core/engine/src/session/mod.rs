@@ -156,6 +156,11 @@ impl<L: Layer> Session<L> {
         io.outbox.is_empty() && io.kept_back.is_none()
     }
 
+    /// Whether the client ended the session by a close packet, not by the end of its transport.
+    pub fn was_closed_by_packet(&self) -> bool {
+        self.io.lock().machine.was_closed_by_packet()
+    }
+
     /// Whether a WebSocket is being probed.
     pub fn is_upgrading(&self) -> bool {
         self.io.lock().machine.is_upgrading()

@@ -67,9 +67,10 @@ impl PollForm {
 pub(crate) async fn get<L: Layer>(session: &Arc<Session<L>>, form: &PollForm) -> Response<Bytes> {
     let shared = session.server();
     let (sender, answer) = oneshot::channel();
-    if session.poll(PendingPoll { sender, supports_binary: form.supports_binary }).is_err() {
+    let supports_binary = form.supports_binary && !is_base64_session(session);
+    if session.poll(PendingPoll { sender, supports_binary }).is_err() {
         // It may have ended just now.
-        return match shared.answer_ended(session.id(), form.supports_binary) {
+        return match shared.answer_ended(session.id(), supports_binary) {
             Some(answer) => answer_response(shared, form, answer).await,
             None => Refusal::BAD_REQUEST.response(),
         };
@@ -82,6 +83,12 @@ pub(crate) async fn get<L: Layer>(session: &Arc<Session<L>>, form: &PollForm) ->
         // The session ended without a last packet: its transport was lost.
         Err(_) => Refusal::BAD_REQUEST.response(),
     }
+}
+
+/// Whether a session's handshake has asked for base64: an older client need not repeat it.
+fn is_base64_session<L: Layer>(session: &Session<L>) -> bool {
+    let query = session.handshake().head.uri.query().unwrap_or_default();
+    session.protocol() == Protocol::V3 && parse_query(query).any(|(name, _)| name == "b64")
 }
 
 /// Serves a request for a session that has ended and has something left to tell.

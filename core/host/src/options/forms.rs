@@ -63,7 +63,9 @@ pub(super) fn python_ping_interval(config: &mut Config, value: &Value) -> Set {
     };
     config.engine.ping_interval = seconds(interval, Duration::from_millis(1))?;
     if let Some(grace) = grace {
-        config.engine.ping_timeout += seconds(grace, Duration::ZERO)?;
+        let grace = seconds(grace, Duration::ZERO)?;
+        config.engine.ping_timeout += grace;
+        config.engine.ping_grace = grace;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    engine::{Protocol, SessionConfig, TransportKind},
+    engine::{SessionConfig, TransportKind},
     json,
 };
 
@@ -18,12 +18,12 @@ pub struct Handshake<'a> {
     pub upgrades: &'a [TransportKind],
     /// The intervals that the client has to know.
     pub config: &'a SessionConfig,
-    /// The greatest body of a POST request, in bytes. Revision 3 does not announce it.
+    /// The greatest body of a POST request, in bytes. The official server announces it to clients of revision 3, too.
     pub max_payload: usize,
 }
 
 /// Encodes the whole open packet, its type digit included: `0{"sid":…}`.
-pub fn handshake(protocol: Protocol, open: &Handshake<'_>) -> String {
+pub fn handshake(open: &Handshake<'_>) -> String {
     let mut text = String::with_capacity(128);
     text.push_str("0{\"sid\":");
     json::write_string(&mut text, open.sid);
@@ -37,10 +37,7 @@ pub fn handshake(protocol: Protocol, open: &Handshake<'_>) -> String {
     let interval = open.config.ping_interval.as_millis();
     let timeout = open.config.ping_timeout.as_millis();
     let _ = write!(text, "],\"pingInterval\":{interval},\"pingTimeout\":{timeout}");
-    if protocol == Protocol::V4 {
-        let _ = write!(text, ",\"maxPayload\":{}", open.max_payload);
-    }
-    text.push('}');
+    let _ = write!(text, ",\"maxPayload\":{}}}", open.max_payload);
     text
 }
 
@@ -48,25 +45,14 @@ pub fn handshake(protocol: Protocol, open: &Handshake<'_>) -> String {
 mod tests {
     use super::*;
 
-    fn open(protocol: Protocol) -> String {
+    #[test]
+    fn it_announces_everything() {
         let config = SessionConfig::default();
         let upgrades = &[TransportKind::WebSocket];
-        handshake(protocol, &Handshake { sid: "a\"b", upgrades, config: &config, max_payload: 1_000_000 })
-    }
-
-    #[test]
-    fn revision_4_announces_everything() {
+        let open = Handshake { sid: "a\"b", upgrades, config: &config, max_payload: 1_000_000 };
         assert_eq!(
-            open(Protocol::V4),
+            handshake(&open),
             r#"0{"sid":"a\"b","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}"#
-        );
-    }
-
-    #[test]
-    fn revision_3_knows_no_greatest_payload() {
-        assert_eq!(
-            open(Protocol::V3),
-            r#"0{"sid":"a\"b","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000}"#
         );
     }
 }

@@ -60,6 +60,7 @@ pub struct Session {
     /// Set while the owner does not read what the peer sends: since when, and for how many reasons.
     unread: Option<(Instant, usize)>,
     config: SessionConfig,
+    was_closed_by_packet: bool,
     /// Without an allocation while nothing was ever due, which is so for a client that has just connected.
     actions: VecDeque<Action>,
 }
@@ -128,6 +129,7 @@ impl Session {
             upgrade: Upgrade::Idle,
             unread: None,
             config,
+            was_closed_by_packet: false,
             actions: VecDeque::new(),
         }
     }
@@ -147,11 +149,19 @@ impl Session {
         match packet.kind {
             PacketType::Message => return Some(packet.data),
             PacketType::Ping | PacketType::Pong => self.receive_heartbeat(packet.kind, now),
-            PacketType::Close => self.close(CloseReason::TransportClose),
+            PacketType::Close => {
+                self.was_closed_by_packet = true;
+                self.close(CloseReason::TransportClose);
+            }
             // The official server ignores these three on an established transport.
             PacketType::Open | PacketType::Upgrade | PacketType::Noop => {}
         }
         None
+    }
+
+    /// Whether the peer ended the session by a close packet, not by the end of its transport.
+    pub fn was_closed_by_packet(&self) -> bool {
+        self.was_closed_by_packet
     }
 
     /// Takes note that something undecodable came: it ends the session, or the upgrade when the probe sent it.
