@@ -8,9 +8,9 @@ use std::{sync::Arc, time::Instant};
 use bytes::Bytes;
 use ferrio_engine::{CloseReason, Data};
 use ferrio_protocol::socket::{self as codec, BinaryPacket, Packet, PacketType};
+use parking_lot::MutexGuard;
 
 use crate::{
-    Writes,
     client::{Entry, Inbound, connect, disconnect},
     event::{HostEvent, Reply},
     packet::{encode::Encoder, payload::Payload},
@@ -33,63 +33,54 @@ enum Violation {
 /// Takes a message of the engine.
 #[inline]
 pub(crate) fn message(connection: &Arc<Connection>, message: Data<'_>, now: Instant) {
-    let taken = decode(connection, message).and_then(|decoded| take(connection, decoded, now));
-    if let Err(violation) = taken {
+    if let Err(violation) = take(connection, message, now) {
         violated(connection, &violation);
     }
 }
 
 /// Takes a packet that the host has decoded by a parser of the application's.
-pub(crate) fn packet(
-    connection: &Arc<Connection>,
-    kind: PacketType,
-    namespace: &str,
-    id: Option<u64>,
-    payload: Payload,
-) {
-    let decoded = Decoded::ByHost(Incoming::ByHost { kind, namespace, id, payload });
-    if let Err(violation) = take(connection, decoded, Instant::now()) {
+pub(crate) fn packet(connection: &Arc<Connection>, packet: &impl Incoming) {
+    let inbound = connection.state().inbound.lock();
+    if inbound.is_open
+        && let Err(violation) = dispatch(connection, inbound, packet)
+    {
         violated(connection, &violation);
     }
 }
 
-/// Whatever the host hears is queued under the connection's lock, so that its order is that of arrival, and nothing comes
-/// after a disconnect.
-fn take(connection: &Arc<Connection>, decoded: Decoded<'_>, now: Instant) -> Result<(), Violation> {
-    // Before the lock, so that it is flushed after the lock is released.
-    let mut writes = Writes::new();
+/// Takes a message, under one lock of the receiving half.
+fn take(connection: &Arc<Connection>, message: Data<'_>, now: Instant) -> Result<(), Violation> {
+    let server = connection.layer();
+    let decoded = decode(connection, message)?;
     let mut inbound = connection.state().inbound.lock();
     if !inbound.is_open {
         return Ok(());
     }
-    let Some(packet) = assemble(connection, &mut inbound, decoded, now)? else { return Ok(()) };
-    match packet.kind() {
-        PacketType::Connect if inbound.entry(packet.namespace()).is_some() => {
-            return Err(Violation::OutOfPlace);
-        }
-        PacketType::Connect => {
-            let query = packet.query();
-            connect::requested(connection, inbound, packet.namespace(), query, packet.payload(), &mut writes);
-        }
-        PacketType::Event => {
-            let socket = socket(&mut inbound, packet.namespace())?;
-            event(connection, socket, &packet);
-        }
-        PacketType::Ack => {
-            let socket = socket(&mut inbound, packet.namespace())?;
-            match packet.id() {
-                Some(id) => socket.acked(id, packet.payload()),
-                None => connection.layer().counters.acks_unexpected.add(1),
+    match decoded {
+        Decoded::Text(packet) if packet.kind.is_binary() && packet.attachments > 0 => {
+            // Nothing is kept for a namespace the client is not in.
+            socket(&mut inbound, packet.namespace)?;
+            let begun = inbound.assembler.begin(&packet, &server.packet_limits);
+            begun.map_err(|_| Violation::Malformed)?;
+            // They cannot be awaited for ever.
+            inbound.due.attachments = Some(now + server.config.limits.attachments_timeout);
+            if let Some(next) = inbound.due.next() {
+                connection.wake_layer_at(next);
             }
+            Ok(())
         }
-        PacketType::Disconnect => {
-            let socket = socket(&mut inbound, packet.namespace())?;
-            inbound.remove(packet.namespace());
-            disconnect::by_client(&socket);
+        Decoded::Text(packet) => {
+            inbound.assembler.text().map_err(|_| Violation::Malformed)?;
+            dispatch(connection, inbound, &packet)
         }
-        _ => return Err(Violation::OutOfPlace),
+        Decoded::Whole(packet) => dispatch(connection, inbound, &packet),
+        Decoded::Attachment(data) => {
+            let complete = inbound.assembler.push(data).map_err(|_| Violation::Malformed)?;
+            let Some(packet) = complete else { return Ok(()) };
+            inbound.due.attachments = None;
+            dispatch(connection, inbound, &packet)
+        }
     }
-    Ok(())
 }
 
 /// A message that was read as far as that can be done without what came before it.
@@ -97,7 +88,6 @@ enum Decoded<'a> {
     Text(Packet<'a>),
     Whole(BinaryPacket),
     Attachment(Bytes),
-    ByHost(Incoming<'a>),
 }
 
 fn decode<'a>(connection: &Connection, message: Data<'a>) -> Result<Decoded<'a>, Violation> {
@@ -117,41 +107,39 @@ fn decode<'a>(connection: &Connection, message: Data<'a>) -> Result<Decoded<'a>,
     }
 }
 
-/// Joins a packet with its attachments; `None` while some are on their way.
-fn assemble<'a>(
+/// Gives a packet to its socket. Whatever the host hears is queued under the lock, so that its order is that of arrival,
+/// and nothing comes after a disconnect.
+#[inline]
+fn dispatch(
     connection: &Arc<Connection>,
-    inbound: &mut Inbound,
-    decoded: Decoded<'a>,
-    now: Instant,
-) -> Result<Option<Incoming<'a>>, Violation> {
-    let server = connection.layer();
-    match decoded {
-        Decoded::Text(packet) if packet.kind.is_binary() && packet.attachments > 0 => {
-            // Nothing is kept for a namespace the client is not in.
-            socket(inbound, packet.namespace)?;
-            let begun = inbound.assembler.begin(&packet, &server.packet_limits);
-            begun.map_err(|_| Violation::Malformed)?;
-            // They cannot be awaited for ever.
-            inbound.due.attachments = Some(now + server.config.limits.attachments_timeout);
-            if let Some(next) = inbound.due.next() {
-                connection.wake_layer_at(next);
+    mut inbound: MutexGuard<'_, Inbound>,
+    packet: &impl Incoming,
+) -> Result<(), Violation> {
+    let namespace = packet.namespace();
+    match packet.kind() {
+        PacketType::Connect if inbound.entry(namespace).is_some() => return Err(Violation::OutOfPlace),
+        PacketType::Connect => {
+            connect::requested(connection, inbound, namespace, packet.query(), packet.payload());
+        }
+        PacketType::Event => {
+            let socket = socket(&mut inbound, namespace)?;
+            event(connection, socket, packet);
+        }
+        PacketType::Ack => {
+            let socket = socket(&mut inbound, namespace)?;
+            match packet.id() {
+                Some(id) => socket.acked(id, packet.payload()),
+                None => connection.layer().counters.acks_unexpected.add(1),
             }
-            Ok(None)
         }
-        Decoded::Text(packet) => {
-            inbound.assembler.text().map_err(|_| Violation::Malformed)?;
-            Ok(Some(Incoming::Text(packet)))
+        PacketType::Disconnect => {
+            let socket = socket(&mut inbound, namespace)?;
+            inbound.remove(namespace);
+            disconnect::by_client(&socket);
         }
-        Decoded::Whole(packet) => Ok(Some(Incoming::Binary(packet))),
-        Decoded::ByHost(packet) => Ok(Some(packet)),
-        Decoded::Attachment(data) => {
-            let complete = inbound.assembler.push(data).map_err(|_| Violation::Malformed)?;
-            if complete.is_some() {
-                inbound.due.attachments = None;
-            }
-            Ok(complete.map(Incoming::Binary))
-        }
+        _ => return Err(Violation::OutOfPlace),
     }
+    Ok(())
 }
 
 /// The socket of a namespace to which the client is connected.
@@ -164,7 +152,7 @@ fn socket(inbound: &mut Inbound, namespace: &str) -> Result<Arc<Socket>, Violati
 
 /// Tells the host of an event.
 #[inline]
-fn event(connection: &Connection, socket: Arc<Socket>, packet: &Incoming<'_>) {
+fn event(connection: &Connection, socket: Arc<Socket>, packet: &impl Incoming) {
     let queue = &connection.layer().queue;
     let reply = packet.id().map(|id| Reply { socket: Arc::downgrade(&socket), id });
     let payload = packet.payload();
@@ -182,51 +170,80 @@ fn violated(connection: &Arc<Connection>, violation: &Violation) {
 }
 
 /// A packet on its way to its socket, whichever way it was encoded.
-enum Incoming<'a> {
-    Text(Packet<'a>),
-    Binary(BinaryPacket),
-    ByHost { kind: PacketType, namespace: &'a str, id: Option<u64>, payload: Payload },
+pub(crate) trait Incoming {
+    fn kind(&self) -> PacketType;
+    fn namespace(&self) -> &str;
+    fn id(&self) -> Option<u64>;
+    fn payload(&self) -> Payload;
+
+    /// What a client of the older protocol sends in place of authentication data.
+    fn query(&self) -> Option<&str> {
+        None
+    }
 }
 
-impl Incoming<'_> {
+impl Incoming for Packet<'_> {
     fn kind(&self) -> PacketType {
-        match self {
-            Self::Text(packet) => packet.kind.without_attachments(),
-            Self::Binary(packet) => packet.kind,
-            Self::ByHost { kind, .. } => *kind,
-        }
+        self.kind.without_attachments()
     }
 
     fn namespace(&self) -> &str {
-        match self {
-            Self::Text(packet) => packet.namespace,
-            Self::Binary(packet) => &packet.namespace,
-            Self::ByHost { namespace, .. } => namespace,
-        }
-    }
-
-    fn query(&self) -> Option<&str> {
-        match self {
-            Self::Text(packet) => packet.query,
-            Self::Binary(_) | Self::ByHost { .. } => None,
-        }
+        self.namespace
     }
 
     fn id(&self) -> Option<u64> {
-        match self {
-            Self::Text(packet) => packet.id,
-            Self::Binary(packet) => packet.id,
-            Self::ByHost { id, .. } => *id,
-        }
+        self.id
     }
 
     fn payload(&self) -> Payload {
-        match self {
-            Self::Text(packet) => Payload::new(packet.data.unwrap_or_default(), Vec::new()),
-            Self::Binary(packet) => {
-                Payload::new(packet.data.as_deref().unwrap_or_default(), packet.attachments.clone())
-            }
-            Self::ByHost { payload, .. } => payload.clone(),
-        }
+        Payload::new(self.data.unwrap_or_default(), Vec::new())
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.query
+    }
+}
+
+impl Incoming for BinaryPacket {
+    fn kind(&self) -> PacketType {
+        self.kind
+    }
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn id(&self) -> Option<u64> {
+        self.id
+    }
+
+    fn payload(&self) -> Payload {
+        Payload::new(self.data.as_deref().unwrap_or_default(), self.attachments.clone())
+    }
+}
+
+/// A packet that the host has decoded.
+pub(crate) struct ByHost<'a> {
+    pub(crate) kind: PacketType,
+    pub(crate) namespace: &'a str,
+    pub(crate) id: Option<u64>,
+    pub(crate) payload: Payload,
+}
+
+impl Incoming for ByHost<'_> {
+    fn kind(&self) -> PacketType {
+        self.kind
+    }
+
+    fn namespace(&self) -> &str {
+        self.namespace
+    }
+
+    fn id(&self) -> Option<u64> {
+        self.id
+    }
+
+    fn payload(&self) -> Payload {
+        self.payload.clone()
     }
 }

@@ -145,7 +145,7 @@ impl Server {
         id: Option<u64>,
         payload: Payload,
     ) {
-        receive::packet(connection, kind, namespace, id, payload);
+        receive::packet(connection, &receive::ByHost { kind, namespace, id, payload });
     }
 
     /// Has the host told of these events of a connection by [`HostEvent::Session`](crate::HostEvent::Session), and of no

@@ -36,19 +36,20 @@ pub(crate) fn requested(
     name: &str,
     query: Option<&str>,
     auth: Payload,
-    writes: &mut Writes,
 ) {
     let server = connection.layer();
     let auth = if connection.protocol() == Protocol::V3 { query_as_auth(query) } else { auth };
     if inbound.entries.len() >= server.config.limits.max_namespaces_per_connection {
-        return send_refusal(connection, name, error_text(connection, "too many namespaces"), writes);
+        drop(inbound);
+        return tell_refused(connection, name, error_text(connection, "too many namespaces"));
     }
     if let Some(namespace) = server.find_for_client(name) {
         return ask_host(connection, &mut inbound, namespace, auth);
     }
     let allows_any = server.allows_any_namespace.load(Ordering::Relaxed);
     if !allows_any && !server.config.ask_namespace {
-        return send_refusal(connection, name, server.config.unknown_namespace.clone(), writes);
+        drop(inbound);
+        return tell_refused(connection, name, server.config.unknown_namespace.clone());
     }
     let name: Arc<str> = Arc::from(name);
     let (asking, gone) = oneshot::channel();
@@ -56,6 +57,11 @@ pub(crate) fn requested(
     drop(inbound);
     let decision = (!allows_any).then(|| ask_for_namespace(connection, name.clone(), auth.clone()));
     make_namespace(connection, name, auth, decision, gone);
+}
+
+/// Tells the client, right away, that it may not connect.
+fn tell_refused(connection: &Arc<Connection>, name: &str, text: String) {
+    send_refusal(connection, name, text, &mut Writes::new());
 }
 
 /// Connects a client of the older protocol to the main namespace, for which it does not ask.
