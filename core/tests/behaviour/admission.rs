@@ -117,7 +117,7 @@ async fn the_host_is_asked_about_an_origin_once_for_a_session() {
 #[tokio::test]
 async fn a_request_ends_with_its_client_while_the_host_thinks() {
     let mut test = start(Config { ask_allow_request: true, ..Config::default() }).await;
-    let mut stream = adopted(&test.server, "EIO=4&transport=websocket").await;
+    let mut stream = adopted(test.server.engine(), "EIO=4&transport=websocket").await;
     let question = test.host.next().await;
     stream.shutdown().await.unwrap();
     assert_eq!(in_time(stream.read(&mut [0])).await.unwrap(), 0, "the server has closed, too");

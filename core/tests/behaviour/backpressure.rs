@@ -6,8 +6,8 @@ use http::Method;
 use http_body_util::StreamBody;
 
 use crate::support::{
-    SOON, TestServer,
-    client::{Client, Door, Message, websocket},
+    Client, SOON, TestServer,
+    client::{Door, Message, websocket},
     eventually,
     http::{Http, assert_refused, head, text},
     start,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::net::TcpSocket;
 
 use crate::support::{
-    SOON, TestServer,
-    client::{Client, Door, Message, websocket},
+    Client, SOON, TestServer,
+    client::{Door, Message, websocket},
     eventually,
     http::{Http, assert_refused, text, websocket_request},
     start,
@@ -402,7 +402,7 @@ async fn join_lazy(test: &mut TestServer) -> (WebSocket, Arc<Socket>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let mut stream = socket.connect(test.address).await.unwrap();
-    let request = websocket_request("EIO=4&transport=websocket");
+    let request = websocket_request("/socket.io", "EIO=4&transport=websocket");
     tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
     let mut websocket = WebSocket::accepted(stream).await.expect("it is accepted");
     assert!(matches!(websocket.reader.receive().await, Message::Text(open) if open.starts_with('0')));

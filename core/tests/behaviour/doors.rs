@@ -7,8 +7,8 @@ use ferrio::{AckRequest, AckStatus, Config, Flags, Outgoing, Payload, Selection,
 use http::Method;
 
 use crate::support::{
-    SOON,
-    client::{Carrier, Client, Door, Message},
+    Client, SOON,
+    client::{Carrier, Door, Message},
     http::{UPGRADE, head},
     start, start_default,
 };

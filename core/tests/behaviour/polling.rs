@@ -11,8 +11,8 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 
 use crate::support::{
-    SOON, TestServer,
-    client::{Client, Door, Message},
+    Client, SOON, TestServer,
+    client::{Door, Message},
     eventually,
     http::{Http, assert_refused, head, text},
     in_time, start, start_default,

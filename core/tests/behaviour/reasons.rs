@@ -2,12 +2,7 @@
 
 use ferrio::{Config, Watch, Writes};
 
-use crate::support::{
-    SOON,
-    client::{Client, Door},
-    http::Http,
-    start, start_default,
-};
+use crate::support::{Client, SOON, client::Door, http::Http, start, start_default};
 
 /// What a client does, sent as one packet, and the reason its socket leaves by.
 const BY_PACKET: [(&str, &str); 9] = [

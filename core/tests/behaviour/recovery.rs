@@ -12,11 +12,7 @@ use ferrio::{
 };
 
 use crate::support::{
-    SOON, TestServer,
-    client::{Client, Door},
-    eventually,
-    http::Http,
-    in_time, member, start,
+    Client, SOON, TestServer, client::Door, eventually, http::Http, in_time, member, start,
 };
 
 fn recovering(recovery: Recovery) -> Config {

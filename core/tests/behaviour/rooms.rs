@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use ferrio::{Config, Flags, Namespace, Payload, Room, RoomChange, Selection, Socket, Writes};
 
-use crate::support::{
-    TestServer,
-    client::{Client, Door},
-    start, start_default,
-};
+use crate::support::{Client, TestServer, client::Door, start, start_default};
 
 /// Three clients: the first in `a`, the second in `a` and `b`, the third in none.
 async fn three(test: &mut TestServer) -> Vec<(Client, Arc<Socket>)> {

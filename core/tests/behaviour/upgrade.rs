@@ -15,8 +15,8 @@ use ferrio::{Config, Flags, HostEvent, OutboxLimits, Outgoing, Payload, Socket, 
 use http::Method;
 
 use crate::support::{
-    SOON, TestServer,
-    client::{Carrier, Client, Door, Message, Polling, websocket},
+    Client, SOON, TestServer,
+    client::{Carrier, Door, Message, Polling, websocket},
     eventually,
     http::{UPGRADE, assert_refused, head, text},
     in_time, start, start_default,
