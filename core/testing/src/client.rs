@@ -1,4 +1,4 @@
-//! One client, whichever door it comes by.
+//! One client, whichever entry point it comes by.
 
 use std::{collections::VecDeque, net::SocketAddr};
 
@@ -23,27 +23,34 @@ use crate::{
 
 /// The ways to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum EntryPoint {
     /// Long-polling, each request handed over as a value.
     Handle,
     /// Long-polling on the server's own port.
     Port,
     /// A WebSocket whose bytes the host carries.
-    Stream,
+    Channel,
     /// A WebSocket on the server's own port.
     Listen,
     /// A WebSocket whose descriptor the host hands over.
-    Adopt,
+    TakeOver,
     /// A WebSocket whose messages the host carries.
     Messages,
     /// A WebSocket that began as long-polling.
     Upgraded,
 }
 
-impl Door {
+impl EntryPoint {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Handle, Self::Port, Self::Stream, Self::Listen, Self::Adopt, Self::Messages, Self::Upgraded];
+    pub const ALL: [Self; 7] = [
+        Self::Handle,
+        Self::Port,
+        Self::Channel,
+        Self::Listen,
+        Self::TakeOver,
+        Self::Messages,
+        Self::Upgraded,
+    ];
 
     /// Whether it is long-polling.
     pub fn is_polling(self) -> bool {
@@ -101,21 +108,21 @@ const POLLING: &str = "EIO=4&transport=polling";
 
 impl<L: Layer> Client<L> {
     /// A client that has read its open packet.
-    pub async fn open(test: &impl Target<Layer = L>, door: Door) -> Self {
-        let carrier = match door {
-            Door::Handle => return Self::poll(Http::memory(test), POLLING).await,
-            Door::Port => return Self::poll(Http::tcp(test), POLLING).await,
-            Door::Upgraded => {
+    pub async fn open(test: &impl Target<Layer = L>, entry_point: EntryPoint) -> Self {
+        let carrier = match entry_point {
+            EntryPoint::Handle => return Self::poll(Http::memory(test), POLLING).await,
+            EntryPoint::Port => return Self::poll(Http::tcp(test), POLLING).await,
+            EntryPoint::Upgraded => {
                 let mut client = Self::poll(Http::memory(test), POLLING).await;
                 client.upgrade(test).await;
                 return client;
             }
-            Door::Messages => {
+            EntryPoint::Messages => {
                 let request = head(&Method::GET, WEBSOCKET, &UPGRADE);
                 let socket = test.engine().serve_messages(request).await.unwrap();
                 Carrier::Messages { socket, received: VecDeque::new() }
             }
-            _ => Carrier::WebSocket(websocket(test, door, WEBSOCKET).await.expect("it is accepted")),
+            _ => Carrier::WebSocket(websocket(test, entry_point, WEBSOCKET).await.expect("it is accepted")),
         };
         let mut client = Self { open: String::new(), carrier };
         client.open = client.text().await;
@@ -142,7 +149,7 @@ impl<L: Layer> Client<L> {
     /// Moves a polling client to WebSocket while nothing is under way.
     pub async fn upgrade(&mut self, test: &impl Target<Layer = L>) {
         let query = self.upgrade_query();
-        let mut websocket = websocket(test, Door::Stream, &query).await.expect("it is accepted");
+        let mut websocket = websocket(test, EntryPoint::Channel, &query).await.expect("it is accepted");
         websocket.writer.text("2probe").await;
         assert_eq!(websocket.reader.receive().await, Message::Text("3probe".to_owned()));
         websocket.writer.text("5").await;
@@ -305,23 +312,23 @@ impl<L: Layer> Polling<L> {
     }
 }
 
-/// Opens a WebSocket by a door that has bytes.
+/// Opens a WebSocket by an entry point that has bytes.
 pub async fn websocket<L: Layer>(
     test: &impl Target<Layer = L>,
-    door: Door,
+    entry_point: EntryPoint,
     query: &str,
 ) -> Result<WebSocket, Response<Bytes>> {
-    match door {
-        Door::Stream => {
+    match entry_point {
+        EntryPoint::Channel => {
             // Small, so that the server has to wait for its reader.
             let (near, far) = duplex(4096);
             test.engine().serve_channel(far, head(&Method::GET, query, &UPGRADE), Bytes::new());
             WebSocket::accepted(near).await
         }
-        Door::Listen => {
+        EntryPoint::Listen => {
             WebSocket::accepted(requesting(test.address(), &test.engine().config().path, query).await).await
         }
-        Door::Adopt => WebSocket::accepted(adopted(test.engine(), query).await).await,
+        EntryPoint::TakeOver => WebSocket::accepted(adopted(test.engine(), query).await).await,
         other => panic!("{other:?} has no bytes"),
     }
 }

@@ -9,7 +9,7 @@ use tokio::net::TcpSocket;
 
 use crate::support::{
     Client, SOON, TestServer,
-    client::{Door, Message, websocket},
+    client::{EntryPoint, Message, websocket},
     eventually,
     http::{Http, assert_refused, text, websocket_request},
     start,
@@ -47,15 +47,21 @@ async fn a_message_over_the_limit_closes_a_websocket_with_1009() {
         engine: ferrio_engine::Config { max_http_buffer_size: 1000, ..Config::default().engine },
         ..Config::default()
     };
-    for door in [Door::Stream, Door::Listen, Door::Adopt, Door::Messages, Door::Upgraded] {
+    for entry_point in [
+        EntryPoint::Channel,
+        EntryPoint::Listen,
+        EntryPoint::TakeOver,
+        EntryPoint::Messages,
+        EntryPoint::Upgraded,
+    ] {
         let mut test = start(config.clone()).await;
-        let (mut client, _) = test.join(door).await;
+        let (mut client, _) = test.join(entry_point).await;
         let longest = format!(r#"42["{}"]"#, "a".repeat(994));
         client.send(&longest).await;
-        assert_eq!(test.host.event().await.1.len(), 998, "{door:?}");
+        assert_eq!(test.host.event().await.1.len(), 998, "{entry_point:?}");
         client.send(&format!("{longest} ")).await;
-        assert_eq!(test.host.reason().await, "transport error", "{door:?}");
-        assert_eq!(client.closed().await, [Message::Closed(Some(1009))], "{door:?}");
+        assert_eq!(test.host.reason().await, "transport error", "{entry_point:?}");
+        assert_eq!(client.closed().await, [Message::Closed(Some(1009))], "{entry_point:?}");
         test.assert_alive().await;
     }
 }
@@ -67,7 +73,7 @@ async fn a_message_over_the_limit_is_refused_before_it_has_come() {
         ..Config::default()
     };
     let mut test = start(config).await;
-    let (client, _) = test.join(Door::Listen).await;
+    let (client, _) = test.join(EntryPoint::Listen).await;
     let mut websocket = client.into_websocket();
     // The length that 2⁶⁰ bytes announce, and nothing of them.
     websocket.writer.raw(b"\x81\xff\x10\0\0\0\0\0\0\0\0\0\0\0").await;
@@ -80,7 +86,7 @@ async fn fragments_are_bounded_in_number() {
     let mut test =
         start(engine_limited(ferrio_engine::Limits { max_fragments: 4, ..ferrio_engine::Limits::default() }))
             .await;
-    let (client, _) = test.join(Door::Listen).await;
+    let (client, _) = test.join(EntryPoint::Listen).await;
     let mut websocket = client.into_websocket();
     for fragment in [frame(0x01, b"42["), frame(0x00, b"\"a"), frame(0x00, b"b\""), frame(0x80, b"]")] {
         websocket.writer.raw(&fragment).await;
@@ -97,9 +103,9 @@ async fn fragments_are_bounded_in_number() {
 
 #[tokio::test]
 async fn attachments_are_bounded_in_number() {
-    for door in [Door::Handle, Door::Stream] {
+    for entry_point in [EntryPoint::Handle, EntryPoint::Channel] {
         let mut test = start(limited(Limits { max_attachments: 2, ..Limits::default() })).await;
-        let (mut client, _) = test.join(door).await;
+        let (mut client, _) = test.join(entry_point).await;
         client.send(&format!(r#"452-["two",{}]"#, placeholders(2))).await;
         client.send_binary(b"1").await;
         client.send_binary(b"2").await;
@@ -119,7 +125,7 @@ async fn attachments_are_bounded_in_bytes_together() {
         ..Config::default()
     })
     .await;
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     client.send(&format!(r#"451-["one",{}]"#, placeholders(1))).await;
     client.send_binary(&[0; 100]).await;
     assert_eq!(test.host.event().await.1.attachments()[0].len(), 100);
@@ -131,10 +137,10 @@ async fn attachments_are_bounded_in_bytes_together() {
 
 #[tokio::test]
 async fn attachments_that_do_not_come_in_time_end_the_session() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let limits = Limits { attachments_timeout: SOON, ..Limits::default() };
         let mut test = start(limited(limits)).await;
-        let (mut client, _) = test.join(door).await;
+        let (mut client, _) = test.join(entry_point).await;
         client.send(&format!(r#"452-["two",{}]"#, placeholders(2))).await;
         client.send_binary(b"1").await;
         assert_closed(test, client, "forced close").await;
@@ -149,7 +155,7 @@ async fn attachments_that_came_in_time_are_not_awaited_any_more() {
         ..limited(limits)
     };
     let mut test = start(config).await;
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     client.send(&format!(r#"451-["one",{}]"#, placeholders(1))).await;
     client.send_binary(b"1").await;
     test.host.event().await;
@@ -164,7 +170,7 @@ async fn attachments_that_came_in_time_are_not_awaited_any_more() {
 async fn nesting_is_bounded() {
     let mut test = start(limited(Limits { max_depth: 10, ..Limits::default() })).await;
     let nested = |depth: usize| format!("42[\"deep\",{}{}]", "[".repeat(depth - 1), "]".repeat(depth - 1));
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     client.send(&nested(10)).await;
     assert_eq!(test.host.event().await.1.text(), &nested(10)[2..]);
     client.send(&nested(11)).await;
@@ -176,7 +182,7 @@ async fn namespaces_of_a_connection_are_bounded() {
     let limits = Limits { max_namespaces_per_connection: 3, ..Limits::default() };
     let mut test = start(limited(limits)).await;
     test.server.dynamic_namespace(|name| name.starts_with("/n"));
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     let first = test.join_with(&mut client, "40/n1,").await;
     test.join_with(&mut client, "40/n2,").await;
     client.send("40/n3,").await;
@@ -189,13 +195,13 @@ async fn namespaces_of_a_connection_are_bounded() {
 
 #[tokio::test]
 async fn a_client_that_joins_nothing_is_closed() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start(Config { connect_timeout: SOON, ..Config::default() }).await;
-        let mut silent = test.open(door).await;
-        let (mut joined, _) = test.join(Door::Stream).await;
-        assert!(matches!(silent.closed().await.last(), Some(Message::Closed(_))), "{door:?}");
+        let mut silent = test.open(entry_point).await;
+        let (mut joined, _) = test.join(EntryPoint::Channel).await;
+        assert!(matches!(silent.closed().await.last(), Some(Message::Closed(_))), "{entry_point:?}");
         joined.send(r#"42["here"]"#).await;
-        assert_eq!(test.host.event().await.1.text(), r#"["here"]"#, "{door:?}");
+        assert_eq!(test.host.event().await.1.text(), r#"["here"]"#, "{entry_point:?}");
         eventually(|| test.server.engine().n_sessions() == 1).await;
     }
 }
@@ -207,19 +213,20 @@ async fn connections_are_bounded() {
         ..ferrio_engine::Limits::default()
     }))
     .await;
-    let (first, _) = test.join(Door::Handle).await;
-    let mut second = test.open(Door::Stream).await;
+    let (first, _) = test.join(EntryPoint::Handle).await;
+    let mut second = test.open(EntryPoint::Channel).await;
     for http in [Http::memory(&test), Http::tcp(&test)] {
         let answer = http.get("EIO=4&transport=polling").await;
         assert_refused(&answer, 503, r#"{"code":3,"message":"Too many connections"}"#);
     }
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
-        let refused = websocket(&test, door, "EIO=4&transport=websocket").await.err().expect("it is refused");
-        assert_eq!(text(&refused), "Too many connections", "{door:?}");
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
+        let refused =
+            websocket(&test, entry_point, "EIO=4&transport=websocket").await.err().expect("it is refused");
+        assert_eq!(text(&refused), "Too many connections", "{entry_point:?}");
     }
     first.close().await;
     test.host.departure().await;
-    let _third = test.join(Door::Listen).await;
+    let _third = test.join(EntryPoint::Listen).await;
     test.join_with(&mut second, "40").await;
 }
 
@@ -262,14 +269,14 @@ async fn sessions_that_have_ended_leave_their_places_to_new_ones() {
     .await;
     let mut ended = Vec::new();
     for _ in 0..4 {
-        let (client, _) = test.join(Door::Handle).await;
+        let (client, _) = test.join(EntryPoint::Handle).await;
         let polling = client.polling();
         polling.http.post(&polling.query, b"42/nowhere,[\"broken\"]").await;
         assert_eq!(test.host.reason().await, "forced server close");
         ended.push(client);
     }
     // Two could be told; with a new session only one can.
-    let client = test.open(Door::Handle).await;
+    let client = test.open(EntryPoint::Handle).await;
     for oldest in ended.drain(..3) {
         let answer = oldest.polling().get().await;
         assert_refused(&answer, 400, r#"{"code":1,"message":"Session ID unknown"}"#);
@@ -282,7 +289,7 @@ async fn sessions_that_have_ended_leave_their_places_to_new_ones() {
 #[tokio::test]
 async fn a_session_that_has_ended_keeps_nothing_but_its_last_words() {
     let mut test = start(Config::default()).await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let handshake = Arc::downgrade(socket.connection().handshake());
     socket.emit(&Payload::event("last", []), Flags::default(), &mut Writes::new());
     drop(socket.disconnect(true, &mut Writes::new()));
@@ -292,7 +299,7 @@ async fn a_session_that_has_ended_keeps_nothing_but_its_last_words() {
     assert_eq!(text(&polling.http.post(&polling.query, b"42[\"for nobody\"]").await), "ok");
     let wrong = polling.query.replace("EIO=4", "EIO=3");
     assert_eq!(polling.http.get(&wrong).await.status(), 400, "it has not changed its protocol");
-    let upgrade = websocket(&test, Door::Listen, &client.upgrade_query()).await;
+    let upgrade = websocket(&test, EntryPoint::Listen, &client.upgrade_query()).await;
     assert_refused(&upgrade.err().expect("it is refused"), 400, "Bad request");
     assert_eq!(text(&polling.get().await), "42[\"last\"]\x1e41");
     assert_eq!(text(&polling.get().await), "6\x1e1");
@@ -303,7 +310,7 @@ async fn a_session_that_has_ended_keeps_nothing_but_its_last_words() {
 #[tokio::test]
 async fn nothing_keeps_a_socket_that_left() {
     let mut test = start(Config::default()).await;
-    let (client, socket) = test.join(Door::Stream).await;
+    let (client, socket) = test.join(EntryPoint::Channel).await;
     let watched = Arc::downgrade(&socket);
     drop(socket);
     client.close().await;
@@ -318,9 +325,11 @@ async fn reading_pauses_while_the_host_is_busy_and_nothing_is_lost() {
     let by_number = Limits { host_queue: 16, ..Limits::default() };
     let by_bytes = Limits { host_queue_bytes: 2000, ..Limits::default() };
     for limits in [by_number, by_bytes] {
-        for door in [Door::Stream, Door::Listen, Door::Adopt, Door::Messages] {
+        for entry_point in
+            [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver, EntryPoint::Messages]
+        {
             let mut test = start(limited(limits)).await;
-            let (mut client, _) = test.join(door).await;
+            let (mut client, _) = test.join(entry_point).await;
             let n_events = 3000;
             let filler = "x".repeat(1000);
             let sending = tokio::spawn(async move {
@@ -330,14 +339,16 @@ async fn reading_pauses_while_the_host_is_busy_and_nothing_is_lost() {
                 client
             });
             eventually(|| test.server.metrics().socket_io.host_queue_depth > 0).await;
-            eventually(|| door == Door::Messages || test.server.metrics().socket_io.host_queue_pauses > 0)
-                .await;
+            eventually(|| {
+                entry_point == EntryPoint::Messages || test.server.metrics().socket_io.host_queue_pauses > 0
+            })
+            .await;
             let depth = test.server.metrics().socket_io.host_queue_depth;
-            assert!(depth <= 16, "{door:?}: {depth} events wait");
-            assert!(!sending.is_finished(), "{door:?}: the client has to wait");
+            assert!(depth <= 16, "{entry_point:?}: {depth} events wait");
+            assert!(!sending.is_finished(), "{entry_point:?}: the client has to wait");
             for number in 0..n_events {
                 let (_, payload, _) = test.host.event().await;
-                assert!(payload.text().starts_with(&format!(r#"["n",{number},"#)), "{door:?}");
+                assert!(payload.text().starts_with(&format!(r#"["n",{number},"#)), "{entry_point:?}");
             }
             let client = sending.await.unwrap();
             assert_eq!(test.server.metrics().socket_io.host_queue_depth, 0);
@@ -350,7 +361,7 @@ async fn reading_pauses_while_the_host_is_busy_and_nothing_is_lost() {
 #[tokio::test]
 async fn a_post_is_answered_when_the_host_has_caught_up() {
     let mut test = start(limited(Limits { host_queue: 16, ..Limits::default() })).await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let packets: Vec<_> = (0..20).map(|number| format!(r#"42["n",{number}]"#)).collect();
     let polling = client.polling();
     let body = packets.join("\x1e");
@@ -374,7 +385,7 @@ async fn heartbeats_go_on_while_reading_pauses() {
         ..limited(Limits { host_queue: 16, ..Limits::default() })
     };
     let mut test = start(config).await;
-    let (mut client, _) = test.join(Door::Listen).await;
+    let (mut client, _) = test.join(EntryPoint::Listen).await;
     for number in 0..20 {
         client.send(&format!(r#"42["n",{number}]"#)).await;
     }
@@ -439,7 +450,7 @@ async fn emit_until(server: &Server, socket: &Arc<Socket>, is_enough: impl Fn(&S
 async fn a_reader_that_stops_is_disconnected_and_others_notice_nothing() {
     let mut test = start(policy(SlowReader::Disconnect, 200_000)).await;
     let (_lazy, lazy_socket) = join_lazy(&mut test).await;
-    let (mut quick, quick_socket) = test.join(Door::Listen).await;
+    let (mut quick, quick_socket) = test.join(EntryPoint::Listen).await;
     let mut number = 0;
     while lazy_socket.is_connected() {
         test.main().emit(&Selection::all(), &numbered(number), Flags::default(), &mut Writes::new());
@@ -463,7 +474,7 @@ async fn a_reader_that_stops_is_disconnected_and_others_notice_nothing() {
 #[tokio::test]
 async fn a_slow_poller_is_disconnected() {
     let mut test = start(policy(SlowReader::Disconnect, 200_000)).await;
-    let (mut client, socket) = test.join(Door::Handle).await;
+    let (mut client, socket) = test.join(EntryPoint::Handle).await;
     let n_emitted = emit_until(&test.server, &socket, |server| server.engine().n_sessions() == 0).await;
     assert!((20..=40).contains(&n_emitted), "{n_emitted}");
     assert_eq!(test.host.reason().await, "slow reader");

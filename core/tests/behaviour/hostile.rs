@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::{
     SOON,
-    client::{Door, Message, websocket},
+    client::{EntryPoint, Message, websocket},
     eventually,
     http::{UPGRADE, text},
     in_time, start, start_default,
@@ -50,13 +50,13 @@ async fn packets_that_nobody_sends_in_good_faith_end_their_own_connection() {
         unclosed.as_str(),
     ];
     let mut test = start_default().await;
-    for door in [Door::Stream, Door::Listen, Door::Messages] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::Messages] {
         for packet in packets {
-            let (mut client, socket) = test.join(door).await;
+            let (mut client, socket) = test.join(entry_point).await;
             client.send(packet).await;
             let departure = test.host.departure().await;
             let start: String = packet.chars().take(60).collect();
-            assert_eq!(departure.socket().key(), socket.key(), "{start} by {door:?}");
+            assert_eq!(departure.socket().key(), socket.key(), "{start} by {entry_point:?}");
             drop(departure);
             assert!(matches!(client.closed().await.last(), Some(Message::Closed(_))), "{start}");
         }
@@ -69,7 +69,7 @@ async fn packets_that_nobody_sends_in_good_faith_end_their_own_connection() {
 #[tokio::test]
 async fn names_that_are_dangerous_in_some_language_are_just_names() {
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Listen).await;
+    let (mut client, socket) = test.join(EntryPoint::Listen).await;
     for event in [
         r#"["__proto__",{"__proto__":{"polluted":true}}]"#,
         r#"["constructor",{"constructor":{"prototype":{"a":1}}}]"#,
@@ -107,18 +107,18 @@ async fn frames_that_break_the_rules_are_answered_with_their_status() {
         ("invalid UTF-8", frame(TEXT, b"42[\"\xff\"]"), 1007),
         ("a length of 2\u{2076}\u{2074}", [&[0x81, 0xff][..], &[0xff; 12]].concat(), 1009),
     ];
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
         for (name, bytes, status) in &cases {
             let mut test = start_default().await;
-            let (client, _) = test.join(door).await;
+            let (client, _) = test.join(entry_point).await;
             let mut websocket = client.into_websocket();
             websocket.writer.raw(bytes).await;
             let answer = websocket.reader.receive().await;
             // A length beyond 2⁶³ may be an error of the protocol, too.
             let is_right = answer == Message::Closed(Some(*status))
                 || (*status == 1009 && answer == Message::Closed(Some(1002)));
-            assert!(is_right, "{name} by {door:?}: {answer:?}");
-            assert_eq!(test.host.reason().await, "transport error", "{name} by {door:?}");
+            assert!(is_right, "{name} by {entry_point:?}: {answer:?}");
+            assert_eq!(test.host.reason().await, "transport error", "{name} by {entry_point:?}");
             test.emptied().await;
         }
     }
@@ -126,17 +126,17 @@ async fn frames_that_break_the_rules_are_answered_with_their_status() {
 
 #[tokio::test]
 async fn a_close_is_answered_with_the_clients_own_status() {
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
         for (body, status) in [(&b""[..], None), (b"\x03\xe9", Some(1001)), (b"\x0f\xa1bye", Some(4001))] {
             let mut test = start_default().await;
-            let (client, _) = test.join(door).await;
+            let (client, _) = test.join(entry_point).await;
             let mut websocket = client.into_websocket();
             let mut bytes = frame(CLOSE, body);
             // Nothing counts behind it.
             bytes.extend(frame(TEXT, br#"42["late"]"#));
             websocket.writer.raw(&bytes).await;
-            assert_eq!(websocket.reader.receive().await, Message::Closed(status), "{door:?}");
-            assert_eq!(test.host.reason().await, "transport close", "{door:?}");
+            assert_eq!(websocket.reader.receive().await, Message::Closed(status), "{entry_point:?}");
+            assert_eq!(test.host.reason().await, "transport close", "{entry_point:?}");
             test.emptied().await;
         }
     }
@@ -145,7 +145,7 @@ async fn a_close_is_answered_with_the_clients_own_status() {
 #[tokio::test]
 async fn pings_are_answered_even_in_the_middle_of_a_message() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Listen).await;
+    let (client, _) = test.join(EntryPoint::Listen).await;
     let mut websocket = client.into_websocket();
     websocket.writer.frame(0x01, b"42[\"who").await;
     websocket.writer.frame(PING, b"hello").await;
@@ -156,23 +156,23 @@ async fn pings_are_answered_even_in_the_middle_of_a_message() {
 
 #[tokio::test]
 async fn pings_that_come_together_are_each_answered() {
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
         let mut test = start_default().await;
-        let (client, _) = test.join(door).await;
+        let (client, _) = test.join(entry_point).await;
         let mut websocket = client.into_websocket();
         let pings: Vec<_> = (0..20_u8).flat_map(|number| frame(PING, &[number])).collect();
         websocket.writer.raw(&pings).await;
         for number in 0..20 {
-            assert_eq!(websocket.reader.receive().await, Message::Binary(vec![number]), "{door:?}");
+            assert_eq!(websocket.reader.receive().await, Message::Binary(vec![number]), "{entry_point:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_flood_of_pings_is_answered_to_its_end() {
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
         let mut test = start_default().await;
-        let (client, _) = test.join(door).await;
+        let (client, _) = test.join(entry_point).await;
         let mut websocket = client.into_websocket();
         let mut writer = websocket.writer;
         // It reads nothing before it has sent everything.
@@ -188,7 +188,7 @@ async fn a_flood_of_pings_is_answered_to_its_end() {
 async fn attachments_out_of_place_end_the_connection() {
     for has_namespace in [true, false] {
         let mut test = start_default().await;
-        let (client, _) = test.join(Door::Stream).await;
+        let (client, _) = test.join(EntryPoint::Channel).await;
         let mut websocket = client.into_websocket();
         if has_namespace {
             websocket.writer.frame(BINARY, b"unexpected").await;
@@ -202,7 +202,7 @@ async fn attachments_out_of_place_end_the_connection() {
         assert!(matches!(websocket.reader.receive().await, Message::Closed(_)));
     }
     let mut test = start_default().await;
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     client.send(r#"451-["a",{"_placeholder":true,"num":0}]"#).await;
     client.send(r#"42["instead"]"#).await;
     assert_eq!(test.host.reason().await, "forced close");
@@ -211,12 +211,12 @@ async fn attachments_out_of_place_end_the_connection() {
 #[tokio::test]
 async fn a_peer_that_closes_one_side_or_stops_halfway_is_let_go() {
     let mut test = start_default().await;
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
-        let (client, _) = test.join(door).await;
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
+        let (client, _) = test.join(entry_point).await;
         let mut websocket = client.into_websocket();
         websocket.writer.raw(&frame(TEXT, br#"42["half"]"#)[..5]).await;
         websocket.writer.shutdown().await;
-        assert_eq!(test.host.reason().await, "transport close", "{door:?}");
+        assert_eq!(test.host.reason().await, "transport close", "{entry_point:?}");
         while !matches!(websocket.reader.receive().await, Message::Closed(_) | Message::Lost) {}
     }
     test.emptied().await;
@@ -233,7 +233,7 @@ async fn a_half_open_connection_times_out() {
         ..Config::default()
     };
     let mut test = start(config).await;
-    let (client, socket) = test.join(Door::Listen).await;
+    let (client, socket) = test.join(EntryPoint::Listen).await;
     let watched = std::sync::Arc::downgrade(&socket);
     drop(socket);
     // It neither reads nor writes nor closes any more.
@@ -266,7 +266,7 @@ async fn garbage_on_the_port_harms_nobody() {
     let limits = ferrio_engine::Limits { header_timeout: SOON, ..ferrio_engine::Limits::default() };
     let engine = ferrio_engine::Config { limits, ..Config::default().engine };
     let mut test = start(Config { engine, ..Config::default() }).await;
-    let (mut client, _) = test.join(Door::Listen).await;
+    let (mut client, _) = test.join(EntryPoint::Listen).await;
     for garbage in [&b"\0\0\0\0"[..], b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n", &vec![0xff; 20_000]] {
         let mut stream = tokio::net::TcpStream::connect(test.address).await.unwrap();
         let _ = stream.write_all(garbage).await;
@@ -276,5 +276,5 @@ async fn garbage_on_the_port_harms_nobody() {
     }
     client.send(r#"42["unharmed"]"#).await;
     assert_eq!(test.host.event().await.1.text(), r#"["unharmed"]"#);
-    assert!(websocket(&test, Door::Adopt, "EIO=4&transport=websocket").await.is_ok());
+    assert!(websocket(&test, EntryPoint::TakeOver, "EIO=4&transport=websocket").await.is_ok());
 }

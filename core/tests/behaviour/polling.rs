@@ -12,7 +12,7 @@ use http_body_util::StreamBody;
 
 use crate::support::{
     Client, SOON, TestServer,
-    client::{Door, Message},
+    client::{EntryPoint, Message},
     eventually,
     http::{Http, assert_refused, head, text},
     in_time, start, start_default,
@@ -40,7 +40,7 @@ async fn settle<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) {
 #[tokio::test]
 async fn a_poll_waits_until_there_is_something_to_say() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let mut poll = pin!(client.polling().get());
     settle(poll.as_mut()).await;
     socket.emit(&event(1), Flags::default(), &mut Writes::new());
@@ -53,7 +53,7 @@ async fn a_poll_waits_until_there_is_something_to_say() {
 #[tokio::test]
 async fn everything_of_one_batch_comes_in_one_answer() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let mut poll = pin!(client.polling().get());
     settle(poll.as_mut()).await;
     let mut writes = Writes::new();
@@ -65,7 +65,7 @@ async fn everything_of_one_batch_comes_in_one_answer() {
 #[tokio::test]
 async fn an_answer_has_at_most_sixteen_packets() {
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Handle).await;
+    let (mut client, socket) = test.join(EntryPoint::Handle).await;
     let mut writes = Writes::new();
     (0..40).for_each(|number| socket.emit(&event(number), Flags::default(), &mut writes));
     writes.finish();
@@ -100,7 +100,7 @@ async fn an_answer_has_at_most_sixteen_packets() {
 #[tokio::test]
 async fn a_volatile_event_needs_a_poll_that_waits() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let volatile = Flags { volatile: true, ..Flags::default() };
     socket.emit(&event(1), volatile, &mut Writes::new());
     let mut poll = pin!(client.polling().get());
@@ -113,7 +113,7 @@ async fn a_volatile_event_needs_a_poll_that_waits() {
 #[tokio::test]
 async fn a_second_poll_ends_the_session() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let mut first = pin!(client.polling().get());
     settle(first.as_mut()).await;
     assert_refused(&client.polling().get().await, 400, BAD_REQUEST);
@@ -125,7 +125,7 @@ async fn a_second_poll_ends_the_session() {
 #[tokio::test]
 async fn a_poll_is_answered_at_once_when_the_client_says_goodbye() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let polling = client.polling();
     let mut poll = pin!(polling.get());
     settle(poll.as_mut()).await;
@@ -138,7 +138,7 @@ async fn a_poll_is_answered_at_once_when_the_client_says_goodbye() {
 #[tokio::test]
 async fn a_closed_session_says_so_at_the_next_poll_and_then_is_unknown() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     drop(socket.disconnect(true, &mut Writes::new()));
     assert_eq!(test.server.engine().n_sessions(), 0);
     // Official clients take a close before the events that came in the same answer.
@@ -146,7 +146,7 @@ async fn a_closed_session_says_so_at_the_next_poll_and_then_is_unknown() {
     assert_eq!(text(&client.polling().get().await), "6\x1e1");
     assert_refused(&client.polling().get().await, 400, UNKNOWN_SID);
 
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     client.polling().http.post(&client.polling().query, b"42/unknown,[\"a\"]").await;
     assert_eq!(test.host.reason().await, "forced server close");
     assert_eq!(text(&client.polling().get().await), "6\x1e1");
@@ -155,14 +155,14 @@ async fn a_closed_session_says_so_at_the_next_poll_and_then_is_unknown() {
 #[tokio::test]
 async fn a_poll_that_waits_hears_of_the_end() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let mut poll = pin!(client.polling().get());
     settle(poll.as_mut()).await;
     drop(socket.disconnect(true, &mut Writes::new()));
     assert_eq!(text(&poll.await), "41");
     assert_eq!(text(&client.polling().get().await), "6\x1e1");
 
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let mut poll = pin!(client.polling().get());
     settle(poll.as_mut()).await;
     test.server.close();
@@ -172,7 +172,7 @@ async fn a_poll_that_waits_hears_of_the_end() {
 #[tokio::test]
 async fn a_poll_that_is_abandoned_ends_the_session() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     client.polling().http.abandon(&client.polling().query).await;
     assert_eq!(test.host.reason().await, "transport error");
     test.emptied().await;
@@ -183,7 +183,7 @@ async fn a_poll_that_is_abandoned_ends_the_session() {
 #[tokio::test]
 async fn a_post_may_bring_any_number_of_packets() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let packets: Vec<_> = (0..100).map(|number| format!(r#"42["n",{number}]"#)).collect();
     let polling = client.polling();
     assert_eq!(text(&polling.http.post(&polling.query, packets.join("\x1e").as_bytes()).await), "ok");
@@ -195,7 +195,7 @@ async fn a_post_may_bring_any_number_of_packets() {
 #[tokio::test]
 async fn a_second_post_ends_the_session() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let polling = client.polling();
     let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
     let mut first = pin!(test.server.engine().handle(head(&Method::POST, &polling.query, &[]), endless));
@@ -207,7 +207,7 @@ async fn a_second_post_ends_the_session() {
 #[tokio::test]
 async fn a_body_that_trickles_in_does_not_outlive_its_session() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let polling = client.polling();
     let endless = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
     let mut post = pin!(test.server.engine().handle(head(&Method::POST, &polling.query, &[]), endless));
@@ -220,7 +220,7 @@ async fn a_body_that_trickles_in_does_not_outlive_its_session() {
 #[tokio::test]
 async fn a_body_of_goodbyes_is_answered_at_once() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Port).await;
+    let (client, _) = test.join(EntryPoint::Port).await;
     let polling = client.polling();
     let goodbyes = vec!["1"; 100_000].join("\x1e");
     assert_eq!(text(&polling.http.post(&polling.query, goodbyes.as_bytes()).await), "ok");
@@ -235,7 +235,7 @@ async fn a_post_that_is_too_long_is_refused_and_the_session_goes_on() {
         ..Config::default()
     })
     .await;
-    let (mut client, _) = test.join(Door::Handle).await;
+    let (mut client, _) = test.join(EntryPoint::Handle).await;
     let long = format!(r#"42["{}"]"#, "a".repeat(1000));
     let polling = client.polling();
     let answer = polling.http.post(&polling.query, long.as_bytes()).await;
@@ -254,7 +254,7 @@ async fn a_post_that_is_too_long_is_refused_and_the_session_goes_on() {
 #[tokio::test]
 async fn a_post_in_pieces_is_put_together() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let pieces = [r"42[", r#""pi"#, "", r#"eces"]"#];
     let body = StreamBody::new(stream::iter(
         pieces.map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(piece)))),
@@ -267,7 +267,7 @@ async fn a_post_in_pieces_is_put_together() {
 #[tokio::test]
 async fn a_post_whose_client_goes_away_ends_the_session() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let pieces = [Ok(Frame::data(Bytes::from_static(b"42[\"ha"))), Err(std::io::Error::other("reset"))];
     let request = head(&Method::POST, &client.polling().query, &[]);
     let answer = test.server.engine().handle(request, StreamBody::new(stream::iter(pieces))).await;
@@ -280,7 +280,7 @@ async fn what_is_no_payload_ends_the_session() {
     let malformed: [&[u8]; 6] = [b"", b"7", b"\x1e", b"42[\"a\"]\x1e", b"4\xff", b"b???"];
     for body in malformed {
         let mut test = start_default().await;
-        let (client, _) = test.join(Door::Handle).await;
+        let (client, _) = test.join(EntryPoint::Handle).await;
         let answer = client.polling().http.post(&client.polling().query, body).await;
         assert_refused(&answer, 400, BAD_REQUEST);
         let mut reason = test.host.next().await;
@@ -295,7 +295,7 @@ async fn what_is_no_payload_ends_the_session() {
 #[tokio::test]
 async fn a_binary_post_is_not_of_this_protocol() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let polling = client.polling();
     let binary = [("content-type", "application/octet-stream")];
     let answer = polling.http.request(Method::POST, &polling.query, &binary, b"4a").await;
@@ -308,7 +308,7 @@ async fn a_binary_post_is_not_of_this_protocol() {
 #[tokio::test]
 async fn wrong_requests_get_the_protocols_codes() {
     let mut test = start_default().await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let sid = client.session_id();
     let unknown_transport = r#"{"code":0,"message":"Transport unknown"}"#;
     let bad_method = r#"{"code":2,"message":"Bad handshake method"}"#;
@@ -357,9 +357,10 @@ async fn a_transport_can_be_switched_off() {
         ..Config::default()
     })
     .await;
-    let client = test.open(Door::Handle).await;
+    let client = test.open(EntryPoint::Handle).await;
     assert!(client.open.contains(r#""upgrades":[]"#), "{}", client.open);
-    let refused = crate::support::client::websocket(&test, Door::Listen, "EIO=4&transport=websocket").await;
+    let refused =
+        crate::support::client::websocket(&test, EntryPoint::Listen, "EIO=4&transport=websocket").await;
     let refused = refused.err().expect("it is refused");
     assert_refused(&refused, 400, "Transport unknown");
 }
@@ -392,7 +393,7 @@ async fn the_host_is_asked_about_requests() {
 #[tokio::test]
 async fn long_answers_are_compressed_for_those_who_accept_it() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let polling = client.polling();
     let long = Payload::event("long", [format!("\"{}\"", "again ".repeat(500)).as_str()]);
     let accepting = [("accept-encoding", "gzip, deflate, br")];
@@ -572,7 +573,7 @@ async fn silent_polling_clients_time_out() {
         ..Config::default()
     };
     let mut test = start(config).await;
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     // It reads its ping but does not answer.
     assert_eq!(text(&client.polling().get().await), "2");
     assert_eq!(test.host.reason().await, "ping timeout");

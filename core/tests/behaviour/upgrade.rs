@@ -16,7 +16,7 @@ use http::Method;
 
 use crate::support::{
     Client, SOON, TestServer,
-    client::{Carrier, Door, Message, Polling, websocket},
+    client::{Carrier, EntryPoint, Message, Polling, websocket},
     eventually,
     http::{UPGRADE, assert_refused, head, text},
     in_time, start, start_default,
@@ -31,13 +31,13 @@ const N_THREADS: usize = 3;
 
 #[tokio::test]
 async fn nothing_is_lost_or_reordered_while_traffic_flows_both_ways() {
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
         let mut test = start_default().await;
-        let (client, socket) = test.join(Door::Handle).await;
+        let (client, socket) = test.join(EntryPoint::Handle).await;
         let emitting: Vec<_> = (0..N_THREADS).map(|thread| emit_numbers(thread, socket.clone())).collect();
         let ((received, _websocket), numbers) =
-            tokio::join!(upgrade_under_traffic(&test, client, door), heard(&test));
-        assert_eq!(numbers, (0..N_EVENTS).collect::<Vec<_>>(), "{door:?}: what the host heard");
+            tokio::join!(upgrade_under_traffic(&test, client, entry_point), heard(&test));
+        assert_eq!(numbers, (0..N_EVENTS).collect::<Vec<_>>(), "{entry_point:?}: what the host heard");
         assert_in_order(&received);
         for thread in emitting {
             thread.join().unwrap();
@@ -47,9 +47,13 @@ async fn nothing_is_lost_or_reordered_while_traffic_flows_both_ways() {
         assert_eq!(
             (metrics.engine.connections_polling, metrics.engine.connections_websocket),
             (0, 1),
-            "{door:?}"
+            "{entry_point:?}"
         );
-        assert_eq!((metrics.engine.upgrades_tried, metrics.engine.upgrades_failed), (1, 0), "{door:?}");
+        assert_eq!(
+            (metrics.engine.upgrades_tried, metrics.engine.upgrades_failed),
+            (1, 0),
+            "{entry_point:?}"
+        );
     }
 }
 
@@ -93,7 +97,7 @@ async fn heard(test: &TestServer) -> Vec<usize> {
 async fn upgrade_under_traffic(
     test: &TestServer,
     mut client: Client,
-    door: Door,
+    entry_point: EntryPoint,
 ) -> (Vec<Message>, WebSocket) {
     let query = client.upgrade_query();
     let Carrier::Polling(polling) = &mut client.carrier else { panic!("it polls") };
@@ -118,7 +122,7 @@ async fn upgrade_under_traffic(
     };
     let probe = async {
         eventually(|| n_received.load(Ordering::Relaxed) > 100).await;
-        let mut websocket = websocket(test, door, &query).await.expect("it is accepted");
+        let mut websocket = websocket(test, entry_point, &query).await.expect("it is accepted");
         websocket.writer.text("2probe").await;
         assert_eq!(websocket.reader.receive().await, Message::Text("3probe".to_owned()));
         is_paused.store(true, Ordering::Relaxed);
@@ -174,8 +178,9 @@ fn assert_in_order(received: &[Message]) {
 #[tokio::test]
 async fn messages_go_by_polling_until_the_upgrade() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
-    let mut probe = websocket(&test, Door::Stream, &client.upgrade_query()).await.expect("it is accepted");
+    let (client, socket) = test.join(EntryPoint::Handle).await;
+    let mut probe =
+        websocket(&test, EntryPoint::Channel, &client.upgrade_query()).await.expect("it is accepted");
     let mut poll = pin!(client.polling().get());
     assert!(futures_util::FutureExt::now_or_never(&mut poll).is_none(), "it waits");
     probe.writer.text("2probe").await;
@@ -224,9 +229,9 @@ async fn assert_polling_goes_on(test: &mut TestServer, mut client: Client, socke
 async fn what_is_no_probe_fails_the_upgrade_only() {
     for wrong in ["2", "2other", "3probe", "40", r#"42["early"]"#, "1", "garbage"] {
         let mut test = start_default().await;
-        let (client, socket) = test.join(Door::Handle).await;
+        let (client, socket) = test.join(EntryPoint::Handle).await;
         let mut probe =
-            websocket(&test, Door::Listen, &client.upgrade_query()).await.expect("it is accepted");
+            websocket(&test, EntryPoint::Listen, &client.upgrade_query()).await.expect("it is accepted");
         probe.writer.text(wrong).await;
         assert!(matches!(probe.reader.receive().await, Message::Closed(_)), "{wrong}");
         assert_polling_goes_on(&mut test, client, &socket).await;
@@ -241,9 +246,9 @@ async fn a_probe_that_takes_too_long_is_dropped() {
             ..Config::default()
         })
         .await;
-        let (client, socket) = test.join(Door::Handle).await;
+        let (client, socket) = test.join(EntryPoint::Handle).await;
         let mut probe =
-            websocket(&test, Door::Listen, &client.upgrade_query()).await.expect("it is accepted");
+            websocket(&test, EntryPoint::Listen, &client.upgrade_query()).await.expect("it is accepted");
         if is_probed {
             probe.writer.text("2probe").await;
             assert_eq!(probe.reader.receive().await, Message::Text("3probe".to_owned()));
@@ -271,10 +276,11 @@ async fn assert_polling_goes_on_without_upgrade(
 #[tokio::test]
 async fn a_probe_that_is_lost_fails_the_upgrade_only() {
     for is_probed in [false, true] {
-        for door in [Door::Stream, Door::Listen, Door::Adopt] {
+        for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
             let mut test = start_default().await;
-            let (client, socket) = test.join(Door::Handle).await;
-            let mut probe = websocket(&test, door, &client.upgrade_query()).await.expect("it is accepted");
+            let (client, socket) = test.join(EntryPoint::Handle).await;
+            let mut probe =
+                websocket(&test, entry_point, &client.upgrade_query()).await.expect("it is accepted");
             if is_probed {
                 probe.writer.text("2probe").await;
                 assert_eq!(probe.reader.receive().await, Message::Text("3probe".to_owned()));
@@ -288,16 +294,16 @@ async fn a_probe_that_is_lost_fails_the_upgrade_only() {
 #[tokio::test]
 async fn a_second_probe_is_closed_and_the_first_goes_on() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let query = client.upgrade_query();
-    let mut first = websocket(&test, Door::Stream, &query).await.expect("it is accepted");
+    let mut first = websocket(&test, EntryPoint::Channel, &query).await.expect("it is accepted");
     first.writer.text("2probe").await;
     assert_eq!(first.reader.receive().await, Message::Text("3probe".to_owned()));
-    let mut second = websocket(&test, Door::Listen, &query).await.expect("it is accepted");
+    let mut second = websocket(&test, EntryPoint::Listen, &query).await.expect("it is accepted");
     assert!(matches!(second.reader.receive().await, Message::Closed(_)));
     first.writer.text("5").await;
     eventually(|| socket.transport().as_str() == "websocket").await;
-    let mut third = websocket(&test, Door::Adopt, &query).await.expect("it is accepted");
+    let mut third = websocket(&test, EntryPoint::TakeOver, &query).await.expect("it is accepted");
     assert!(matches!(third.reader.receive().await, Message::Closed(_)));
     let fourth = test.server.engine().serve_messages(head(&Method::GET, &query, &UPGRADE)).await.unwrap();
     assert_eq!(fourth.next().await, Some(vec![Outgoing::Close(1000)]));
@@ -314,22 +320,24 @@ async fn upgrades_can_be_switched_off() {
         ..Config::default()
     })
     .await;
-    let (mut client, _) = test.join(Door::Handle).await;
+    let (mut client, _) = test.join(EntryPoint::Handle).await;
     assert!(client.open.contains(r#""upgrades":[]"#), "{}", client.open);
-    let refused = websocket(&test, Door::Stream, &client.upgrade_query()).await.err().expect("it is refused");
+    let refused =
+        websocket(&test, EntryPoint::Channel, &client.upgrade_query()).await.err().expect("it is refused");
     assert_refused(&refused, 400, "Bad request");
     client.send(r#"42["still here"]"#).await;
     test.host.event().await;
-    test.open(Door::Stream).await;
+    test.open(EntryPoint::Channel).await;
 }
 
 #[tokio::test]
 async fn a_session_that_ends_takes_its_probe_along() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let mut poll = pin!(client.polling().get());
     assert!(futures_util::FutureExt::now_or_never(&mut poll).is_none(), "it waits");
-    let mut probe = websocket(&test, Door::Listen, &client.upgrade_query()).await.expect("it is accepted");
+    let mut probe =
+        websocket(&test, EntryPoint::Listen, &client.upgrade_query()).await.expect("it is accepted");
     // The answer to the first ping shows that the WebSocket is attached.
     probe.writer.frame(crate::support::websocket::PING, b"there?").await;
     assert_eq!(probe.reader.receive().await, Message::Binary(b"there?".to_vec()));
@@ -354,9 +362,9 @@ fn patient() -> Config {
 }
 
 /// A polling client whose probe was answered, and the WebSocket.
-async fn probed(test: &mut TestServer, door: Door) -> (Client, Arc<Socket>, WebSocket) {
-    let (client, socket) = test.join(Door::Handle).await;
-    let mut probe = websocket(test, door, &client.upgrade_query()).await.expect("it is accepted");
+async fn probed(test: &mut TestServer, entry_point: EntryPoint) -> (Client, Arc<Socket>, WebSocket) {
+    let (client, socket) = test.join(EntryPoint::Handle).await;
+    let mut probe = websocket(test, entry_point, &client.upgrade_query()).await.expect("it is accepted");
     probe.writer.text("2probe").await;
     assert_eq!(probe.reader.receive().await, Message::Text("3probe".to_owned()));
     (client, socket, probe)
@@ -365,10 +373,10 @@ async fn probed(test: &mut TestServer, door: Door) -> (Client, Arc<Socket>, WebS
 #[tokio::test]
 async fn a_client_that_stopped_polling_for_its_upgrade_hears_of_the_end_on_the_websocket() {
     let last = Payload::event("last", []);
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
         for is_servers_end in [false, true] {
             let mut test = start(patient()).await;
-            let (_client, socket, mut probe) = probed(&mut test, door).await;
+            let (_client, socket, mut probe) = probed(&mut test, entry_point).await;
             socket.emit(&last, Flags::default(), &mut Writes::new());
             if is_servers_end {
                 test.server.close();
@@ -382,7 +390,7 @@ async fn a_client_that_stopped_polling_for_its_upgrade_hears_of_the_end_on_the_w
             if !is_servers_end {
                 assert_eq!(probe.reader.receive().await, Message::Text("41".to_owned()));
             }
-            assert!(matches!(probe.reader.receive().await, Message::Closed(_)), "{door:?}");
+            assert!(matches!(probe.reader.receive().await, Message::Closed(_)), "{entry_point:?}");
         }
     }
 }
@@ -392,7 +400,7 @@ async fn a_session_is_counted_as_what_it_was_when_its_end_and_its_upgrade_meet()
     let outbox = OutboxLimits { max_bytes: 1024, ..OutboxLimits::default() };
     let mut test =
         start(Config { engine: ferrio_engine::Config { outbox, ..patient().engine }, ..patient() }).await;
-    let (_client, socket, mut websocket) = probed(&mut test, Door::Stream).await;
+    let (_client, socket, mut websocket) = probed(&mut test, EntryPoint::Channel).await;
     // It is too slow a reader, which is carried out when the batch ends.
     let mut writes = Writes::new();
     let filling = "x".repeat(1000);
@@ -410,7 +418,7 @@ async fn a_session_is_counted_as_what_it_was_when_its_end_and_its_upgrade_meet()
 #[tokio::test]
 async fn a_client_that_is_still_polling_during_its_upgrade_hears_of_the_end_there() {
     let mut test = start(patient()).await;
-    let (client, socket, mut probe) = probed(&mut test, Door::Listen).await;
+    let (client, socket, mut probe) = probed(&mut test, EntryPoint::Listen).await;
     drop(socket.disconnect(true, &mut Writes::new()));
     assert_eq!(text(&client.polling().get().await), "41");
     assert_eq!(text(&client.polling().get().await), "6\x1e1");
@@ -425,7 +433,7 @@ async fn an_upgrade_that_is_never_finished_does_not_outlive_its_session_for_long
         ..Config::default()
     })
     .await;
-    let (_client, socket, mut probe) = probed(&mut test, Door::Listen).await;
+    let (_client, socket, mut probe) = probed(&mut test, EntryPoint::Listen).await;
     let watched = Arc::downgrade(&socket);
     socket.disconnect(true, &mut Writes::new());
     drop(socket);
@@ -438,9 +446,9 @@ async fn an_upgrade_that_is_never_finished_does_not_outlive_its_session_for_long
 
 #[tokio::test]
 async fn an_unknown_session_cannot_be_upgraded() {
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
         let test = start_default().await;
-        let refused = websocket(&test, door, "EIO=4&transport=websocket&sid=unknown").await;
+        let refused = websocket(&test, entry_point, "EIO=4&transport=websocket&sid=unknown").await;
         assert_refused(&refused.err().expect("it is refused"), 400, "Session ID unknown");
     }
 }

@@ -1,4 +1,4 @@
-//! A server under test, its host in the test's own hands, and clients for every door.
+//! A server under test, its host in the test's own hands, and clients for every entry point.
 
 pub(crate) mod host;
 
@@ -7,7 +7,7 @@ use std::{net::SocketAddr, sync::Arc};
 use ferrio::{Config, ListenOptions, Namespace, Server, Socket, SocketIo, Writes};
 use ferrio_testing::{
     Target,
-    client::{Door, Message},
+    client::{EntryPoint, Message},
 };
 
 pub(crate) use ferrio_testing::{SOON, client, eventually, http, in_time, member, websocket};
@@ -60,13 +60,13 @@ impl TestServer {
     }
 
     /// A client that has read its open packet.
-    pub(crate) async fn open(&self, door: Door) -> Client {
-        Client::open(self, door).await
+    pub(crate) async fn open(&self, entry_point: EntryPoint) -> Client {
+        Client::open(self, entry_point).await
     }
 
     /// A client in the main namespace.
-    pub(crate) async fn join(&mut self, door: Door) -> (Client, Arc<Socket>) {
-        let mut client = self.open(door).await;
+    pub(crate) async fn join(&mut self, entry_point: EntryPoint) -> (Client, Arc<Socket>) {
+        let mut client = self.open(entry_point).await;
         let socket = self.join_with(&mut client, "40").await;
         (client, socket)
     }
@@ -82,7 +82,7 @@ impl TestServer {
 
     /// Sees that a new client is served as ever.
     pub(crate) async fn assert_alive(&mut self) {
-        let (mut client, socket) = self.join(Door::Stream).await;
+        let (mut client, socket) = self.join(EntryPoint::Channel).await;
         client.send(r#"42["are you there"]"#).await;
         let (from, payload, _) = self.host.event().await;
         assert_eq!((from.key(), payload.text()), (socket.key(), r#"["are you there"]"#));

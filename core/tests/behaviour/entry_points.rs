@@ -1,4 +1,4 @@
-//! The same scenarios through every door: a behaviour that depends on the door is a bug.
+//! The same scenarios by every entry point: a behaviour that depends on it is a bug.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use http::Method;
 
 use crate::support::{
     Client, SOON,
-    client::{Carrier, Door, Message},
+    client::{Carrier, EntryPoint, Message},
     http::{UPGRADE, head},
     start, start_default,
 };
@@ -21,17 +21,21 @@ fn binary_event() -> Payload {
 
 #[tokio::test]
 async fn the_open_packet_announces_the_servers_options() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let test = start_default().await;
-        let client = test.open(door).await;
-        let upgrades = if door.is_polling() || door == Door::Upgraded { r#"["websocket"]"# } else { "[]" };
+        let client = test.open(entry_point).await;
+        let upgrades = if entry_point.is_polling() || entry_point == EntryPoint::Upgraded {
+            r#"["websocket"]"#
+        } else {
+            "[]"
+        };
         let sid = client.session_id();
         assert_eq!(
             client.open,
             format!(
                 r#"0{{"sid":"{sid}","upgrades":{upgrades},"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#
             ),
-            "{door:?}"
+            "{entry_point:?}"
         );
         assert_eq!(sid.len(), 20, "120 bits that nobody can guess");
     }
@@ -39,19 +43,22 @@ async fn the_open_packet_announces_the_servers_options() {
 
 #[tokio::test]
 async fn a_client_connects_with_auth() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let mut client = test.open(door).await;
+        let mut client = test.open(entry_point).await;
         client.send(r#"40{"token":"secret"}"#).await;
         let (socket, auth, admission) = test.host.connect().await;
-        assert_eq!(auth.text(), r#"{"token":"secret"}"#, "{door:?}");
-        assert!(!socket.is_connected(), "{door:?}");
-        assert_eq!(test.main().n_sockets(), 0, "{door:?}: not reachable before it is let in");
+        assert_eq!(auth.text(), r#"{"token":"secret"}"#, "{entry_point:?}");
+        assert!(!socket.is_connected(), "{entry_point:?}");
+        assert_eq!(test.main().n_sockets(), 0, "{entry_point:?}: not reachable before it is let in");
         admission.accept(&mut Writes::new()).unwrap();
-        assert_eq!(client.text().await, format!(r#"40{{"sid":"{}"}}"#, socket.id()), "{door:?}");
-        assert_ne!(&**socket.id(), client.session_id(), "{door:?}: the session's id stays secret");
-        assert_eq!(socket.transport().as_str(), if door.is_polling() { "polling" } else { "websocket" });
-        assert_eq!(test.server.engine().n_sessions(), 1, "{door:?}");
+        assert_eq!(client.text().await, format!(r#"40{{"sid":"{}"}}"#, socket.id()), "{entry_point:?}");
+        assert_ne!(&**socket.id(), client.session_id(), "{entry_point:?}: the session's id stays secret");
+        assert_eq!(
+            socket.transport().as_str(),
+            if entry_point.is_polling() { "polling" } else { "websocket" }
+        );
+        assert_eq!(test.server.engine().n_sessions(), 1, "{entry_point:?}");
     }
 }
 
@@ -73,144 +80,152 @@ async fn connect_leaves_alone() {
 
 #[tokio::test]
 async fn a_pause_after_connect_keeps_back_what_follows_and_loses_nothing() {
-    for door in [Door::Stream, Door::Listen, Door::Messages, Door::Upgraded] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::Messages, EntryPoint::Upgraded] {
         let mut test = start(Config { connect_pause: SOON, ..Config::default() }).await;
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         for number in ["1", "2"] {
             socket.emit(&Payload::event("n", [number]), Flags::default(), &mut Writes::new());
         }
-        assert_eq!(client.text().await, r#"42["n",1]"#, "{door:?}");
-        assert_eq!(client.text().await, r#"42["n",2]"#, "{door:?}");
+        assert_eq!(client.text().await, r#"42["n",1]"#, "{entry_point:?}");
+        assert_eq!(client.text().await, r#"42["n",2]"#, "{entry_point:?}");
 
         // The end of the connection ends the pause, too.
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         socket.emit(&Payload::event("last", []), Flags::default(), &mut Writes::new());
         drop(socket.disconnect(true, &mut Writes::new()));
-        assert_eq!(client.text().await, r#"42["last"]"#, "{door:?}");
-        assert_eq!(client.text().await, "41", "{door:?}");
-        assert!(matches!(client.receive().await, Message::Closed(_)), "{door:?}");
+        assert_eq!(client.text().await, r#"42["last"]"#, "{entry_point:?}");
+        assert_eq!(client.text().await, "41", "{entry_point:?}");
+        assert!(matches!(client.receive().await, Message::Closed(_)), "{entry_point:?}");
     }
 }
 
 #[tokio::test]
 async fn a_client_is_refused_with_data() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let mut client = test.open(door).await;
+        let mut client = test.open(entry_point).await;
         client.send("40").await;
         let (_, auth, admission) = test.host.connect().await;
-        assert!(auth.is_empty(), "{door:?}");
+        assert!(auth.is_empty(), "{entry_point:?}");
         admission.refuse("not you", Some(r#"{"retry":false}"#), &mut Writes::new());
-        assert_eq!(client.text().await, r#"44{"message":"not you","data":{"retry":false}}"#, "{door:?}");
+        assert_eq!(
+            client.text().await,
+            r#"44{"message":"not you","data":{"retry":false}}"#,
+            "{entry_point:?}"
+        );
         assert!(test.server.namespaces().iter().all(|namespace| namespace.n_sockets() == 0));
     }
 }
 
 #[tokio::test]
 async fn events_and_acks_go_both_ways() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         client.send(r#"427["question",{"a":[1,null,"é🦀\u0000"]}]"#).await;
         let (from, payload, reply) = test.host.event().await;
-        assert_eq!(from.key(), socket.key(), "{door:?}");
-        assert_eq!(payload.text(), r#"["question",{"a":[1,null,"é🦀\u0000"]}]"#, "{door:?}");
+        assert_eq!(from.key(), socket.key(), "{entry_point:?}");
+        assert_eq!(payload.text(), r#"["question",{"a":[1,null,"é🦀\u0000"]}]"#, "{entry_point:?}");
         reply.expect("an ack is wanted").send(&Payload::new("[1,\"é\"]", Vec::new()), &mut Writes::new());
-        assert_eq!(client.text().await, "437[1,\"é\"]", "{door:?}");
+        assert_eq!(client.text().await, "437[1,\"é\"]", "{entry_point:?}");
 
         let ack = AckRequest { token: 5, timeout: None };
         socket.emit_with_ack(&Payload::event("ask", ["2"]), Flags::default(), ack, &mut Writes::new());
-        assert_eq!(client.text().await, r#"420["ask",2]"#, "{door:?}");
+        assert_eq!(client.text().await, r#"420["ask",2]"#, "{entry_point:?}");
         client.send(r#"430["answer"]"#).await;
         let (token, outcome) = test.host.ack().await;
-        assert_eq!((token, outcome.status), (5, AckStatus::Complete), "{door:?}");
-        assert_eq!(outcome.answers, [Payload::new(r#"["answer"]"#, Vec::new())], "{door:?}");
+        assert_eq!((token, outcome.status), (5, AckStatus::Complete), "{entry_point:?}");
+        assert_eq!(outcome.answers, [Payload::new(r#"["answer"]"#, Vec::new())], "{entry_point:?}");
 
         let everybody = Selection::all();
         test.main().emit(&everybody, &Payload::event("news", []), Flags::default(), &mut Writes::new());
-        assert_eq!(client.text().await, r#"42["news"]"#, "{door:?}");
+        assert_eq!(client.text().await, r#"42["news"]"#, "{entry_point:?}");
     }
 }
 
 #[tokio::test]
 async fn binary_goes_both_ways() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         client.send(&format!(r#"451-3["picture",{PLACEHOLDER}]"#)).await;
         client.send_binary(&[0, 1, 254, 255]).await;
         let (_, payload, reply) = test.host.event().await;
-        assert_eq!(payload, binary_event(), "{door:?}");
+        assert_eq!(payload, binary_event(), "{entry_point:?}");
 
         let answer = Payload::new(format!("[{PLACEHOLDER}]"), vec![Bytes::new()]);
         reply.expect("an ack is wanted").send(&answer, &mut Writes::new());
-        assert_eq!(client.text().await, format!("461-3[{PLACEHOLDER}]"), "{door:?}");
-        assert_eq!(client.binary().await, b"", "{door:?}");
+        assert_eq!(client.text().await, format!("461-3[{PLACEHOLDER}]"), "{entry_point:?}");
+        assert_eq!(client.binary().await, b"", "{entry_point:?}");
 
         socket.emit(&binary_event(), Flags::default(), &mut Writes::new());
-        assert_eq!(client.text().await, format!(r#"451-["picture",{PLACEHOLDER}]"#), "{door:?}");
-        assert_eq!(client.binary().await, [0, 1, 254, 255], "{door:?}");
+        assert_eq!(client.text().await, format!(r#"451-["picture",{PLACEHOLDER}]"#), "{entry_point:?}");
+        assert_eq!(client.binary().await, [0, 1, 254, 255], "{entry_point:?}");
     }
 }
 
 #[tokio::test]
 async fn long_messages_arrive_whole() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         for len in [125, 126, 65_535, 65_536, 300_000] {
             let text = format!(r#"["long","{}"]"#, "x".repeat(len - 10));
             client.send(&format!("42{text}")).await;
             let (_, payload, _) = test.host.event().await;
-            assert_eq!(payload.text(), text, "{door:?}");
+            assert_eq!(payload.text(), text, "{entry_point:?}");
             socket.emit(&payload, Flags::default(), &mut Writes::new());
-            assert_eq!(client.text().await, format!("42{text}"), "{door:?}");
+            assert_eq!(client.text().await, format!("42{text}"), "{entry_point:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_client_says_goodbye() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (client, socket) = test.join(door).await;
+        let (client, socket) = test.join(entry_point).await;
         client.close().await;
         let departure = test.host.departure().await;
-        assert_eq!(departure.socket().key(), socket.key(), "{door:?}");
-        assert_eq!(departure.reason().as_str(), "transport close", "{door:?}");
-        assert!(!socket.is_connected(), "{door:?}");
-        assert_eq!(socket.rooms(), [socket.id().clone().into()], "{door:?}: rooms stay for `disconnecting`");
+        assert_eq!(departure.socket().key(), socket.key(), "{entry_point:?}");
+        assert_eq!(departure.reason().as_str(), "transport close", "{entry_point:?}");
+        assert!(!socket.is_connected(), "{entry_point:?}");
+        assert_eq!(
+            socket.rooms(),
+            [socket.id().clone().into()],
+            "{entry_point:?}: rooms stay for `disconnecting`"
+        );
         departure.finish();
-        assert!(socket.rooms().is_empty(), "{door:?}");
-        assert_eq!(test.main().n_sockets(), 0, "{door:?}");
+        assert!(socket.rooms().is_empty(), "{entry_point:?}");
+        assert_eq!(test.main().n_sockets(), 0, "{entry_point:?}");
         test.emptied().await;
-        assert!(test.server.socket(socket.key()).is_none(), "{door:?}");
+        assert!(test.server.socket(socket.key()).is_none(), "{entry_point:?}");
     }
 }
 
 #[tokio::test]
 async fn a_client_leaves_its_namespace_and_comes_back() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         client.send("41").await;
-        assert_eq!(test.host.reason().await, "client namespace disconnect", "{door:?}");
+        assert_eq!(test.host.reason().await, "client namespace disconnect", "{entry_point:?}");
         let again = test.join_with(&mut client, "40").await;
-        assert_ne!(again.id(), socket.id(), "{door:?}");
-        assert_eq!(test.server.engine().n_sessions(), 1, "{door:?}");
+        assert_ne!(again.id(), socket.id(), "{entry_point:?}");
+        assert_eq!(test.server.engine().n_sessions(), 1, "{entry_point:?}");
     }
 }
 
 #[tokio::test]
 async fn the_server_puts_a_client_out_of_a_namespace() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         let departures = socket.disconnect(false, &mut Writes::new());
-        assert_eq!(departures.len(), 1, "{door:?}");
-        assert_eq!(departures[0].reason().as_str(), "server namespace disconnect", "{door:?}");
+        assert_eq!(departures.len(), 1, "{entry_point:?}");
+        assert_eq!(departures[0].reason().as_str(), "server namespace disconnect", "{entry_point:?}");
         drop(departures);
-        assert_eq!(client.text().await, "41", "{door:?}");
+        assert_eq!(client.text().await, "41", "{entry_point:?}");
         test.join_with(&mut client, "40").await;
         test.host.assert_silent();
     }
@@ -218,15 +233,15 @@ async fn the_server_puts_a_client_out_of_a_namespace() {
 
 #[tokio::test]
 async fn the_server_closes_a_connection() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
         test.server.namespace("/other");
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         let other = test.join_with(&mut client, "40/other,").await;
         socket.emit(&Payload::event("last", []), Flags::default(), &mut Writes::new());
         let departures = socket.disconnect(true, &mut Writes::new());
         let keys: Vec<_> = departures.iter().map(|departure| departure.socket().key()).collect();
-        assert_eq!(keys, [socket.key(), other.key()], "{door:?}");
+        assert_eq!(keys, [socket.key(), other.key()], "{entry_point:?}");
         drop(departures);
         let received = client.closed().await;
         let texts: Vec<_> = received
@@ -236,8 +251,8 @@ async fn the_server_closes_a_connection() {
                 _ => None,
             })
             .collect();
-        assert_eq!(texts, [r#"42["last"]"#, "41", "41/other,"], "{door:?}");
-        assert!(matches!(received.last(), Some(Message::Closed(_))), "{door:?}: {received:?}");
+        assert_eq!(texts, [r#"42["last"]"#, "41", "41/other,"], "{entry_point:?}");
+        assert!(matches!(received.last(), Some(Message::Closed(_))), "{entry_point:?}: {received:?}");
         test.emptied().await;
         test.host.assert_silent();
     }
@@ -245,7 +260,7 @@ async fn the_server_closes_a_connection() {
 
 #[tokio::test]
 async fn a_client_that_vanishes_is_missed() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start(Config {
             engine: ferrio_engine::Config {
                 ping_interval: Duration::from_secs(3),
@@ -255,16 +270,16 @@ async fn a_client_that_vanishes_is_missed() {
             ..Config::default()
         })
         .await;
-        let (client, _) = test.join(door).await;
+        let (client, _) = test.join(entry_point).await;
         vanish(client).await;
-        let expected: &[&str] = match door {
-            Door::Handle => &["transport error"],
+        let expected: &[&str] = match entry_point {
+            EntryPoint::Handle => &["transport error"],
             // The connection may end before anybody has looked at its request; then the ping is missed.
-            Door::Port => &["transport error", "ping timeout"],
+            EntryPoint::Port => &["transport error", "ping timeout"],
             _ => &["transport close"],
         };
         let reason = test.host.reason().await;
-        assert!(expected.contains(&reason), "{door:?}: {reason}");
+        assert!(expected.contains(&reason), "{entry_point:?}: {reason}");
         test.emptied().await;
     }
 }
