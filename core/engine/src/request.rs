@@ -132,6 +132,11 @@ impl Refusal {
         Self::BAD_REQUEST.with("name", name)
     }
 
+    /// The layer has given the session an id that another has.
+    pub(crate) fn id_in_use() -> Self {
+        Self::bad_request("ID_GENERATION_ERROR")
+    }
+
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.context.push((name, value.into()));
         self

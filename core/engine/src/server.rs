@@ -206,6 +206,11 @@ impl<L: Layer> Shared<L> {
         self.sessions.lock().get(id).cloned()
     }
 
+    /// Whether an id belongs to a session: one that is open, or one whose client has yet to hear of its end.
+    pub(crate) fn is_in_use(&self, id: &str) -> bool {
+        self.sessions.lock().contains_key(id) || self.ended.protocol(id).is_some()
+    }
+
     pub(crate) fn n_sessions(&self) -> usize {
         self.n_sessions.load(Ordering::Relaxed)
     }
@@ -242,7 +247,7 @@ impl<L: Layer> Shared<L> {
         if is_own && (sessions.contains_key(&id) || self.ended.protocol(&id).is_some()) {
             drop(sessions);
             self.n_sessions.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refusal::bad_request("ID_GENERATION_ERROR"));
+            return Err(Refusal::id_in_use());
         }
         sessions.insert(id.clone(), session.clone());
         drop(sessions);

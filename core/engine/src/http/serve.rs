@@ -144,7 +144,12 @@ pub(super) async fn admit<L: Layer>(shared: &Shared<L>, head: &RequestHead) -> R
     if shared.n_sessions() >= shared.config.limits.max_connections {
         return Err(Refusal::TOO_MANY_CONNECTIONS);
     }
-    shared.layer.admit(head).await
+    let admitted = shared.layer.admit(head).await?;
+    // Looked at once more when the session opens. A WebSocket can be refused only now: then it has been accepted.
+    if admitted.id.as_ref().is_some_and(|id| shared.is_in_use(id)) {
+        return Err(Refusal::id_in_use());
+    }
+    Ok(admitted)
 }
 
 /// Opens a session with long-polling.

@@ -54,11 +54,6 @@ enum Place<L: Layer> {
     TurnAway(Arc<Session<L>>),
 }
 
-/// The answer to a WebSocket request for which there is no place any more.
-pub(super) fn too_many() -> Response<Bytes> {
-    Refusal::TOO_MANY_CONNECTIONS.websocket_response()
-}
-
 /// Checks a WebSocket request, and answers it with an error or a ticket.
 pub(super) async fn upgrade<L: Layer>(
     server: &Server<L>,
@@ -172,22 +167,26 @@ impl<L: Layer> Ticket<L> {
     /// Serves the WebSocket from here on. The response has been sent; `read_already` came behind the request.
     pub(super) fn start(self, stream: Stream, read_already: &Bytes) {
         match self.place() {
-            Some(Assigned::Own(session)) => websocket::start(session, stream, read_already),
-            Some(Assigned::Taken(_)) => websocket::turn_away(stream),
+            Ok(Assigned::Own(session)) => websocket::start(session, stream, read_already),
+            Ok(Assigned::Taken(_)) => websocket::turn_away(stream),
             // The stream is dropped: the handshake was answered already.
-            None => {}
+            Err(_) => {}
         }
     }
 
-    /// Where the WebSocket belongs, made now if it opens a session; `None` when there is no room for it any more.
-    pub(super) fn place(self) -> Option<Assigned<L>> {
+    /// Where the WebSocket belongs, made now if it opens a session; it is refused when others have taken the last place,
+    /// or its id, since its request was checked.
+    pub(super) fn place(self) -> Result<Assigned<L>, Refusal> {
         match self.place {
-            Place::Upgrade(session) => Some(Assigned::Own(session)),
-            Place::TurnAway(session) => Some(Assigned::Taken(session)),
+            Place::Upgrade(session) => Ok(Assigned::Own(session)),
+            Place::TurnAway(session) => Ok(Assigned::Taken(session)),
             Place::Open { shared, protocol, admitted } => {
                 let handshake = Arc::new(Handshake::new(self.head));
-                let opened = shared.open_session(handshake, protocol, TransportKind::WebSocket, admitted);
-                opened.map(Assigned::Own).ok()
+                let opened =
+                    shared.open_session(handshake.clone(), protocol, TransportKind::WebSocket, admitted);
+                opened.map(Assigned::Own).inspect_err(|refusal| {
+                    serve::refused(&shared, &handshake.head, refusal);
+                })
             }
         }
     }
