@@ -11,7 +11,7 @@ use ferrio_protocol::engine::{
 use http::{Method, Response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
 use crate::{
@@ -331,6 +331,19 @@ pub async fn websocket<L: Layer>(
         EntryPoint::TakeOver => WebSocket::accepted(adopted(test.engine(), query).await).await,
         other => panic!("{other:?} has no bytes"),
     }
+}
+
+/// A WebSocket on the server's own port whose client's kernel takes little, so that the server soon notices when nobody
+/// reads. It has read its open packet.
+pub async fn lazy_websocket(test: &impl Target) -> WebSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(test.address()).await.unwrap();
+    let request = websocket_request(&test.engine().config().path, WEBSOCKET);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut websocket = WebSocket::accepted(stream).await.expect("it is accepted");
+    assert!(matches!(websocket.reader.receive().await, Message::Text(open) if open.starts_with('0')));
+    websocket
 }
 
 /// A TCP connection on which a WebSocket request was sent.

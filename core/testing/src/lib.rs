@@ -28,6 +28,29 @@ pub trait Target {
 
     /// The port of its own.
     fn address(&self) -> SocketAddr;
+
+    /// The way there, for a client in a task of its own.
+    fn reach(&self) -> Reach<Self::Layer> {
+        Reach { engine: self.engine().clone(), address: self.address() }
+    }
+}
+
+/// The way to a server.
+pub struct Reach<L: Layer> {
+    engine: Server<L>,
+    address: SocketAddr,
+}
+
+impl<L: Layer> Target for Reach<L> {
+    type Layer = L;
+
+    fn engine(&self) -> &Server<L> {
+        &self.engine
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 /// Waits for something with a deadline that only a failure reaches.

@@ -4,14 +4,13 @@ use ferrio::{
     Config, Cors, Flags, Gone, HostEvent, Origin, OriginDecision, Payload, Recovery, Selection, Writes,
 };
 use http::Method;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
     SOON,
-    client::{EntryPoint, adopted, websocket},
+    client::{EntryPoint, websocket},
     eventually,
     http::{Http, text},
-    in_time, member, start, start_default,
+    member, start, start_default,
 };
 
 fn event(name: &str) -> Payload {
@@ -113,18 +112,6 @@ async fn the_host_is_asked_about_an_origin_once_for_a_session() {
         answer.send(OriginDecision::Refused);
     });
     assert_eq!(refused.status(), 400);
-}
-
-#[tokio::test]
-async fn a_request_ends_with_its_client_while_the_host_thinks() {
-    let mut test = start(Config { ask_allow_request: true, ..Config::default() }).await;
-    let mut stream = adopted(test.server.engine(), "EIO=4&transport=websocket").await;
-    let question = test.host.next().await;
-    stream.shutdown().await.unwrap();
-    assert_eq!(in_time(stream.read(&mut [0])).await.unwrap(), 0, "the server has closed, too");
-    let HostEvent::Request { answer, .. } = question else { panic!("{question:?}") };
-    answer.send(Ok(ferrio::Admitted::default()));
-    assert_eq!(test.server.engine().n_sessions(), 0);
 }
 
 #[tokio::test]

@@ -1,14 +1,12 @@
 //! The same scenarios by every entry point: a behaviour that depends on it is a bug.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use ferrio::{AckRequest, AckStatus, Config, Flags, Outgoing, Payload, Selection, Writes};
 use http::Method;
 
 use crate::support::{
-    Client, SOON,
-    client::{Carrier, EntryPoint, Message},
+    SOON,
+    client::{EntryPoint, Message},
     http::{UPGRADE, head},
     start, start_default,
 };
@@ -17,28 +15,6 @@ const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
 
 fn binary_event() -> Payload {
     Payload::new(format!(r#"["picture",{PLACEHOLDER}]"#), vec![Bytes::from_static(&[0, 1, 254, 255])])
-}
-
-#[tokio::test]
-async fn the_open_packet_announces_the_servers_options() {
-    for entry_point in EntryPoint::ALL {
-        let test = start_default().await;
-        let client = test.open(entry_point).await;
-        let upgrades = if entry_point.is_polling() || entry_point == EntryPoint::Upgraded {
-            r#"["websocket"]"#
-        } else {
-            "[]"
-        };
-        let sid = client.session_id();
-        assert_eq!(
-            client.open,
-            format!(
-                r#"0{{"sid":"{sid}","upgrades":{upgrades},"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#
-            ),
-            "{entry_point:?}"
-        );
-        assert_eq!(sid.len(), 20, "120 bits that nobody can guess");
-    }
 }
 
 #[tokio::test]
@@ -165,22 +141,6 @@ async fn binary_goes_both_ways() {
 }
 
 #[tokio::test]
-async fn long_messages_arrive_whole() {
-    for entry_point in EntryPoint::ALL {
-        let mut test = start_default().await;
-        let (mut client, socket) = test.join(entry_point).await;
-        for len in [125, 126, 65_535, 65_536, 300_000] {
-            let text = format!(r#"["long","{}"]"#, "x".repeat(len - 10));
-            client.send(&format!("42{text}")).await;
-            let (_, payload, _) = test.host.event().await;
-            assert_eq!(payload.text(), text, "{entry_point:?}");
-            socket.emit(&payload, Flags::default(), &mut Writes::new());
-            assert_eq!(client.text().await, format!("42{text}"), "{entry_point:?}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn a_client_says_goodbye() {
     for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
@@ -255,38 +215,5 @@ async fn the_server_closes_a_connection() {
         assert!(matches!(received.last(), Some(Message::Closed(_))), "{entry_point:?}: {received:?}");
         test.emptied().await;
         test.host.assert_silent();
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_vanishes_is_missed() {
-    for entry_point in EntryPoint::ALL {
-        let mut test = start(Config {
-            engine: ferrio_engine::Config {
-                ping_interval: Duration::from_secs(3),
-                ping_timeout: Duration::from_secs(1),
-                ..Config::default().engine
-            },
-            ..Config::default()
-        })
-        .await;
-        let (client, _) = test.join(entry_point).await;
-        vanish(client).await;
-        let expected: &[&str] = match entry_point {
-            EntryPoint::Handle => &["transport error"],
-            // The connection may end before anybody has looked at its request; then the ping is missed.
-            EntryPoint::Port => &["transport error", "ping timeout"],
-            _ => &["transport close"],
-        };
-        let reason = test.host.reason().await;
-        assert!(expected.contains(&reason), "{entry_point:?}: {reason}");
-        test.emptied().await;
-    }
-}
-
-/// Goes without a word, in the middle of a poll if it polls.
-async fn vanish(client: Client) {
-    if let Carrier::Polling(polling) = &client.carrier {
-        polling.http.abandon(&polling.query).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use ferrio::{Config, Watch, Writes};
 
-use crate::support::{Client, SOON, client::EntryPoint, http::Http, start, start_default};
+use crate::support::{Client, client::EntryPoint, http::Http, start, start_default};
 
 /// What a client does, sent as one packet, and the reason its socket leaves by.
 const BY_PACKET: [(&str, &str); 9] = [
@@ -35,47 +35,6 @@ async fn a_packet_that_ends_a_socket_says_why() {
             drop(departure);
             test.host.assert_silent();
         }
-    }
-}
-
-#[tokio::test]
-async fn a_silent_client_times_out() {
-    for entry_point in EntryPoint::ALL {
-        let config = Config {
-            engine: ferrio_engine::Config {
-                ping_interval: 3 * SOON,
-                ping_timeout: SOON,
-                ..Config::default().engine
-            },
-            ..Config::default()
-        };
-        let mut test = start(config).await;
-        let (client, _) = test.join(entry_point).await;
-        assert_eq!(test.host.reason().await, "ping timeout", "{entry_point:?}");
-        drop(client);
-        test.emptied().await;
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_answers_its_pings_stays() {
-    for entry_point in EntryPoint::ALL {
-        let mut test = start(Config {
-            engine: ferrio_engine::Config { ping_interval: SOON / 2, ..Config::default().engine },
-            ..Config::default()
-        })
-        .await;
-        let (mut client, _) = test.join(entry_point).await;
-        for _ in 0..3 {
-            assert_eq!(
-                client.receive().await,
-                crate::support::client::Message::Text("2".to_owned()),
-                "{entry_point:?}"
-            );
-            client.send("3").await;
-        }
-        client.send(r#"42["alive"]"#).await;
-        assert_eq!(test.host.event().await.1.text(), r#"["alive"]"#, "{entry_point:?}");
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use ferrio::{Config, Flags, HostEvent, Payload, Selection, Server, Writes};
-use http::Method;
 
 use crate::support::{
     SOON,
-    client::{EntryPoint, Message, websocket},
+    client::{EntryPoint, Message},
     eventually,
-    http::{Http, UPGRADE, assert_refused, head},
+    http::{Http, assert_refused},
     in_time, start_default,
 };
 
@@ -51,19 +49,6 @@ async fn a_close_ends_everything_and_says_why() {
         assert!(matches!(client.closed().await.last(), Some(Message::Closed(_))), "{entry_point:?}");
         assert_eq!(test.server.engine().n_sessions(), 0);
         test.server.close();
-    }
-}
-
-#[tokio::test]
-async fn a_closed_server_lets_nobody_in() {
-    let test = start_default().await;
-    test.server.close();
-    let answer = Http::memory(&test).get("EIO=4&transport=polling").await;
-    assert_refused(&answer, 503, r#"{"code":3,"message":"Server is shutting down"}"#);
-    for entry_point in [EntryPoint::Channel, EntryPoint::TakeOver] {
-        let refused =
-            websocket(&test, entry_point, "EIO=4&transport=websocket").await.err().expect("it is refused");
-        assert_refused(&refused, 400, "Server is shutting down");
     }
 }
 
@@ -169,32 +154,6 @@ async fn a_pending_client_is_refused_by_a_close() {
     assert!(admission.accept(&mut Writes::new()).is_err());
     assert!(!socket.is_connected());
     assert!(test.host.next_or_end().await.is_none());
-}
-
-#[tokio::test]
-async fn a_peer_that_does_not_read_does_not_outlive_the_server_for_long() {
-    let (server, mut events) = Server::new(Config::default(), || {}).unwrap();
-    server.namespace("/");
-    // It never reads anything: not even the answer to its request fits.
-    let (_near, far) = tokio::io::duplex(300);
-    let early = crate::support::websocket::frame(0x81, b"40");
-    server.engine().serve_channel(
-        far,
-        head(&Method::GET, "EIO=4&transport=websocket", &UPGRADE),
-        Bytes::from(early),
-    );
-    let Some(HostEvent::Connect { socket, admission, .. }) = in_time(events.next()).await else {
-        panic!("joined")
-    };
-    admission.accept(&mut Writes::new()).unwrap();
-    for _ in 0..100 {
-        socket.emit(&notice(), Flags::default(), &mut Writes::new());
-    }
-    let watched = Arc::downgrade(&socket);
-    drop(socket);
-    server.close();
-    while in_time(events.next()).await.is_some() {}
-    eventually(|| watched.upgrade().is_none()).await;
 }
 
 #[tokio::test]
