@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use ferrio_protocol::engine::{Protocol, TransportKind, UpgradeRefused};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{
@@ -23,16 +23,8 @@ use crate::{
 pub(super) struct Ticket<L: Layer> {
     place: Place<L>,
     head: RequestHead,
-    answer: Answer,
-}
-
-/// What the answer to a request says.
-struct Answer {
-    accept: String,
-    /// The first subprotocol that the client offers: it fails when none is chosen.
-    subprotocol: Option<HeaderValue>,
-    /// What the layer adds to the answer.
-    headers: HeaderMap,
+    /// What completes the handshake.
+    response: Response<Bytes>,
 }
 
 /// The session a WebSocket came for.
@@ -61,7 +53,7 @@ pub(super) async fn upgrade<L: Layer>(
 ) -> Result<Ticket<L>, Response<Bytes>> {
     let shared = server.shared();
     match check(shared, &mut head).await {
-        Ok((place, answer)) => Ok(Ticket { place, head, answer }),
+        Ok((place, response)) => Ok(Ticket { place, head, response }),
         Err(refusal) => {
             serve::refused(shared, &head, &refusal);
             Err(refusal.websocket_response())
@@ -72,9 +64,8 @@ pub(super) async fn upgrade<L: Layer>(
 async fn check<L: Layer>(
     shared: &Arc<Shared<L>>,
     head: &mut RequestHead,
-) -> Result<(Place<L>, Answer), Refusal> {
+) -> Result<(Place<L>, Response<Bytes>), Refusal> {
     let accept = accept_key(head)?;
-    let subprotocol = first_subprotocol(head);
     if let Some(cors) = shared.config.cors.as_ref().filter(|cors| cors.enforce) {
         let decision = serve::ask_origin(shared, cors, head).await?;
         if !cors.allows(head, decision.as_ref()) {
@@ -89,12 +80,28 @@ async fn check<L: Layer>(
         }
         Purpose::Session(session) => place_beside(shared, session)?,
     };
-    let mut headers = HeaderMap::new();
+    let mut response = switching(&accept, first_subprotocol(head));
     if shared.asks_for_headers() {
         let is_first = matches!(place, Place::Open { .. });
-        shared.layer.headers(head, is_first, &mut headers).await;
+        shared.layer.headers(head, is_first, response.headers_mut()).await;
     }
-    Ok((place, Answer { accept, subprotocol, headers }))
+    Ok((place, response))
+}
+
+/// The response that completes a handshake. `subprotocol` is the first that the client offers: it fails when none is chosen.
+fn switching(accept: &str, subprotocol: Option<HeaderValue>) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response
 }
 
 /// The place of a WebSocket that came for a session which is open.
@@ -145,23 +152,9 @@ fn first_subprotocol(head: &RequestHead) -> Option<HeaderValue> {
 }
 
 impl<L: Layer> Ticket<L> {
-    /// The response that completes the handshake.
-    pub(super) fn response(&self) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        if let Ok(accept) = HeaderValue::from_str(&self.answer.accept) {
-            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        }
-        if let Some(subprotocol) = &self.answer.subprotocol {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol.clone());
-        }
-        for (name, value) in &self.answer.headers {
-            headers.append(name, value.clone());
-        }
-        response
+    /// Takes the response that completes the handshake.
+    pub(super) fn take_response(&mut self) -> Response<Bytes> {
+        std::mem::take(&mut self.response)
     }
 
     /// Serves the WebSocket from here on. The response has been sent; `read_already` came behind the request.
