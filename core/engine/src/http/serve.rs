@@ -16,7 +16,7 @@ use crate::{
     layer::{Admitted, Layer},
     request::{Handshake, Refusal, RequestHead},
     server::{Server, Shared},
-    transport::polling::{self, PollForm},
+    transport::polling::{self, PollForm, Waiting},
 };
 
 const SHUTTING_DOWN: Refusal = Refusal::unavailable("Server is shutting down");
@@ -118,7 +118,10 @@ where
         _ => return refuse(shared, &head, &Refusal::BAD_REQUEST),
     };
     if let Some(head) = kept {
+        // What a poll is answered with is lost if its client goes now. A POST has been taken.
+        let waiting = (head.method == Method::GET).then(|| Waiting::begin(&session));
         shared.layer.headers(&head, false, response.headers_mut()).await;
+        waiting.map(Waiting::end);
     }
     response
 }
@@ -178,7 +181,9 @@ async fn open<L: Layer>(
         }
     }
     if shared.asks_for_headers() {
+        let waiting = Waiting::begin(&session);
         shared.layer.headers(&handshake.head, true, response.headers_mut()).await;
+        waiting.end();
     }
     response
 }
