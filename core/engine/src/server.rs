@@ -215,8 +215,8 @@ impl<L: Layer> Shared<L> {
         self.n_sessions.load(Ordering::Relaxed)
     }
 
-    /// Opens a session, its open packet queued. Refused when others have taken the last places meanwhile, and when the
-    /// layer's id is another session's.
+    /// Opens a session, its open packet queued. Refused when others have taken the last places meanwhile, when the layer's id
+    /// is another session's, and when the server has begun to refuse new ones while the layer decided.
     pub(crate) fn open_session(
         self: &Arc<Self>,
         handshake: Arc<Handshake>,
@@ -224,6 +224,9 @@ impl<L: Layer> Shared<L> {
         transport: TransportKind,
         admitted: Admitted,
     ) -> Result<Arc<Session<L>>, Refusal> {
+        if self.is_draining() {
+            return Err(Refusal::SHUTTING_DOWN);
+        }
         let n_others = self.take_place()?;
         // Sessions that have ended leave their places to new ones.
         if n_others + self.ended.len() >= self.config.limits.max_connections
@@ -258,6 +261,7 @@ impl<L: Layer> Shared<L> {
             session.close(CloseReason::ServerShutdown);
         }
         L::opened(&session);
+        session.announced();
         let remote = &session.handshake().head.remote;
         tracing::debug!(?remote, transport = transport.as_str(), ?protocol, "session opened");
         Ok(session)

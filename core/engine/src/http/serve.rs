@@ -19,8 +19,6 @@ use crate::{
     transport::polling::{self, PollForm, Waiting},
 };
 
-const SHUTTING_DOWN: Refusal = Refusal::unavailable("Server is shutting down");
-
 impl<L: Layer> Server<L> {
     /// Serves a plain HTTP request of the engine's path.
     ///
@@ -142,13 +140,16 @@ pub(super) fn refused<L: Layer>(shared: &Shared<L>, head: &RequestHead, refusal:
 /// What has to be true for any new session.
 pub(super) async fn admit<L: Layer>(shared: &Shared<L>, head: &RequestHead) -> Result<Admitted, Refusal> {
     if shared.is_draining() {
-        return Err(SHUTTING_DOWN);
+        return Err(Refusal::SHUTTING_DOWN);
     }
     if shared.n_sessions() >= shared.config.limits.max_connections {
         return Err(Refusal::TOO_MANY_CONNECTIONS);
     }
     let admitted = shared.layer.admit(head).await?;
-    // Looked at once more when the session opens. A WebSocket can be refused only now: then it has been accepted.
+    // Both are looked at once more when the session opens. A WebSocket can be refused only now: then it has been accepted.
+    if shared.is_draining() {
+        return Err(Refusal::SHUTTING_DOWN);
+    }
     if admitted.id.as_ref().is_some_and(|id| shared.is_in_use(id)) {
         return Err(Refusal::id_in_use());
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ferrio_protocol::engine::{self as protocol, TransportKind};
+use ferrio_protocol::engine::{self as protocol, CloseReason, TransportKind};
 
 use crate::{
     deadlines::DeadlineKey,
@@ -41,6 +41,10 @@ pub(super) struct Io {
     pub(super) last_turn: u32,
     /// Whether a POST is being read.
     pub(super) is_posting: bool,
+    /// Whether the layer knows that the session has opened.
+    pub(super) is_announced: bool,
+    /// Why the session ended, and as what it was counted, when that was before the layer knew of it.
+    pub(super) early_end: Option<(CloseReason, TransportKind)>,
 }
 
 impl Io {
@@ -59,6 +63,8 @@ impl Io {
             flush_is_due: false,
             last_turn: 0,
             is_posting: false,
+            is_announced: false,
+            early_end: None,
         }
     }
 

@@ -79,12 +79,30 @@ impl<L: Layer> Session<L> {
             }
         }
         self.keep_deadline(&mut io);
+        if !io.is_announced && closed.is_some() {
+            io.early_end = closed.take();
+        }
         drop(io);
         if let Some((reason, counted_as)) = closed {
-            tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
-            L::closed(self, reason);
-            self.server.session_closed(self, counted_as);
+            self.tell_end(reason, counted_as);
         }
+    }
+
+    /// Takes note that the layer knows of the session. If it has ended meanwhile, the layer hears of that now.
+    pub(crate) fn announced(self: &Arc<Self>) {
+        let mut io = self.io.lock();
+        io.is_announced = true;
+        let early_end = io.early_end.take();
+        drop(io);
+        if let Some((reason, counted_as)) = early_end {
+            self.tell_end(reason, counted_as);
+        }
+    }
+
+    fn tell_end(self: &Arc<Self>, reason: CloseReason, counted_as: TransportKind) {
+        tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
+        L::closed(self, reason);
+        self.server.session_closed(self, counted_as);
     }
 
     fn send_control(self: &Arc<Self>, io: &mut Io, on: TransportKind, packet: ControlPacket) {
