@@ -77,7 +77,7 @@ pub enum Origin {
     /// The origin of the server itself: the request's scheme and `Host`, or what a proxy says of them in
     /// `X-Forwarded-Proto` and `X-Forwarded-Host`.
     SameHost,
-    /// The host is asked for each request by [`HostEvent::Origin`](crate::HostEvent::Origin).
+    /// The layer is asked, by [`Layer::origin`](crate::Layer::origin), once for a session.
     Host,
     /// No header is sent, none is checked and preflights are not answered.
     None,
@@ -92,7 +92,7 @@ pub enum OriginPattern {
     Pattern(Regex),
 }
 
-/// What the host says to one [`HostEvent::Origin`](crate::HostEvent::Origin).
+/// What a layer says to [`Layer::origin`](crate::Layer::origin).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginDecision {
     /// The request's own origin is allowed, and told by its name.

@@ -192,8 +192,8 @@ impl<L: Layer> Session<L> {
         self.poster.wake();
     }
 
-    /// Has the layer woken by [`Layer::timeout`] at this time, unless it is woken earlier anyway. The layer keeps its own
-    /// list of what is due.
+    /// Has the layer woken by [`Layer::timeout`] at this time, and not at the one that was named before. The layer keeps its
+    /// own list of what is due, and names the first.
     pub fn wake_layer_at(self: &Arc<Self>, at: Instant) {
         let mut io = self.io.lock();
         if io.machine.is_open() {
