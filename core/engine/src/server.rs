@@ -128,7 +128,7 @@ impl<L: Layer> Server<L> {
         self.0.n_sessions()
     }
 
-    /// Watches sessions that open from now on for these events, from their first packet on.
+    /// Watches sessions that open from now on for these events, from [`Layer::opened`] on.
     pub fn watch_new_sessions(&self, events: Watch) {
         self.0.watch_new.store(events.bits(), Ordering::Relaxed);
     }
@@ -236,16 +236,8 @@ impl<L: Layer> Shared<L> {
         }
         let is_own = admitted.id.is_some();
         let id = admitted.id.unwrap_or_else(|| Arc::from(random_id(SESSION_ID_BYTES)));
-        let watch = Watch::from_bits(self.watch_new.load(Ordering::Relaxed));
-        let session = Arc::new(Session::new(
-            id.clone(),
-            self.clone(),
-            handshake,
-            protocol,
-            transport,
-            watch,
-            Instant::now(),
-        ));
+        let session =
+            Arc::new(Session::new(id.clone(), self.clone(), handshake, protocol, transport, Instant::now()));
         let mut sessions = self.sessions.lock();
         if is_own && (sessions.contains_key(&id) || self.ended.protocol(&id).is_some()) {
             drop(sessions);
@@ -260,6 +252,8 @@ impl<L: Layer> Shared<L> {
             // Closing looks at the sessions after it has set the flag, so one of the two sees the other.
             session.close(CloseReason::ServerShutdown);
         }
+        // Nothing is told before it: as in engine.io, nobody hears of the open packet.
+        session.watch(Watch::from_bits(self.watch_new.load(Ordering::Relaxed)));
         L::opened(&session);
         session.announced();
         let remote = &session.handshake().head.remote;

@@ -82,13 +82,17 @@ impl Io {
 
     /// Whether a packet would leave at once, which is what a volatile event needs.
     pub(super) fn is_writable(&self) -> bool {
-        self.outbox.is_empty()
-            && match self.machine.transport() {
-                TransportKind::Polling => self.poll.is_some(),
-                TransportKind::WebSocket => {
-                    self.websocket.as_ref().is_some_and(|(websocket, _)| !websocket.is_blocked)
-                }
+        self.outbox.is_empty() && self.is_transport_ready()
+    }
+
+    /// Whether the transport takes something at once.
+    pub(super) fn is_transport_ready(&self) -> bool {
+        match self.machine.transport() {
+            TransportKind::Polling => self.poll.is_some(),
+            TransportKind::WebSocket => {
+                self.websocket.as_ref().is_some_and(|(websocket, _)| !websocket.is_blocked)
             }
+        }
     }
 
     /// Whether writing is no call of the system.

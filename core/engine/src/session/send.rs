@@ -153,7 +153,10 @@ impl<L: Layer> Session<L> {
 
     /// Writes as far as that can be done without waiting: the driving task does the rest.
     pub(super) fn write(self: &Arc<Self>, io: &mut Io) {
-        let is_watched = self.watches(Watch::FLUSH | Watch::DRAIN) && !io.outbox.is_empty();
+        let is_watched = self.watches(Watch::FLUSH | Watch::DRAIN)
+            && io.machine.is_open()
+            && !io.outbox.is_empty()
+            && io.is_transport_ready();
         if is_watched {
             self.tell(Watch::FLUSH, || SessionEvent::Flush);
         }
