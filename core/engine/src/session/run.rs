@@ -274,3 +274,6 @@ impl<L: Layer> Expire for Session<L> {
         io.timers.is_set(Timer::CloseLimit) || (!io.machine.is_open() && io.machine.is_upgrading())
     }
 }
+
+#[cfg(test)]
+mod tests;
