@@ -1,7 +1,7 @@
 //! A WebSocket client that can do what no well-behaved one would.
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 
 use crate::{client::Message, http::parse_head, in_time};
@@ -25,6 +25,8 @@ pub struct WebSocket {
     pub reader: Reader,
     /// What the client sends.
     pub writer: Writer,
+    /// The headers of the answer to its request.
+    pub headers: HeaderMap,
 }
 
 /// What the server sends.
@@ -47,7 +49,8 @@ impl WebSocket {
             return Err(response.map(|()| Bytes::from(body)));
         }
         assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        Ok(Self { reader: Reader(reader), writer: Writer(writer) })
+        let (response, ()) = response.into_parts();
+        Ok(Self { reader: Reader(reader), writer: Writer(writer), headers: response.headers })
     }
 }
 

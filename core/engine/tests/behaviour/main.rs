@@ -3,12 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod admission;
+mod backpressure;
 mod bounds;
 mod entry_points;
+mod events;
+mod headers;
 mod hostile;
+mod layer;
 mod listen;
 mod polling;
 mod reasons;
+mod refusals;
+mod session;
 mod shutdown;
 mod support;
 mod upgrade;

@@ -116,7 +116,7 @@ async fn upgrade_under_traffic(
         websocket
     };
     let (mut received, n_posted, websocket) = tokio::join!(poll, post, probe);
-    let WebSocket { mut reader, mut writer } = websocket;
+    let WebSocket { mut reader, mut writer, headers } = websocket;
     writer.text("5").await;
     let send = async {
         for number in n_posted..N_EVENTS {
@@ -129,7 +129,7 @@ async fn upgrade_under_traffic(
         }
     };
     tokio::join!(send, receive);
-    (received, WebSocket { reader, writer })
+    (received, WebSocket { reader, writer, headers })
 }
 
 fn n_events(received: &[Message]) -> usize {

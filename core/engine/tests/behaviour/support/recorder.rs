@@ -182,7 +182,7 @@ impl Layer for Recorder {
             let recorder = session.layer();
             tokio::select! {
                 turn = recorder.gate.turns.0.acquire() => turn.expect("it is never closed").forget(),
-                _ = session.state().0.acquire() => {}
+                _ = session.state().0.acquire() => return Box::new(()) as Turn,
             }
             Box::new(GivenTurn(recorder.told.clone())) as Turn
         }))
