@@ -119,7 +119,9 @@ where
         // What a poll is answered with is lost if its client goes now. A POST has been taken.
         let waiting = (head.method == Method::GET).then(|| Waiting::begin(&session));
         shared.layer.headers(&head, false, response.headers_mut()).await;
-        waiting.map(Waiting::end);
+        if let Some(waiting) = waiting {
+            waiting.end();
+        }
     }
     response
 }

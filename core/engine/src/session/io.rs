@@ -41,10 +41,17 @@ pub(super) struct Io {
     pub(super) last_turn: u32,
     /// Whether a POST is being read.
     pub(super) is_posting: bool,
-    /// Whether the layer knows that the session has opened.
-    pub(super) is_announced: bool,
-    /// Why the session ended, and as what it was counted, when that was before the layer knew of it.
-    pub(super) early_end: Option<(CloseReason, TransportKind)>,
+    pub(super) announcement: Announcement,
+}
+
+/// What the layer has yet to be told of the session's beginning.
+pub(super) enum Announcement {
+    /// That it has opened.
+    Opening,
+    /// That it has opened, and then that it ended, for this reason and counted as one on this transport.
+    OpeningAndEnd(CloseReason, TransportKind),
+    /// Nothing.
+    Made,
 }
 
 impl Io {
@@ -63,8 +70,7 @@ impl Io {
             flush_is_due: false,
             last_turn: 0,
             is_posting: false,
-            is_announced: false,
-            early_end: None,
+            announcement: Announcement::Opening,
         }
     }
 

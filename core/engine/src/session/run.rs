@@ -14,7 +14,7 @@ use crate::{
     session::{
         Session,
         events::{SessionEvent, Watch},
-        io::Io,
+        io::{Announcement, Io},
         poll::PollAnswer,
         timers::Timer,
     },
@@ -79,8 +79,11 @@ impl<L: Layer> Session<L> {
             }
         }
         self.keep_deadline(&mut io);
-        if !io.is_announced && closed.is_some() {
-            io.early_end = closed.take();
+        if let Some((reason, counted_as)) = closed
+            && !matches!(io.announcement, Announcement::Made)
+        {
+            io.announcement = Announcement::OpeningAndEnd(reason, counted_as);
+            closed = None;
         }
         drop(io);
         if let Some((reason, counted_as)) = closed {
@@ -90,11 +93,8 @@ impl<L: Layer> Session<L> {
 
     /// Takes note that the layer knows of the session. If it has ended meanwhile, the layer hears of that now.
     pub(crate) fn announced(self: &Arc<Self>) {
-        let mut io = self.io.lock();
-        io.is_announced = true;
-        let early_end = io.early_end.take();
-        drop(io);
-        if let Some((reason, counted_as)) = early_end {
+        let announcement = mem::replace(&mut self.io.lock().announcement, Announcement::Made);
+        if let Announcement::OpeningAndEnd(reason, counted_as) = announcement {
             self.tell_end(reason, counted_as);
         }
     }
