@@ -3,27 +3,22 @@
 //! A program of its own, because it looks at the memory of its process.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-#[expect(dead_code, reason = "it serves the other tests")]
-#[path = "behaviour/support/mod.rs"]
-mod support;
-
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use ferrio::{Config, Events, HostEvent, ListenOptions, Server, Writes};
+use ferrio_testing::{
+    client::Message,
+    eventually,
+    http::{Http, UPGRADE, head, text, websocket_request},
+    member,
+    websocket::{CLOSE, WebSocket, frame},
+};
 use http::{Method, Response};
 use http_body_util::Full;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
     net::TcpStream,
-};
-
-use support::{
-    client::Message,
-    eventually,
-    http::{UPGRADE, head, text, websocket_request},
-    member,
-    websocket::{WebSocket, frame},
 };
 
 /// Clients of each kind in a round, and rounds after the first, which fills what is kept for later.
@@ -211,7 +206,8 @@ async fn go(way: Way, server: &Server, address: SocketAddr) {
         }
         Way::Reset => {
             let mut stream = TcpStream::connect(address).await.unwrap();
-            let bytes = [websocket_request(WEBSOCKET).into_bytes(), frame(0x81, b"40")].concat();
+            let bytes =
+                [websocket_request("/socket.io", WEBSOCKET).into_bytes(), frame(0x81, b"40")].concat();
             let _ = stream.write_all(&bytes).await;
             let _ = stream.read_u8().await;
             stream.set_zero_linger().unwrap();
@@ -227,7 +223,7 @@ async fn go(way: Way, server: &Server, address: SocketAddr) {
         }
         Way::CutOffPoller => {
             let query = poller(server, POLLING).await;
-            support::http::Http::Memory(server.clone()).abandon(&query).await;
+            Http::Memory(server.engine().clone()).abandon(&query).await;
         }
         // Fewer, because each is kept until its time is up.
         Way::Abandoned if rand::random_bool(0.2) => drop(poller(server, POLLING).await),
@@ -280,7 +276,7 @@ async fn joined(server: &Server) -> WebSocket {
 
 async fn say_goodbye(mut websocket: WebSocket) {
     websocket.writer.text("40").await;
-    websocket.writer.frame(support::websocket::CLOSE, &[]).await;
+    websocket.writer.frame(CLOSE, &[]).await;
     drain(websocket).await;
 }
 

@@ -130,7 +130,6 @@ impl Deadlines {
 
     /// Drops what no longer matters after the server's close.
     pub fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
         let entries = std::mem::take(&mut *self.entries.lock());
         for (key, due) in entries {
             let Some((target, token)) = due.target() else { continue };
@@ -139,6 +138,8 @@ impl Deadlines {
                 self.entries.lock().insert(key, Due::Weak(weak, token));
             }
         }
+        // Not before: the task would end when it found nothing between the two.
+        self.is_closed.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 

@@ -14,9 +14,14 @@ use crate::{
 
 /// What stands on the engine and gives its messages a meaning: Socket.IO, or an application's own protocol.
 ///
-/// All functions are called on the engine's I/O threads, under no lock of the engine; what takes long or blocks belongs
-/// on other threads. For one session they are called in order: `opened`, its messages as they came, `closed` once. Nothing
-/// is dispatched dynamically: a server is compiled for its layer.
+/// All functions are called on the engine's I/O threads, or by whoever closes a session; what takes long or blocks belongs on
+/// other threads. They are called under no lock of the engine, except [`event`](Self::event), so that they may do with their
+/// session what they like. For one session they are called in order: `opened`, its messages as they came, `closed` once.
+/// Nothing is dispatched dynamically: a server is compiled for its layer.
+///
+/// The engine waits for the futures as long as they take. It drops them when the client goes, where that can be seen: not
+/// while a WebSocket request waits that came by [`serve_channel`](crate::Server::serve_channel) or has bytes behind it. So
+/// each should have a time limit of its own.
 pub trait Layer: Send + Sync + Sized + 'static {
     /// What the layer keeps with each session, found by [`Session::state`].
     type State: Send + Sync + 'static;
@@ -43,6 +48,11 @@ pub trait Layer: Send + Sync + Sized + 'static {
     }
 
     /// Something happened on a session that asked for it by [`Session::watch`].
+    ///
+    /// It may be called under the session's lock, so that the order of events is exact: it must not call the session, but for
+    /// what needs no lock: [`id`](Session::id), [`handshake`](Session::handshake), [`protocol`](Session::protocol),
+    /// [`state`](Session::state), [`layer`](Session::layer), [`watch`](Session::watch), [`watches`](Session::watches). Anything
+    /// else would wait for itself.
     fn event(session: &Arc<Session<Self>>, event: SessionEvent<'_>) {
         let _ = (session, event);
     }
@@ -69,9 +79,9 @@ pub trait Layer: Send + Sync + Sized + 'static {
         async { Ok(OriginDecision::Refused) }
     }
 
-    /// Adds headers to the answer to a request of a session; `is_first` when the request opens it. Called only while
-    /// [`Server::ask_for_headers`](crate::Server::ask_for_headers) is on, and not for a request whose head says by
-    /// [`AnswerInHand`](crate::AnswerInHand) that the host itself sends the answer.
+    /// Adds headers to the answer to a request of a session, or replaces those that it has; `is_first` when the request opens
+    /// it. Called only while [`Server::ask_for_headers`](crate::Server::ask_for_headers) is on, and not for a request whose
+    /// head says by [`AnswerInHand`](crate::AnswerInHand) that the host itself sends the answer.
     fn headers(
         &self,
         head: &RequestHead,

@@ -118,6 +118,7 @@ impl Refusal {
     pub(crate) const BAD_REQUEST: Self = Self::new(3, "Bad request");
     pub(crate) const ORIGIN_NOT_ALLOWED: Self = Self::new(3, "Origin not allowed");
     pub(crate) const TOO_MANY_CONNECTIONS: Self = Self::unavailable("Too many connections");
+    pub(crate) const SHUTTING_DOWN: Self = Self::unavailable("Server is shutting down");
     pub(crate) const UNSUPPORTED_PROTOCOL: Self = Self::new(5, "Unsupported protocol version");
 
     const fn new(code: u8, message: &'static str) -> Self {
@@ -178,6 +179,11 @@ impl Refusal {
 
     pub(crate) fn is_known(&self) -> bool {
         self.is_known
+    }
+
+    /// The layer has given the session an id that another has.
+    pub(crate) fn id_in_use() -> Self {
+        Self::bad_request("ID_GENERATION_ERROR")
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

@@ -144,7 +144,7 @@ impl<L: Layer> Server<L> {
         self.0.n_sessions()
     }
 
-    /// Watches sessions that open from now on for these events, from their first packet on.
+    /// Watches sessions that open from now on for these events, from [`Layer::opened`] on.
     pub fn watch_new_sessions(&self, events: Watch) {
         self.0.watch_new.store(events.bits(), Ordering::Relaxed);
     }
@@ -237,12 +237,18 @@ impl<L: Layer> Shared<L> {
         self.sessions.lock().get(id).cloned()
     }
 
+    /// Whether no new session may have this id: it is none, or belongs to a session that is open, or whose client has yet to
+    /// hear of its end.
+    pub(crate) fn is_in_use(&self, id: &str) -> bool {
+        id.is_empty() || self.sessions.lock().contains_key(id) || self.ended.protocol(id).is_some()
+    }
+
     pub(crate) fn n_sessions(&self) -> usize {
         self.n_sessions.load(Ordering::Relaxed)
     }
 
-    /// Opens a session, its open packet queued. Refused when others have taken the last places meanwhile, and when the
-    /// layer's id is another session's.
+    /// Opens a session, its open packet queued. Refused when others have taken the last places meanwhile, when the layer's id
+    /// is another session's, and when the server has begun to refuse new ones while the layer decided.
     pub(crate) fn open_session(
         self: &Arc<Self>,
         handshake: Arc<Handshake>,
@@ -250,6 +256,9 @@ impl<L: Layer> Shared<L> {
         transport: TransportKind,
         admitted: Admitted,
     ) -> Result<Arc<Session<L>>, Refusal> {
+        if self.is_draining() {
+            return Err(Refusal::SHUTTING_DOWN);
+        }
         let n_others = self.take_place()?;
         // Sessions that have ended leave their places to new ones.
         if n_others + self.ended.len() >= self.config.limits.max_connections
@@ -261,21 +270,13 @@ impl<L: Layer> Shared<L> {
         let Admitted { id, messages, guard: _guard, .. } = admitted;
         let is_own = id.is_some();
         let id = id.unwrap_or_else(|| Arc::from(random_id(SESSION_ID_BYTES)));
-        let watch = Watch::from_bits(self.watch_new.load(Ordering::Relaxed));
-        let session = Arc::new(Session::new(
-            id.clone(),
-            self.clone(),
-            handshake,
-            protocol,
-            transport,
-            watch,
-            Instant::now(),
-        ));
+        let session =
+            Arc::new(Session::new(id.clone(), self.clone(), handshake, protocol, transport, Instant::now()));
         let mut sessions = self.sessions.lock();
         if is_own && (id.is_empty() || sessions.contains_key(&id) || self.ended.protocol(&id).is_some()) {
             drop(sessions);
             self.n_sessions.fetch_sub(1, Ordering::Relaxed);
-            return Err(Refusal::bad_request("ID_GENERATION_ERROR"));
+            return Err(Refusal::id_in_use());
         }
         sessions.insert(id.clone(), session.clone());
         drop(sessions);
@@ -288,15 +289,13 @@ impl<L: Layer> Shared<L> {
             // Closing looks at the sessions after it has set the flag, so one of the two sees the other.
             session.close(CloseReason::ServerShutdown);
         }
+        // Nothing is told before it: as in engine.io, nobody hears of the open packet.
+        session.watch(Watch::from_bits(self.watch_new.load(Ordering::Relaxed)));
         L::opened(&session);
+        session.announced();
         let remote = &session.handshake().head.remote;
         tracing::debug!(?remote, transport = transport.as_str(), ?protocol, "session opened");
         Ok(session)
-    }
-
-    /// Whether no other session may have this id.
-    pub(crate) fn is_taken(&self, id: &str) -> bool {
-        id.is_empty() || self.sessions.lock().contains_key(id) || self.ended.protocol(id).is_some()
     }
 
     fn greeting(&self, session: &Session<L>) -> Option<Frame> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use ferrio::{AckRequest, AckStatus, Config, Flags, Limits, Payload, Selection, Socket, Writes};
 
-use crate::support::{SOON, client::Door, eventually, start, start_default};
+use crate::support::{SOON, client::EntryPoint, eventually, start, start_default};
 
 const LONG: Option<Duration> = Some(Duration::from_secs(60));
 
@@ -21,7 +21,7 @@ fn array(text: &str) -> Payload {
 #[tokio::test]
 async fn acks_may_come_in_any_order() {
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Listen).await;
+    let (mut client, socket) = test.join(EntryPoint::Listen).await;
     for token in 10..13 {
         ask(&socket, token, LONG);
     }
@@ -39,7 +39,7 @@ async fn acks_may_come_in_any_order() {
 #[tokio::test]
 async fn an_ack_may_carry_binary() {
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Handle).await;
+    let (mut client, socket) = test.join(EntryPoint::Handle).await;
     ask(&socket, 1, None);
     client.text().await;
     let text = r#"[{"_placeholder":true,"num":0}]"#;
@@ -52,7 +52,7 @@ async fn an_ack_may_carry_binary() {
 #[tokio::test]
 async fn an_ack_that_does_not_come_in_time_is_reported_and_a_late_one_is_not() {
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Stream).await;
+    let (mut client, socket) = test.join(EntryPoint::Channel).await;
     ask(&socket, 1, Some(SOON));
     client.text().await;
     let (token, outcome) = test.host.ack().await;
@@ -66,8 +66,8 @@ async fn an_ack_that_does_not_come_in_time_is_reported_and_a_late_one_is_not() {
 #[tokio::test]
 async fn a_double_or_forged_ack_is_counted_and_ignored() {
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Stream).await;
-    let (mut other, _) = test.join(Door::Stream).await;
+    let (mut client, socket) = test.join(EntryPoint::Channel).await;
+    let (mut other, _) = test.join(EntryPoint::Channel).await;
     ask(&socket, 1, LONG);
     client.text().await;
     other.send("430[\"forged\"]").await;
@@ -85,7 +85,7 @@ async fn a_double_or_forged_ack_is_counted_and_ignored() {
 async fn a_socket_that_leaves_owes_no_ack() {
     for has_left_before in [false, true] {
         let mut test = start_default().await;
-        let (client, socket) = test.join(Door::Stream).await;
+        let (client, socket) = test.join(EntryPoint::Channel).await;
         if has_left_before {
             drop(socket.disconnect(true, &mut Writes::new()));
             ask(&socket, 1, None);
@@ -101,7 +101,7 @@ async fn a_socket_that_leaves_owes_no_ack() {
 #[tokio::test]
 async fn with_a_limit_a_socket_that_left_times_out() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Stream).await;
+    let (client, socket) = test.join(EntryPoint::Channel).await;
     ask(&socket, 1, Some(SOON));
     client.close().await;
     assert_eq!(test.host.reason().await, "transport close");
@@ -112,7 +112,7 @@ async fn with_a_limit_a_socket_that_left_times_out() {
 #[tokio::test]
 async fn a_socket_that_left_is_not_kept_for_an_ack_that_is_due_later() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Stream).await;
+    let (client, socket) = test.join(EntryPoint::Channel).await;
     ask(&socket, 1, LONG);
     client.close().await;
     drop(test.host.departure().await);
@@ -128,7 +128,7 @@ async fn a_socket_that_left_is_not_kept_for_an_ack_that_is_due_later() {
 #[tokio::test]
 async fn a_time_that_is_up_at_once_is_reported() {
     let mut test = start_default().await;
-    let (_client, socket) = test.join(Door::Stream).await;
+    let (_client, socket) = test.join(EntryPoint::Channel).await;
     for token in 0..1000 {
         ask(&socket, token, Some(Duration::ZERO));
     }
@@ -146,7 +146,7 @@ async fn a_time_that_is_up_at_once_is_reported() {
 async fn very_many_acks_may_come_in_reverse_and_not_at_all() {
     const N: u64 = 20_000;
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Stream).await;
+    let (mut client, socket) = test.join(EntryPoint::Channel).await;
     for token in 0..2 * N {
         ask(&socket, token, None);
     }
@@ -169,8 +169,8 @@ async fn very_many_acks_may_come_in_reverse_and_not_at_all() {
 async fn a_broadcast_gathers_its_acks() {
     let mut test = start_default().await;
     let mut clients = Vec::new();
-    for door in Door::ALL {
-        let (client, socket) = test.join(door).await;
+    for entry_point in EntryPoint::ALL {
+        let (client, socket) = test.join(entry_point).await;
         socket.join(["asked"]);
         clients.push(client);
     }
@@ -193,8 +193,8 @@ async fn a_broadcast_gathers_its_acks() {
 #[tokio::test]
 async fn a_broadcast_that_times_out_has_the_answers_so_far() {
     let mut test = start_default().await;
-    let (mut quick, _) = test.join(Door::Stream).await;
-    let (_silent, _) = test.join(Door::Stream).await;
+    let (mut quick, _) = test.join(EntryPoint::Channel).await;
+    let (_silent, _) = test.join(EntryPoint::Channel).await;
     let ack = AckRequest { token: 1, timeout: Some(4 * SOON) };
     let event = Payload::event("ask", []);
     test.main().emit_with_ack(&Selection::all(), &event, Flags::default(), ack, &mut Writes::new());
@@ -216,7 +216,7 @@ async fn answers_that_are_too_large_end_the_wait_with_those_before() {
         let mut test = start(Config { limits, ..Config::default() }).await;
         let mut clients = Vec::new();
         for _ in 0..4 {
-            clients.push(test.join(Door::Stream).await.0);
+            clients.push(test.join(EntryPoint::Channel).await.0);
         }
         let event = Payload::event("ask", []);
         // What is over holds nothing back, however often it happens.
@@ -257,7 +257,7 @@ async fn a_broadcast_to_nobody_is_complete_at_once() {
 #[tokio::test]
 async fn a_reply_to_a_client_that_left_does_nothing() {
     let mut test = start_default().await;
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     client.send(r#"427["question"]"#).await;
     let (_, _, reply) = test.host.event().await;
     client.close().await;

@@ -4,14 +4,13 @@ use ferrio::{
     Config, Cors, Flags, Gone, HostEvent, Origin, OriginDecision, Payload, Recovery, Selection, Writes,
 };
 use http::Method;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::{
     SOON,
-    client::{Door, adopted, websocket},
+    client::{EntryPoint, websocket},
     eventually,
     http::{Http, text},
-    in_time, member, start, start_default,
+    member, start, start_default,
 };
 
 fn event(name: &str) -> Payload {
@@ -21,7 +20,7 @@ fn event(name: &str) -> Payload {
 #[tokio::test]
 async fn a_client_may_be_let_in_later_and_from_another_thread() {
     let mut test = start_default().await;
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
     let (socket, _, admission) = test.host.connect().await;
     // Others come and go meanwhile.
@@ -35,9 +34,9 @@ async fn a_client_may_be_let_in_later_and_from_another_thread() {
 #[tokio::test]
 async fn what_is_sent_before_the_admission_follows_the_connect_packet() {
     for recovery in [None, Some(Recovery::default())] {
-        for door in Door::ALL {
+        for entry_point in EntryPoint::ALL {
             let mut test = start(Config { recovery, ..Config::default() }).await;
-            let mut client = test.open(door).await;
+            let mut client = test.open(entry_point).await;
             client.send("40").await;
             let (socket, _, admission) = test.host.connect().await;
             socket.emit(&event("early"), Flags::default(), &mut Writes::new());
@@ -47,9 +46,9 @@ async fn what_is_sent_before_the_admission_follows_the_connect_packet() {
             test.main().emit(&to_all, &event("not for it"), Flags::default(), &mut Writes::new());
             admission.accept(&mut Writes::new()).unwrap();
             socket.emit(&event("late"), Flags::default(), &mut Writes::new());
-            assert!(client.text().await.starts_with("40{"), "{door:?}");
-            assert!(client.text().await.starts_with(r#"42["early""#), "{door:?}");
-            assert!(client.text().await.starts_with(r#"42["late""#), "{door:?}");
+            assert!(client.text().await.starts_with("40{"), "{entry_point:?}");
+            assert!(client.text().await.starts_with(r#"42["early""#), "{entry_point:?}");
+            assert!(client.text().await.starts_with(r#"42["late""#), "{entry_point:?}");
         }
     }
 }
@@ -73,10 +72,11 @@ async fn a_request_that_the_host_never_decides_about_is_refused() {
         let http = Http::tcp(&test);
         let answer = http.request(Method::GET, "EIO=4&transport=polling", &origin, b"").await;
         assert_eq!(answer.status(), if asks_for_origins { 400 } else { 403 });
-        let doors = if asks_for_origins { &[][..] } else { &[Door::Listen, Door::Adopt] };
-        for &door in doors {
-            let refused = websocket(&test, door, "EIO=4&transport=websocket").await;
-            assert_eq!(refused.err().expect("it is refused").status(), 400, "{door:?}");
+        let entry_points =
+            if asks_for_origins { &[][..] } else { &[EntryPoint::Listen, EntryPoint::TakeOver] };
+        for &entry_point in entry_points {
+            let refused = websocket(&test, entry_point, "EIO=4&transport=websocket").await;
+            assert_eq!(refused.err().expect("it is refused").status(), 400, "{entry_point:?}");
         }
         assert_eq!(test.server.engine().n_sessions(), 0);
     }
@@ -115,21 +115,9 @@ async fn the_host_is_asked_about_an_origin_once_for_a_session() {
 }
 
 #[tokio::test]
-async fn a_request_ends_with_its_client_while_the_host_thinks() {
-    let mut test = start(Config { ask_allow_request: true, ..Config::default() }).await;
-    let mut stream = adopted(&test.server, "EIO=4&transport=websocket").await;
-    let question = test.host.next().await;
-    stream.shutdown().await.unwrap();
-    assert_eq!(in_time(stream.read(&mut [0])).await.unwrap(), 0, "the server has closed, too");
-    let HostEvent::Request { answer, .. } = question else { panic!("{question:?}") };
-    answer.send(Ok(ferrio::Admitted::default()));
-    assert_eq!(test.server.engine().n_sessions(), 0);
-}
-
-#[tokio::test]
 async fn a_client_that_is_forgotten_is_refused() {
     let mut test = start_default().await;
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
     let (_, _, admission) = test.host.connect().await;
     drop(admission);
@@ -141,7 +129,7 @@ async fn a_client_that_is_forgotten_is_refused() {
 #[tokio::test]
 async fn a_message_of_refusal_may_have_any_characters() {
     let mut test = start_default().await;
-    let mut client = test.open(Door::Listen).await;
+    let mut client = test.open(EntryPoint::Listen).await;
     client.send("40").await;
     let (_, _, admission) = test.host.connect().await;
     admission.refuse("\"quoted\"\n\u{1f980}", None, &mut Writes::new());
@@ -150,9 +138,9 @@ async fn a_message_of_refusal_may_have_any_characters() {
 
 #[tokio::test]
 async fn a_client_that_left_before_was_never_there() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let mut client = test.open(door).await;
+        let mut client = test.open(entry_point).await;
         client.send("40").await;
         let (socket, _, admission) = test.host.connect().await;
         socket.join(["room"]);
@@ -160,10 +148,10 @@ async fn a_client_that_left_before_was_never_there() {
         test.emptied().await;
         assert_eq!(test.host.withdrawn().await.key(), socket.key());
         assert_eq!(admission.socket().key(), socket.key());
-        assert_eq!(admission.accept(&mut Writes::new()), Err(Gone), "{door:?}");
-        assert!(!socket.is_connected(), "{door:?}");
-        assert!(test.main().rooms().is_empty(), "{door:?}");
-        assert_eq!(test.server.metrics().socket_io.sockets, 0, "{door:?}");
+        assert_eq!(admission.accept(&mut Writes::new()), Err(Gone), "{entry_point:?}");
+        assert!(!socket.is_connected(), "{entry_point:?}");
+        assert!(test.main().rooms().is_empty(), "{entry_point:?}");
+        assert_eq!(test.server.metrics().socket_io.sockets, 0, "{entry_point:?}");
         test.host.assert_silent();
     }
 }
@@ -171,7 +159,7 @@ async fn a_client_that_left_before_was_never_there() {
 #[tokio::test]
 async fn a_socket_is_found_from_its_admission_until_its_departure_is_finished() {
     let mut test = start_default().await;
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
     let (socket, _, admission) = test.host.connect().await;
     assert!(test.server.socket(socket.key()).is_none() && test.main().socket(socket.id()).is_none());
@@ -187,7 +175,7 @@ async fn a_socket_is_found_from_its_admission_until_its_departure_is_finished() 
 #[tokio::test]
 async fn a_socket_joined_late_stays_out() {
     let mut test = start_default().await;
-    let (client, socket) = test.join(Door::Stream).await;
+    let (client, socket) = test.join(EntryPoint::Channel).await;
     client.close().await;
     test.host.departure().await.finish();
     socket.join(["room"]);

@@ -6,8 +6,8 @@ use http::Method;
 use http_body_util::StreamBody;
 
 use crate::support::{
-    SOON, TestServer,
-    client::{Client, Door, Message, websocket},
+    Client, SOON, TestServer,
+    client::{EntryPoint, Message, websocket},
     eventually,
     http::{Http, assert_refused, head, text},
     start,
@@ -50,13 +50,13 @@ async fn take_flood(test: &mut TestServer, n_events: usize) {
 
 #[tokio::test]
 async fn one_post_does_not_exceed_the_bound() {
-    for (door, limits) in [
-        (Door::Handle, Limits { host_queue: 16, ..Limits::default() }),
-        (Door::Port, Limits { host_queue: 16, ..Limits::default() }),
-        (Door::Handle, narrow()),
+    for (entry_point, limits) in [
+        (EntryPoint::Handle, Limits { host_queue: 16, ..Limits::default() }),
+        (EntryPoint::Port, Limits { host_queue: 16, ..Limits::default() }),
+        (EntryPoint::Handle, narrow()),
     ] {
         let mut test = start(limited(limits)).await;
-        let (client, _) = test.join(door).await;
+        let (client, _) = test.join(entry_point).await;
         let polling = client.polling();
         let (http, query) = (polling.http.clone(), polling.query.clone());
         let posting = tokio::spawn(async move { http.post(&query, body(2000).as_bytes()).await });
@@ -72,10 +72,10 @@ async fn one_post_does_not_exceed_the_bound() {
 
 #[tokio::test]
 async fn a_flooder_has_its_share_and_others_have_theirs() {
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::TakeOver] {
         let mut test = start(limited(narrow())).await;
-        let (flooder, _) = test.join(door).await;
-        let (mut quiet, socket) = test.join(door).await;
+        let (flooder, _) = test.join(entry_point).await;
+        let (mut quiet, socket) = test.join(entry_point).await;
         let flooding = flood(flooder, 1000);
         eventually(|| depth(&test) == 4).await;
         quiet.send(r#"42["quiet"]"#).await;
@@ -96,10 +96,10 @@ async fn a_flooder_has_its_share_and_others_have_theirs() {
 #[tokio::test]
 async fn clients_that_wait_for_a_full_queue_take_turns() {
     let mut test = start(limited(Limits { host_queue: 16, ..Limits::default() })).await;
-    let (mut late, socket) = test.join(Door::Listen).await;
+    let (mut late, socket) = test.join(EntryPoint::Listen).await;
     let mut clients = Vec::new();
     for _ in 0..4 {
-        clients.push(test.join(Door::Listen).await.0);
+        clients.push(test.join(EntryPoint::Listen).await.0);
     }
     let _flooding: Vec<_> = clients.into_iter().map(|client| flood(client, 200)).collect();
     eventually(|| test.server.metrics().socket_io.host_queue_pauses >= 4).await;
@@ -125,18 +125,18 @@ async fn heartbeats_are_taken_while_the_queue_is_full() {
         },
         ..limited(narrow())
     };
-    for door in [Door::Handle, Door::Listen, Door::Messages] {
+    for entry_point in [EntryPoint::Handle, EntryPoint::Listen, EntryPoint::Messages] {
         let mut test = start(config.clone()).await;
-        let (mut quiet, _) = test.join(door).await;
+        let (mut quiet, _) = test.join(entry_point).await;
         let mut clients = Vec::new();
         for _ in 0..5 {
-            clients.push(test.join(Door::Listen).await.0);
+            clients.push(test.join(EntryPoint::Listen).await.0);
         }
         let _flooding: Vec<_> = clients.into_iter().map(|client| flood(client, 100)).collect();
         eventually(|| depth(&test) == 16).await;
         // Longer than a ping timeout; the host takes nothing meanwhile.
         for _ in 0..15 {
-            assert_eq!(quiet.receive().await, Message::Text("2".to_owned()), "{door:?}");
+            assert_eq!(quiet.receive().await, Message::Text("2".to_owned()), "{entry_point:?}");
             quiet.send("3").await;
         }
         // Nobody was closed: neither the quiet client nor those that wait.
@@ -144,15 +144,15 @@ async fn heartbeats_are_taken_while_the_queue_is_full() {
             test.host.event().await;
         }
         quiet.send(r#"42["still here"]"#).await;
-        assert_eq!(test.host.event().await.1.text(), r#"["still here"]"#, "{door:?}");
+        assert_eq!(test.host.event().await.1.text(), r#"["still here"]"#, "{entry_point:?}");
     }
 }
 
 #[tokio::test]
 async fn what_the_host_is_at_work_on_counts_for_its_own_client_only() {
     let mut test = start(limited(narrow())).await;
-    let (busy, _) = test.join(Door::Listen).await;
-    let (mut other, _) = test.join(Door::Listen).await;
+    let (busy, _) = test.join(EntryPoint::Listen).await;
+    let (mut other, _) = test.join(EntryPoint::Listen).await;
     let flooding = flood(busy, 100);
     let mut under_way = Vec::new();
     for _ in 0..4 {
@@ -177,9 +177,9 @@ async fn what_the_host_is_at_work_on_counts_for_its_own_client_only() {
 
 #[tokio::test]
 async fn a_handler_at_work_gets_the_ack_that_it_waits_for() {
-    for door in [Door::Handle, Door::Listen, Door::Messages] {
+    for entry_point in [EntryPoint::Handle, EntryPoint::Listen, EntryPoint::Messages] {
         let mut test = start(limited(narrow())).await;
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         let mut under_way = Vec::new();
         for number in 0..4 {
             client.send(&format!(r#"42["n",{number}]"#)).await;
@@ -192,26 +192,26 @@ async fn a_handler_at_work_gets_the_ack_that_it_waits_for() {
         let id: String = asked[2..].chars().take_while(char::is_ascii_digit).collect();
         client.send(&format!(r#"43{id}["yes"]"#)).await;
         let (token, outcome) = test.host.ack().await;
-        assert_eq!((token, outcome.answers[0].text()), (7, r#"["yes"]"#), "{door:?}");
+        assert_eq!((token, outcome.answers[0].text()), (7, r#"["yes"]"#), "{entry_point:?}");
     }
 }
 
 #[tokio::test]
 async fn attachments_do_not_wait_for_room_while_their_time_runs() {
-    let limits = Limits { attachments_timeout: SOON, ..narrow() };
+    let limits = Limits { attachments_timeout: 10 * SOON, ..narrow() };
     let config = Config {
         engine: ferrio_engine::Config {
-            ping_interval: 3 * SOON,
-            ping_timeout: 10 * SOON,
+            ping_interval: 20 * SOON,
+            ping_timeout: 100 * SOON,
             ..limited(limits).engine
         },
         ..limited(limits)
     };
     let mut test = start(config).await;
-    let (mut client, _) = test.join(Door::Listen).await;
+    let (mut client, _) = test.join(EntryPoint::Listen).await;
     let mut flooding = Vec::new();
     for _ in 0..4 {
-        flooding.push(test.join(Door::Listen).await.0);
+        flooding.push(test.join(EntryPoint::Listen).await.0);
     }
     // The text of the packet has room; before its attachments come the queue is full.
     client.send(r#"451-["one",{"_placeholder":true,"num":0}]"#).await;
@@ -232,7 +232,7 @@ async fn a_long_event_counts_as_several() {
     let limits =
         Limits { host_queue: 16, host_queue_bytes: 16_000, host_queue_share: 4, ..Limits::default() };
     let mut test = start(limited(limits)).await;
-    let (mut client, _) = test.join(Door::Listen).await;
+    let (mut client, _) = test.join(EntryPoint::Listen).await;
     let long = format!(r#"42["{}"]"#, "x".repeat(100_000));
     client.send(&long).await;
     client.send(&long).await;
@@ -247,7 +247,7 @@ async fn a_long_event_counts_as_several() {
 async fn handshakes_wait_for_a_busy_host_and_are_bounded_in_number() {
     let limits = Limits { host_queue: 16, max_waiting_requests: 3, ..Limits::default() };
     let mut test = start(limited(limits)).await;
-    let (client, _) = test.join(Door::Listen).await;
+    let (client, _) = test.join(EntryPoint::Listen).await;
     let flooding = flood(client, 16);
     eventually(|| depth(&test) == 16).await;
     let http = Http::memory(&test);
@@ -260,7 +260,7 @@ async fn handshakes_wait_for_a_busy_host_and_are_bounded_in_number() {
     eventually(|| test.server.metrics().socket_io.requests_waiting == 3).await;
     let refused = http.get("EIO=4&transport=polling").await;
     assert_refused(&refused, 503, r#"{"code":3,"message":"Too many requests"}"#);
-    let refused = websocket(&test, Door::Listen, "EIO=4&transport=websocket").await;
+    let refused = websocket(&test, EntryPoint::Listen, "EIO=4&transport=websocket").await;
     assert_eq!(text(&refused.err().expect("it is refused")), "Too many requests");
     assert_eq!(test.server.engine().n_sessions(), 1);
     take_flood(&mut test, 16).await;
@@ -333,8 +333,8 @@ async fn a_question_knows_when_its_client_has_gone() {
 async fn nothing_of_a_socket_comes_after_the_host_has_put_it_out() {
     for close in [false, true] {
         let mut test = start(Config::default()).await;
-        let (mut client, socket) = test.join(Door::Listen).await;
-        let (mut other, _) = test.join(Door::Listen).await;
+        let (mut client, socket) = test.join(EntryPoint::Listen).await;
+        let (mut other, _) = test.join(EntryPoint::Listen).await;
         for name in ["one", "two", "three"] {
             client.send(&format!(r#"42["{name}"]"#)).await;
         }
@@ -351,7 +351,7 @@ async fn nothing_of_a_socket_comes_after_the_host_has_put_it_out() {
 async fn a_post_that_is_given_up_ends_its_session() {
     let mut test = start(limited(narrow())).await;
     // In the middle of its body.
-    let (client, _) = test.join(Door::Handle).await;
+    let (client, _) = test.join(EntryPoint::Handle).await;
     let request = head(&Method::POST, &client.polling().query, &[]);
     let endless = StreamBody::new(futures_util::stream::pending::<
         Result<http_body::Frame<bytes::Bytes>, std::convert::Infallible>,
@@ -361,7 +361,7 @@ async fn a_post_that_is_given_up_ends_its_session() {
     drop(posting);
     assert_eq!(test.host.reason().await, "transport error");
     // While its packets wait for the host.
-    let (client, _) = test.join(Door::Port).await;
+    let (client, _) = test.join(EntryPoint::Port).await;
     let polling = client.polling();
     let posting = {
         let (http, query) = (polling.http.clone(), polling.query.clone());
@@ -378,7 +378,7 @@ async fn a_post_that_is_given_up_ends_its_session() {
 #[tokio::test]
 async fn a_post_does_not_outlive_its_session() {
     let mut test = start(limited(narrow())).await;
-    let (client, socket) = test.join(Door::Handle).await;
+    let (client, socket) = test.join(EntryPoint::Handle).await;
     let polling = client.polling();
     let (http, query) = (polling.http.clone(), polling.query.clone());
     let posting = tokio::spawn(async move { http.post(&query, body(100).as_bytes()).await });
@@ -391,7 +391,7 @@ async fn a_post_does_not_outlive_its_session() {
 #[tokio::test]
 async fn a_body_of_many_closes_is_answered_at_once() {
     let mut test = start(Config::default()).await;
-    let (client, _) = test.join(Door::Port).await;
+    let (client, _) = test.join(EntryPoint::Port).await;
     let closes = vec!["1"; 100_000].join("\x1e");
     let polling = client.polling();
     assert_eq!(text(&polling.http.post(&polling.query, closes.as_bytes()).await), "ok");
@@ -406,7 +406,7 @@ async fn a_client_that_has_gone_while_its_messages_wait_is_noticed() {
         ..limited(narrow())
     };
     let mut test = start(config).await;
-    let (client, socket) = test.join(Door::Listen).await;
+    let (client, socket) = test.join(EntryPoint::Listen).await;
     let flooding = flood(client, 50);
     let mut under_way = Vec::new();
     for _ in 0..4 {

@@ -1,15 +1,9 @@
 //! Peers that mean harm: each loses its own connection and nothing else happens.
 
-use ferrio::Config;
-use tokio::io::AsyncWriteExt;
-
 use crate::support::{
-    SOON,
-    client::{Door, Message, websocket},
-    eventually,
-    http::{UPGRADE, text},
-    in_time, start, start_default,
-    websocket::{BINARY, CLOSE, PING, TEXT, frame},
+    client::{EntryPoint, Message},
+    start_default,
+    websocket::BINARY,
 };
 
 #[tokio::test]
@@ -50,13 +44,13 @@ async fn packets_that_nobody_sends_in_good_faith_end_their_own_connection() {
         unclosed.as_str(),
     ];
     let mut test = start_default().await;
-    for door in [Door::Stream, Door::Listen, Door::Messages] {
+    for entry_point in [EntryPoint::Channel, EntryPoint::Listen, EntryPoint::Messages] {
         for packet in packets {
-            let (mut client, socket) = test.join(door).await;
+            let (mut client, socket) = test.join(entry_point).await;
             client.send(packet).await;
             let departure = test.host.departure().await;
             let start: String = packet.chars().take(60).collect();
-            assert_eq!(departure.socket().key(), socket.key(), "{start} by {door:?}");
+            assert_eq!(departure.socket().key(), socket.key(), "{start} by {entry_point:?}");
             drop(departure);
             assert!(matches!(client.closed().await.last(), Some(Message::Closed(_))), "{start}");
         }
@@ -69,7 +63,7 @@ async fn packets_that_nobody_sends_in_good_faith_end_their_own_connection() {
 #[tokio::test]
 async fn names_that_are_dangerous_in_some_language_are_just_names() {
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Listen).await;
+    let (mut client, socket) = test.join(EntryPoint::Listen).await;
     for event in [
         r#"["__proto__",{"__proto__":{"polluted":true}}]"#,
         r#"["constructor",{"constructor":{"prototype":{"a":1}}}]"#,
@@ -88,107 +82,10 @@ async fn names_that_are_dangerous_in_some_language_are_just_names() {
 }
 
 #[tokio::test]
-async fn frames_that_break_the_rules_are_answered_with_their_status() {
-    let mut half = frame(0x01, b"42[\"");
-    half.extend(frame(TEXT, b"40"));
-    let cases: [(&str, Vec<u8>, u16); 14] = [
-        ("unmasked", b"\x81\x0242".to_vec(), 1002),
-        ("reserved bit", frame(0xc1, b"40"), 1002),
-        ("reserved data opcode", frame(0x83, b"40"), 1002),
-        ("reserved control opcode", frame(0x8b, b""), 1002),
-        ("fragmented ping", frame(0x09, b""), 1002),
-        ("long ping", frame(PING, &[0; 126]), 1002),
-        ("continuation of nothing", frame(0x80, b"40"), 1002),
-        ("a message within a message", half, 1002),
-        ("half a status", frame(CLOSE, b"\x03"), 1002),
-        ("a status that is never sent", frame(CLOSE, &1006_u16.to_be_bytes()), 1002),
-        ("a status of nobody", frame(CLOSE, &5000_u16.to_be_bytes()), 1002),
-        ("a reason that is no UTF-8", frame(CLOSE, b"\x03\xe8\xff"), 1007),
-        ("invalid UTF-8", frame(TEXT, b"42[\"\xff\"]"), 1007),
-        ("a length of 2\u{2076}\u{2074}", [&[0x81, 0xff][..], &[0xff; 12]].concat(), 1009),
-    ];
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
-        for (name, bytes, status) in &cases {
-            let mut test = start_default().await;
-            let (client, _) = test.join(door).await;
-            let mut websocket = client.into_websocket();
-            websocket.writer.raw(bytes).await;
-            let answer = websocket.reader.receive().await;
-            // A length beyond 2⁶³ may be an error of the protocol, too.
-            let is_right = answer == Message::Closed(Some(*status))
-                || (*status == 1009 && answer == Message::Closed(Some(1002)));
-            assert!(is_right, "{name} by {door:?}: {answer:?}");
-            assert_eq!(test.host.reason().await, "transport error", "{name} by {door:?}");
-            test.emptied().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_close_is_answered_with_the_clients_own_status() {
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
-        for (body, status) in [(&b""[..], None), (b"\x03\xe9", Some(1001)), (b"\x0f\xa1bye", Some(4001))] {
-            let mut test = start_default().await;
-            let (client, _) = test.join(door).await;
-            let mut websocket = client.into_websocket();
-            let mut bytes = frame(CLOSE, body);
-            // Nothing counts behind it.
-            bytes.extend(frame(TEXT, br#"42["late"]"#));
-            websocket.writer.raw(&bytes).await;
-            assert_eq!(websocket.reader.receive().await, Message::Closed(status), "{door:?}");
-            assert_eq!(test.host.reason().await, "transport close", "{door:?}");
-            test.emptied().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn pings_are_answered_even_in_the_middle_of_a_message() {
-    let mut test = start_default().await;
-    let (client, _) = test.join(Door::Listen).await;
-    let mut websocket = client.into_websocket();
-    websocket.writer.frame(0x01, b"42[\"who").await;
-    websocket.writer.frame(PING, b"hello").await;
-    assert_eq!(websocket.reader.receive().await, Message::Binary(b"hello".to_vec()));
-    websocket.writer.frame(0x80, b"le\"]").await;
-    assert_eq!(test.host.event().await.1.text(), r#"["whole"]"#);
-}
-
-#[tokio::test]
-async fn pings_that_come_together_are_each_answered() {
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
-        let mut test = start_default().await;
-        let (client, _) = test.join(door).await;
-        let mut websocket = client.into_websocket();
-        let pings: Vec<_> = (0..20_u8).flat_map(|number| frame(PING, &[number])).collect();
-        websocket.writer.raw(&pings).await;
-        for number in 0..20 {
-            assert_eq!(websocket.reader.receive().await, Message::Binary(vec![number]), "{door:?}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_flood_of_pings_is_answered_to_its_end() {
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
-        let mut test = start_default().await;
-        let (client, _) = test.join(door).await;
-        let mut websocket = client.into_websocket();
-        let mut writer = websocket.writer;
-        // It reads nothing before it has sent everything.
-        let last = 50_000_u32.to_be_bytes();
-        for number in 0..=50_000_u32 {
-            writer.frame(PING, &number.to_be_bytes()).await;
-        }
-        while websocket.reader.receive().await != Message::Binary(last.to_vec()) {}
-    }
-}
-
-#[tokio::test]
 async fn attachments_out_of_place_end_the_connection() {
     for has_namespace in [true, false] {
         let mut test = start_default().await;
-        let (client, _) = test.join(Door::Stream).await;
+        let (client, _) = test.join(EntryPoint::Channel).await;
         let mut websocket = client.into_websocket();
         if has_namespace {
             websocket.writer.frame(BINARY, b"unexpected").await;
@@ -202,79 +99,8 @@ async fn attachments_out_of_place_end_the_connection() {
         assert!(matches!(websocket.reader.receive().await, Message::Closed(_)));
     }
     let mut test = start_default().await;
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     client.send(r#"451-["a",{"_placeholder":true,"num":0}]"#).await;
     client.send(r#"42["instead"]"#).await;
     assert_eq!(test.host.reason().await, "forced close");
-}
-
-#[tokio::test]
-async fn a_peer_that_closes_one_side_or_stops_halfway_is_let_go() {
-    let mut test = start_default().await;
-    for door in [Door::Stream, Door::Listen, Door::Adopt] {
-        let (client, _) = test.join(door).await;
-        let mut websocket = client.into_websocket();
-        websocket.writer.raw(&frame(TEXT, br#"42["half"]"#)[..5]).await;
-        websocket.writer.shutdown().await;
-        assert_eq!(test.host.reason().await, "transport close", "{door:?}");
-        while !matches!(websocket.reader.receive().await, Message::Closed(_) | Message::Lost) {}
-    }
-    test.emptied().await;
-}
-
-#[tokio::test]
-async fn a_half_open_connection_times_out() {
-    let config = Config {
-        engine: ferrio_engine::Config {
-            ping_interval: 2 * SOON,
-            ping_timeout: SOON,
-            ..Config::default().engine
-        },
-        ..Config::default()
-    };
-    let mut test = start(config).await;
-    let (client, socket) = test.join(Door::Listen).await;
-    let watched = std::sync::Arc::downgrade(&socket);
-    drop(socket);
-    // It neither reads nor writes nor closes any more.
-    assert_eq!(test.host.reason().await, "ping timeout");
-    eventually(|| watched.upgrade().is_none()).await;
-    drop(client);
-}
-
-#[tokio::test]
-async fn a_websocket_request_that_is_none_is_refused() {
-    let test = start_default().await;
-    let wrong: [(&str, &str); 4] = [
-        ("sec-websocket-version", "8"),
-        ("sec-websocket-key", "short"),
-        ("upgrade", "h2c"),
-        ("connection", "keep-alive"),
-    ];
-    for (name, value) in wrong {
-        let mut headers = UPGRADE;
-        headers.iter_mut().filter(|(known, _)| *known == name).for_each(|header| header.1 = value);
-        let head = crate::support::http::head(&http::Method::GET, "EIO=4&transport=websocket", &headers);
-        let refused = in_time(test.server.engine().serve_messages(head)).await.expect_err("it is refused");
-        assert_eq!((refused.status().as_u16(), text(&refused)), (400, "Bad request"), "{name}");
-    }
-    assert_eq!(test.server.engine().n_sessions(), 0);
-}
-
-#[tokio::test]
-async fn garbage_on_the_port_harms_nobody() {
-    let limits = ferrio_engine::Limits { header_timeout: SOON, ..ferrio_engine::Limits::default() };
-    let engine = ferrio_engine::Config { limits, ..Config::default().engine };
-    let mut test = start(Config { engine, ..Config::default() }).await;
-    let (mut client, _) = test.join(Door::Listen).await;
-    for garbage in [&b"\0\0\0\0"[..], b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n", &vec![0xff; 20_000]] {
-        let mut stream = tokio::net::TcpStream::connect(test.address).await.unwrap();
-        let _ = stream.write_all(garbage).await;
-        let mut answer = Vec::new();
-        // Closed by the server, perhaps by a reset.
-        let _ = in_time(tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer)).await;
-    }
-    client.send(r#"42["unharmed"]"#).await;
-    assert_eq!(test.host.event().await.1.text(), r#"["unharmed"]"#);
-    assert!(websocket(&test, Door::Adopt, "EIO=4&transport=websocket").await.is_ok());
 }

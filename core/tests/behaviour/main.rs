@@ -6,7 +6,7 @@ mod acks;
 mod admission;
 mod backpressure;
 mod bounds;
-mod doors;
+mod entry_points;
 mod hostile;
 mod namespaces;
 mod ordering;

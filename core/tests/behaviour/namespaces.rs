@@ -12,7 +12,7 @@ use ferrio::{
 
 use crate::support::{
     TestServer,
-    client::{Door, Message},
+    client::{EntryPoint, Message},
     eventually,
     host::Host,
     start, start_default,
@@ -22,11 +22,11 @@ const INVALID: &str = r#"{"message":"Invalid namespace"}"#;
 
 #[tokio::test]
 async fn an_unknown_namespace_is_refused_and_the_connection_stays() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let mut client = test.open(door).await;
+        let mut client = test.open(entry_point).await;
         client.send("40/unknown,").await;
-        assert_eq!(client.text().await, format!("44/unknown,{INVALID}"), "{door:?}");
+        assert_eq!(client.text().await, format!("44/unknown,{INVALID}"), "{entry_point:?}");
         test.join_with(&mut client, "40").await;
     }
 }
@@ -36,7 +36,7 @@ async fn namespaces_of_one_connection_are_apart() {
     let mut test = start_default().await;
     let chat = test.server.namespace("chat");
     assert_eq!(&**chat.name(), "/chat");
-    let (mut client, main_socket) = test.join(Door::Listen).await;
+    let (mut client, main_socket) = test.join(EntryPoint::Listen).await;
     let chat_socket = test.join_with(&mut client, "40/chat,").await;
     assert_ne!(main_socket.id(), chat_socket.id());
     assert_eq!(main_socket.connection().id(), chat_socket.connection().id());
@@ -59,7 +59,7 @@ async fn a_dynamic_namespace_comes_and_goes_with_its_clients() {
     let config = Config { cleanup_empty_child_namespaces: true, ask_namespace: true, ..Config::default() };
     let mut test = start(config).await;
     test.server.namespace("/static");
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     assert!(test.server.find_namespace("/room-1").is_none());
     client.send("40/room-1,").await;
     test.host.answer_namespace("/room-1", true).await;
@@ -86,7 +86,7 @@ async fn a_client_that_comes_while_the_last_one_leaves_is_never_in_a_namespace_t
     test.server.allow_any_namespace();
     let mut visitors = Vec::new();
     for _ in 0..N_CLIENTS {
-        let mut client = test.open(Door::Stream).await;
+        let mut client = test.open(EntryPoint::Channel).await;
         visitors.push(tokio::spawn(async move {
             for _ in 0..N_VISITS {
                 client.send("40/room,").await;
@@ -121,7 +121,7 @@ async fn a_client_that_comes_while_the_last_one_leaves_is_never_in_a_namespace_t
 async fn a_dynamic_namespace_goes_when_its_only_client_is_not_let_in() {
     let mut test = start(Config { cleanup_empty_child_namespaces: true, ..Config::default() }).await;
     test.server.allow_any_namespace();
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send("40/refused,").await;
     let (_, _, admission) = test.host.connect().await;
     admission.refuse("no", None, &mut Writes::new());
@@ -236,7 +236,7 @@ async fn functions_of_the_host_may_use_the_server() {
     server.namespace("/");
     let listener = server.engine().listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
     let mut test = TestServer { server, host: Host::new(events), address: listener.local_addr() };
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send("40/dynamic,").await;
     test.host.answer_namespace("/dynamic", true).await;
     let socket = test.host.accept().await;
@@ -289,7 +289,7 @@ async fn an_adapter_hears_of_rooms_in_the_order_of_their_changes() {
     server.namespace("/");
     let listener = server.engine().listen(ListenOptions::new("127.0.0.1:0")).await.unwrap();
     let mut test = TestServer { server, host: Host::new(events), address: listener.local_addr() };
-    let (_client, socket) = test.join(Door::Stream).await;
+    let (_client, socket) = test.join(EntryPoint::Channel).await;
     let threads: Vec<_> = (0..4)
         .map(|_| {
             let socket = socket.clone();
@@ -314,7 +314,7 @@ async fn an_adapter_hears_of_rooms_in_the_order_of_their_changes() {
 #[tokio::test]
 async fn the_host_is_asked_about_unknown_namespaces() {
     let mut test = start(Config { ask_namespace: true, ..Config::default() }).await;
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     client.send(r#"40/dyn,{"a":1}"#).await;
     let HostEvent::Namespace { name, auth, handshake, answer } = test.host.next().await else {
         panic!("asked")
@@ -341,7 +341,7 @@ async fn the_host_is_asked_about_unknown_namespaces() {
 #[tokio::test]
 async fn a_namespace_is_not_asked_for_twice() {
     let mut test = start(Config { ask_namespace: true, ..Config::default() }).await;
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     client.send("40/dyn,").await;
     let HostEvent::Namespace { answer, .. } = test.host.next().await else { panic!("asked") };
     client.send("40/dyn,").await;
@@ -358,7 +358,7 @@ async fn a_namespace_is_not_asked_for_twice() {
 #[tokio::test]
 async fn a_question_about_a_namespace_keeps_nobody_who_has_left() {
     let mut test = start(Config { ask_namespace: true, ..Config::default() }).await;
-    let (mut client, socket) = test.join(Door::Stream).await;
+    let (mut client, socket) = test.join(EntryPoint::Channel).await;
     let connection = Arc::downgrade(socket.connection());
     drop(socket);
     client.send("40/dyn,").await;
@@ -375,7 +375,7 @@ async fn a_question_about_a_namespace_keeps_nobody_who_has_left() {
 async fn what_unknown_namespaces_are_told_is_an_option() {
     let config = Config { unknown_namespace: r#""Unable to connect""#.to_owned(), ..Config::default() };
     let test = start(config).await;
-    let mut client = test.open(Door::Listen).await;
+    let mut client = test.open(EntryPoint::Listen).await;
     client.send("40/x,").await;
     assert_eq!(client.text().await, r#"44/x,"Unable to connect""#);
 }

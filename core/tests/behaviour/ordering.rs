@@ -5,7 +5,7 @@ use std::thread;
 use ferrio::{AckRequest, Flags, HostEvent, Payload, Selection, Writes};
 
 use crate::support::{
-    client::{Carrier, Door, Message},
+    client::{Carrier, EntryPoint, Message},
     start_default,
 };
 
@@ -13,11 +13,11 @@ const N_EVENTS: usize = 1000;
 
 #[tokio::test]
 async fn events_and_replies_keep_their_order() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (mut client, _) = test.join(door).await;
+        let (mut client, _) = test.join(entry_point).await;
         // Each request over TCP has a connection of its own.
-        let n_batches = if door == Door::Port { 3 } else { N_EVENTS / 20 };
+        let n_batches = if entry_point == EntryPoint::Port { 3 } else { N_EVENTS / 20 };
         for batch in 0..n_batches {
             let numbers = batch * 20..(batch + 1) * 20;
             for number in numbers.clone() {
@@ -26,12 +26,12 @@ async fn events_and_replies_keep_their_order() {
             let mut writes = Writes::new();
             for number in numbers.clone() {
                 let (_, payload, reply) = test.host.event().await;
-                assert_eq!(payload.text(), format!(r#"["n",{number}]"#), "{door:?}");
+                assert_eq!(payload.text(), format!(r#"["n",{number}]"#), "{entry_point:?}");
                 reply.unwrap().send(&Payload::new("[]", Vec::new()), &mut writes);
             }
             writes.finish();
             for number in numbers {
-                assert_eq!(client.text().await, format!("43{number}[]"), "{door:?}");
+                assert_eq!(client.text().await, format!("43{number}[]"), "{entry_point:?}");
             }
         }
     }
@@ -39,10 +39,10 @@ async fn events_and_replies_keep_their_order() {
 
 #[tokio::test]
 async fn nothing_comes_after_a_disconnect() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         for ending in ["41", "1", "42broken", "7"] {
             let mut test = start_default().await;
-            let (mut client, socket) = test.join(door).await;
+            let (mut client, socket) = test.join(entry_point).await;
             let packets = [r#"42["before"]"#, ending, r#"42["after"]"#];
             match &mut client.carrier {
                 Carrier::Polling(polling) => {
@@ -59,9 +59,9 @@ async fn nothing_comes_after_a_disconnect() {
                     }
                 }
             }
-            assert_eq!(test.host.event().await.1.text(), r#"["before"]"#, "{door:?}");
+            assert_eq!(test.host.event().await.1.text(), r#"["before"]"#, "{entry_point:?}");
             let departure = test.host.departure().await;
-            assert_eq!(departure.socket().key(), socket.key(), "{ending} by {door:?}");
+            assert_eq!(departure.socket().key(), socket.key(), "{ending} by {entry_point:?}");
             drop(departure);
             test.emptied().await;
             test.host.assert_silent();
@@ -72,8 +72,8 @@ async fn nothing_comes_after_a_disconnect() {
 #[tokio::test]
 async fn nothing_is_heard_from_a_socket_that_the_server_has_put_out() {
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Stream).await;
-    let (mut other, _) = test.join(Door::Stream).await;
+    let (mut client, socket) = test.join(EntryPoint::Channel).await;
+    let (mut other, _) = test.join(EntryPoint::Channel).await;
     drop(socket.disconnect(false, &mut Writes::new()));
     // It was on its way already; socket.io closes the connection for it.
     client.send(r#"42["crossing"]"#).await;
@@ -87,8 +87,15 @@ async fn all_receivers_see_the_broadcasts_of_many_threads_in_one_order() {
     const N_THREADS: usize = 4;
     let mut test = start_default().await;
     let mut clients = Vec::new();
-    for door in [Door::Stream, Door::Listen, Door::Adopt, Door::Handle, Door::Messages, Door::Upgraded] {
-        clients.push(test.join(door).await.0);
+    for entry_point in [
+        EntryPoint::Channel,
+        EntryPoint::Listen,
+        EntryPoint::TakeOver,
+        EntryPoint::Handle,
+        EntryPoint::Messages,
+        EntryPoint::Upgraded,
+    ] {
+        clients.push(test.join(entry_point).await.0);
     }
     let threads: Vec<_> = (0..N_THREADS)
         .map(|thread| {
@@ -144,7 +151,7 @@ async fn all_receivers_see_the_broadcasts_of_many_threads_in_one_order() {
 #[tokio::test]
 async fn a_connect_comes_before_the_events_that_follow_it() {
     let mut test = start_default().await;
-    let client = test.open(Door::Listen).await;
+    let client = test.open(EntryPoint::Listen).await;
     let mut websocket = client.into_websocket();
     // Without waiting for the CONNECT answer, as soon as the host has decided.
     websocket.writer.text("40").await;
@@ -161,7 +168,7 @@ async fn a_connect_comes_before_the_events_that_follow_it() {
 #[tokio::test]
 async fn batches_of_one_turn_are_one_moment_to_volatile_events() {
     let mut test = start_default().await;
-    let (mut client, socket) = test.join(Door::Stream).await;
+    let (mut client, socket) = test.join(EntryPoint::Channel).await;
     let volatile = Flags { volatile: true, ..Flags::default() };
     socket.emit(&Payload::event("first", []), Flags::default(), &mut Writes::new());
     assert_eq!(client.text().await, r#"42["first"]"#);

@@ -8,7 +8,11 @@ use ferrio::{
 };
 use ferrio_engine::{Data, SendOptions};
 
-use crate::support::{TestServer, client, client::Door, start};
+use crate::support::{
+    TestServer,
+    client::{self, EntryPoint},
+    start,
+};
 
 /// A packet in a form of its own: `kind namespace id payload`.
 fn read(test: &TestServer, connection: &Arc<Connection>, text: &str) {
@@ -46,16 +50,16 @@ fn encoded(messages: &[&str]) -> Payload {
 
 #[tokio::test]
 async fn the_host_reads_and_writes_every_packet() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start(Config { parser: Parser::Application, ..Config::default() }).await;
-        let mut client = test.open(door).await;
+        let mut client = test.open(entry_point).await;
         client.send("4connect / - {}").await;
         let connection = receive(&mut test).await;
         let (socket, auth, admission) = test.host.connect().await;
         assert_eq!(auth.text(), "{}");
         connection.send(&Data::Text("welcome"), SendOptions::default());
         admission.accept(&mut Writes::new()).unwrap();
-        assert_eq!(client.text().await, "4welcome", "{door:?}");
+        assert_eq!(client.text().await, "4welcome", "{entry_point:?}");
 
         client.send("4event / 3 [1]").await;
         receive(&mut test).await;
@@ -91,7 +95,7 @@ async fn the_host_reads_and_writes_every_packet() {
 #[tokio::test]
 async fn a_packet_out_of_place_ends_its_connection() {
     let mut test = start(Config { parser: Parser::Application, ..Config::default() }).await;
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send("4event / - [1]").await;
     receive(&mut test).await;
     assert!(matches!(client.receive().await, client::Message::Closed(_)));

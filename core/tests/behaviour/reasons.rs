@@ -2,12 +2,7 @@
 
 use ferrio::{Config, Watch, Writes};
 
-use crate::support::{
-    SOON,
-    client::{Client, Door},
-    http::Http,
-    start, start_default,
-};
+use crate::support::{Client, client::EntryPoint, http::Http, start, start_default};
 
 /// What a client does, sent as one packet, and the reason its socket leaves by.
 const BY_PACKET: [(&str, &str); 9] = [
@@ -24,18 +19,18 @@ const BY_PACKET: [(&str, &str); 9] = [
 
 #[tokio::test]
 async fn a_packet_that_ends_a_socket_says_why() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         for (packet, reason) in BY_PACKET {
             let mut test = start_default().await;
-            let (mut client, socket) = test.join(door).await;
-            if !door.is_polling() || packet != "7" {
+            let (mut client, socket) = test.join(entry_point).await;
+            if !entry_point.is_polling() || packet != "7" {
                 client.send(packet).await;
             } else {
                 // What cannot be decoded is answered with an error.
                 client.polling().http.post(&client.polling().query, packet.as_bytes()).await;
             }
             let departure = test.host.departure().await;
-            assert_eq!(departure.reason().as_str(), reason, "{packet} by {door:?}");
+            assert_eq!(departure.reason().as_str(), reason, "{packet} by {entry_point:?}");
             assert_eq!(departure.socket().key(), socket.key());
             drop(departure);
             test.host.assert_silent();
@@ -44,58 +39,17 @@ async fn a_packet_that_ends_a_socket_says_why() {
 }
 
 #[tokio::test]
-async fn a_silent_client_times_out() {
-    for door in Door::ALL {
-        let config = Config {
-            engine: ferrio_engine::Config {
-                ping_interval: 3 * SOON,
-                ping_timeout: SOON,
-                ..Config::default().engine
-            },
-            ..Config::default()
-        };
-        let mut test = start(config).await;
-        let (client, _) = test.join(door).await;
-        assert_eq!(test.host.reason().await, "ping timeout", "{door:?}");
-        drop(client);
-        test.emptied().await;
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_answers_its_pings_stays() {
-    for door in Door::ALL {
-        let mut test = start(Config {
-            engine: ferrio_engine::Config { ping_interval: SOON / 2, ..Config::default().engine },
-            ..Config::default()
-        })
-        .await;
-        let (mut client, _) = test.join(door).await;
-        for _ in 0..3 {
-            assert_eq!(
-                client.receive().await,
-                crate::support::client::Message::Text("2".to_owned()),
-                "{door:?}"
-            );
-            client.send("3").await;
-        }
-        client.send(r#"42["alive"]"#).await;
-        assert_eq!(test.host.event().await.1.text(), r#"["alive"]"#, "{door:?}");
-    }
-}
-
-#[tokio::test]
 async fn the_server_ends_sockets_in_its_own_ways() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (_client, socket) = test.join(door).await;
+        let (_client, socket) = test.join(entry_point).await;
         let reasons = |departures: Vec<ferrio::Departure>| -> Vec<_> {
             departures.iter().map(|departure| departure.reason().as_str()).collect()
         };
         assert_eq!(reasons(socket.disconnect(true, &mut Writes::new())), ["server namespace disconnect"]);
-        let (_client, _socket) = test.join(door).await;
+        let (_client, _socket) = test.join(entry_point).await;
         test.server.close();
-        assert_eq!(test.host.reason().await, "server shutting down", "{door:?}");
+        assert_eq!(test.host.reason().await, "server shutting down", "{entry_point:?}");
     }
 }
 
@@ -107,7 +61,7 @@ async fn every_socket_of_a_connection_hears_its_end() {
     })
     .await;
     test.server.namespace("/other");
-    let (mut client, socket) = test.join(Door::Stream).await;
+    let (mut client, socket) = test.join(EntryPoint::Channel).await;
     let other = test.join_with(&mut client, "40/other,").await;
     drop(client);
     for expected in [socket, other] {
@@ -124,9 +78,9 @@ async fn every_socket_of_a_connection_hears_its_end() {
 
 #[tokio::test]
 async fn the_end_of_a_connection_is_told_once_where_the_host_watches_it() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         let connection = test.server.engine().session(socket.connection().id()).unwrap();
         assert!(test.server.watch(&connection, Watch::CLOSE));
         // It has nothing to do with the sockets: this one leaves, and the connection stays.
@@ -134,7 +88,7 @@ async fn the_end_of_a_connection_is_told_once_where_the_host_watches_it() {
         drop(test.host.departure().await);
         client.close().await;
         let (id, reason) = test.host.connection_end().await;
-        assert_eq!((&id, reason), (connection.id(), "transport close"), "{door:?}");
+        assert_eq!((&id, reason), (connection.id(), "transport close"), "{entry_point:?}");
         assert!(!test.server.watch(&connection, Watch::CLOSE));
         test.emptied().await;
         test.host.assert_silent();
@@ -143,16 +97,16 @@ async fn the_end_of_a_connection_is_told_once_where_the_host_watches_it() {
 
 #[tokio::test]
 async fn a_connection_that_the_host_closes_gives_back_its_sockets() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
         test.server.namespace("/other");
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         client.send("40/other,").await;
         let (waiting, _, admission) = test.host.connect().await;
         test.server.watch(socket.connection(), Watch::CLOSE);
         let departures = test.server.force_close(socket.connection());
         let reasons: Vec<_> = departures.iter().map(|departure| departure.reason().as_str()).collect();
-        assert_eq!(reasons, ["forced close"], "{door:?}");
+        assert_eq!(reasons, ["forced close"], "{entry_point:?}");
         assert_eq!(departures[0].socket().key(), socket.key());
         assert_eq!(test.host.withdrawn().await.key(), waiting.key());
         assert_eq!(test.host.connection_end().await.1, "forced close");

@@ -12,11 +12,7 @@ use ferrio::{
 };
 
 use crate::support::{
-    SOON, TestServer,
-    client::{Client, Door},
-    eventually,
-    http::Http,
-    in_time, member, start,
+    Client, SOON, TestServer, client::EntryPoint, eventually, http::Http, in_time, member, start,
 };
 
 fn recovering(recovery: Recovery) -> Config {
@@ -37,7 +33,7 @@ struct Returning {
 
 impl Returning {
     async fn new(test: &mut TestServer) -> Self {
-        let mut client = test.open(Door::Stream).await;
+        let mut client = test.open(EntryPoint::Channel).await;
         client.send("40").await;
         let socket = test.host.accept().await;
         let private_id = member(&client.text().await, "pid").to_owned();
@@ -85,7 +81,7 @@ impl Lost {
 
     /// Comes back and is recovered. Returns what it had missed.
     async fn recovered(self, test: &mut TestServer) -> (Returning, Vec<String>) {
-        let mut client = test.open(Door::Stream).await;
+        let mut client = test.open(EntryPoint::Channel).await;
         client.send(&self.claim()).await;
         let (socket, _, admission) = test.host.connect().await;
         assert_eq!((socket.recovered(), socket.id()), (Some(self.key), &self.id));
@@ -107,7 +103,7 @@ impl Lost {
 
     /// Comes back and is a stranger.
     async fn begins_anew(self, test: &mut TestServer) -> Client {
-        let mut client = test.open(Door::Stream).await;
+        let mut client = test.open(EntryPoint::Channel).await;
         client.send(&self.claim()).await;
         let socket = loop {
             match test.host.next().await {
@@ -172,7 +168,7 @@ async fn events_are_kept_only_while_somebody_could_miss_them() {
     let mut test = start_recovering().await;
     assert!(!is_kept(&emit_watched(&test)), "nobody is there");
     // Whoever wants to join may be sent something, but one who was refused may not come back.
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
     let (_, _, admission) = test.host.connect().await;
     let event = emit_watched(&test);
@@ -257,7 +253,7 @@ async fn a_client_that_is_lost_while_it_comes_back_may_come_back_once_more() {
     let mut test = start_recovering().await;
     let lost = Returning::new(&mut test).await.lose(&mut test).await;
     emit(&test, &Selection::all(), 0);
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send(&lost.claim()).await;
     let (socket, _, admission) = test.host.connect().await;
     drop(client);
@@ -439,7 +435,7 @@ async fn claims_that_are_wrong_are_no_claims() {
         let lost = client.lose(&mut test).await;
         let offset = lost.offset.clone().unwrap();
         let epoch = offset.rsplit_once('-').unwrap().0;
-        let mut client = test.open(Door::Stream).await;
+        let mut client = test.open(EntryPoint::Channel).await;
         client.send(&format!("40{}", wrong.replace("PID", &lost.private_id).replace("EPOCH", epoch))).await;
         let socket = loop {
             match test.host.next().await {
@@ -456,7 +452,7 @@ async fn claims_that_are_wrong_are_no_claims() {
 async fn a_recovered_client_may_be_refused_and_then_is_forgotten() {
     let mut test = start_recovering().await;
     let lost = Returning::new(&mut test).await.lose(&mut test).await;
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send(&lost.claim()).await;
     let (socket, _, admission) = test.host.connect().await;
     assert_eq!(socket.recovered(), Some(lost.key));
@@ -538,7 +534,7 @@ async fn a_session_that_still_seems_open_is_not_recovered() {
         private_id: client.private_id.clone(),
         offset: None,
     };
-    let mut again = test.open(Door::Stream).await;
+    let mut again = test.open(EntryPoint::Channel).await;
     again.send(&lost.claim()).await;
     let (socket, _, admission) = test.host.connect().await;
     assert_eq!(socket.recovered(), None, "a session in use is nobody's to take");

@@ -4,17 +4,15 @@ use std::sync::Arc;
 
 use ferrio::{Flags, Namespace, Payload, Room, Selection, Socket, Writes};
 
-use crate::support::{
-    TestServer,
-    client::{Client, Door},
-    start_default,
-};
+use crate::support::{Client, TestServer, client::EntryPoint, start_default};
 
 /// Three clients: the first in `a`, the second in `a` and `b`, the third in none.
 async fn three(test: &mut TestServer) -> Vec<(Client, Arc<Socket>)> {
     let mut clients = Vec::new();
-    for (door, rooms) in [(Door::Stream, vec!["a"]), (Door::Listen, vec!["a", "b"]), (Door::Handle, vec![])] {
-        let (client, socket) = test.join(door).await;
+    for (entry_point, rooms) in
+        [(EntryPoint::Channel, vec!["a"]), (EntryPoint::Listen, vec!["a", "b"]), (EntryPoint::Handle, vec![])]
+    {
+        let (client, socket) = test.join(entry_point).await;
         socket.join(rooms);
         clients.push((client, socket));
     }
@@ -67,7 +65,7 @@ async fn a_selection_means_each_socket_once() {
 #[tokio::test]
 async fn rooms_are_joined_and_left_at_once() {
     let mut test = start_default().await;
-    let (_client, socket) = test.join(Door::Stream).await;
+    let (_client, socket) = test.join(EntryPoint::Channel).await;
     let own = socket.id().clone();
     let rooms = |socket: &Socket| socket.rooms().iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(rooms(&socket), [&*own]);
@@ -86,8 +84,8 @@ async fn rooms_are_joined_and_left_at_once() {
 #[tokio::test]
 async fn a_socket_may_be_in_very_many_rooms() {
     let mut test = start_default().await;
-    let (_client, socket) = test.join(Door::Stream).await;
-    let (_other, leaver) = test.join(Door::Stream).await;
+    let (_client, socket) = test.join(EntryPoint::Channel).await;
+    let (_other, leaver) = test.join(EntryPoint::Channel).await;
     let rooms: Vec<Room> = (0..100_000).map(|number| format!("room {number}").into()).collect();
     socket.join(rooms.iter().chain(&rooms).cloned());
     leaver.join(rooms.clone());
@@ -112,7 +110,7 @@ async fn a_socket_may_be_in_very_many_rooms() {
 #[tokio::test]
 async fn a_client_that_is_not_let_in_yet_may_have_very_many_rooms() {
     let mut test = start_default().await;
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
     let (socket, _, admission) = test.host.connect().await;
     let rooms: Vec<Room> = (0..100_000).map(|number| format!("room {number}").into()).collect();

@@ -2,21 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use ferrio::{Config, Flags, HostEvent, Payload, Selection, Server, Writes};
-use http::Method;
 
 use crate::support::{
     SOON,
-    client::{Door, Message, websocket},
+    client::{EntryPoint, Message},
     eventually,
-    http::{Http, UPGRADE, assert_refused, head},
+    http::{Http, assert_refused},
     in_time, start_default,
 };
 
-/// The doors that are still there when the server has closed its port.
-const STAYING: [Door; 6] =
-    [Door::Handle, Door::Stream, Door::Listen, Door::Adopt, Door::Messages, Door::Upgraded];
+/// The entry points that are still there when the server has closed its port.
+const STAYING: [EntryPoint; 6] = [
+    EntryPoint::Handle,
+    EntryPoint::Channel,
+    EntryPoint::Listen,
+    EntryPoint::TakeOver,
+    EntryPoint::Messages,
+    EntryPoint::Upgraded,
+];
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -26,37 +30,25 @@ fn notice() -> Payload {
 
 #[tokio::test]
 async fn a_close_ends_everything_and_says_why() {
-    for door in STAYING {
+    for entry_point in STAYING {
         let mut test = start_default().await;
-        let (mut client, socket) = test.join(door).await;
+        let (mut client, socket) = test.join(entry_point).await;
         client.send(r#"42["before"]"#).await;
         eventually(|| test.server.metrics().socket_io.host_queue_depth == 1).await;
         test.server.close();
         assert_eq!(
             test.host.event().await.1.text(),
             r#"["before"]"#,
-            "{door:?}: what was queued still comes"
+            "{entry_point:?}: what was queued still comes"
         );
         let departure = test.host.departure().await;
         assert_eq!(departure.socket().key(), socket.key());
         assert_eq!(departure.reason().as_str(), "server shutting down");
         drop(departure);
-        assert!(test.host.next_or_end().await.is_none(), "{door:?}");
-        assert!(matches!(client.closed().await.last(), Some(Message::Closed(_))), "{door:?}");
+        assert!(test.host.next_or_end().await.is_none(), "{entry_point:?}");
+        assert!(matches!(client.closed().await.last(), Some(Message::Closed(_))), "{entry_point:?}");
         assert_eq!(test.server.engine().n_sessions(), 0);
         test.server.close();
-    }
-}
-
-#[tokio::test]
-async fn a_closed_server_lets_nobody_in() {
-    let test = start_default().await;
-    test.server.close();
-    let answer = Http::memory(&test).get("EIO=4&transport=polling").await;
-    assert_refused(&answer, 503, r#"{"code":3,"message":"Server is shutting down"}"#);
-    for door in [Door::Stream, Door::Adopt] {
-        let refused = websocket(&test, door, "EIO=4&transport=websocket").await.err().expect("it is refused");
-        assert_refused(&refused, 400, "Server is shutting down");
     }
 }
 
@@ -64,8 +56,8 @@ async fn a_closed_server_lets_nobody_in() {
 async fn a_close_while_busy_is_clean() {
     let mut test = start_default().await;
     let mut clients = Vec::new();
-    for door in STAYING {
-        clients.push(test.join(door).await.0);
+    for entry_point in STAYING {
+        clients.push(test.join(entry_point).await.0);
     }
     let main = test.main();
     let emitting = std::thread::spawn(move || {
@@ -76,7 +68,7 @@ async fn a_close_while_busy_is_clean() {
     });
     let reading: Vec<_> =
         clients.into_iter().map(|mut client| tokio::spawn(async move { client.closed().await })).collect();
-    let pending = test.open(Door::Stream).await;
+    let pending = test.open(EntryPoint::Channel).await;
     eventually(|| test.server.metrics().engine.packets_out > 100).await;
     test.server.close();
     for reading in reading {
@@ -99,7 +91,7 @@ async fn a_client_that_leaves_while_the_server_closes_is_reported() {
         let mut test = start_default().await;
         let mut clients = Vec::new();
         for _ in 0..8 {
-            clients.push(test.join(Door::Listen).await.0);
+            clients.push(test.join(EntryPoint::Listen).await.0);
         }
         let leaving = tokio::spawn(async move { drop(clients) });
         test.server.close();
@@ -116,8 +108,8 @@ async fn a_client_that_leaves_while_the_server_closes_is_reported() {
 #[tokio::test]
 async fn a_drain_tells_clients_and_ends_with_the_last_of_them() {
     let mut test = start_default().await;
-    let (mut quick, _) = test.join(Door::Listen).await;
-    let (mut slow, _) = test.join(Door::Handle).await;
+    let (mut quick, _) = test.join(EntryPoint::Listen).await;
+    let (mut slow, _) = test.join(EntryPoint::Handle).await;
     let server = test.server.clone();
     let draining = tokio::spawn(async move { server.drain(Some(&notice()), LONG).await });
     assert_eq!(quick.text().await, r#"42["maintenance"]"#);
@@ -139,7 +131,7 @@ async fn a_drain_tells_clients_and_ends_with_the_last_of_them() {
 #[tokio::test]
 async fn a_drain_ends_by_its_deadline() {
     let mut test = start_default().await;
-    let (mut client, _) = test.join(Door::Stream).await;
+    let (mut client, _) = test.join(EntryPoint::Channel).await;
     assert_eq!(in_time(test.server.drain(None, SOON)).await, 1);
     assert_eq!(test.host.reason().await, "server shutting down");
     assert!(matches!(client.receive().await, Message::Closed(_)));
@@ -154,7 +146,7 @@ async fn a_drain_of_an_empty_server_ends_at_once() {
 #[tokio::test]
 async fn a_pending_client_is_refused_by_a_close() {
     let mut test = start_default().await;
-    let mut client = test.open(Door::Stream).await;
+    let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
     let (socket, _, admission) = test.host.connect().await;
     test.server.close();
@@ -165,36 +157,10 @@ async fn a_pending_client_is_refused_by_a_close() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_read_does_not_outlive_the_server_for_long() {
-    let (server, mut events) = Server::new(Config::default(), || {}).unwrap();
-    server.namespace("/");
-    // It never reads anything: not even the answer to its request fits.
-    let (_near, far) = tokio::io::duplex(300);
-    let early = crate::support::websocket::frame(0x81, b"40");
-    server.engine().serve_channel(
-        far,
-        head(&Method::GET, "EIO=4&transport=websocket", &UPGRADE),
-        Bytes::from(early),
-    );
-    let Some(HostEvent::Connect { socket, admission, .. }) = in_time(events.next()).await else {
-        panic!("joined")
-    };
-    admission.accept(&mut Writes::new()).unwrap();
-    for _ in 0..100 {
-        socket.emit(&notice(), Flags::default(), &mut Writes::new());
-    }
-    let watched = Arc::downgrade(&socket);
-    drop(socket);
-    server.close();
-    while in_time(events.next()).await.is_some() {}
-    eventually(|| watched.upgrade().is_none()).await;
-}
-
-#[tokio::test]
 async fn closed_servers_leave_nothing_behind() {
-    for door in Door::ALL {
+    for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
-        let (client, socket) = test.join(door).await;
+        let (client, socket) = test.join(entry_point).await;
         let watched = Arc::downgrade(&socket);
         drop(socket);
         test.server.close();

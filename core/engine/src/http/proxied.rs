@@ -59,7 +59,8 @@ impl<L: Layer> Server<L> {
     /// # Errors
     /// The response for a request that is refused.
     pub async fn serve_messages(&self, head: RequestHead) -> Result<MessageSocket<L>, Response<Bytes>> {
-        let assigned = upgrade::upgrade(self, head).await?.place().ok_or_else(upgrade::too_many)?;
+        let ticket = upgrade::upgrade(self, head).await?;
+        let assigned = ticket.place().map_err(|refusal| refusal.websocket_response())?;
         let (session, websocket_id) = match assigned {
             Assigned::Own(session) => {
                 let websocket_id = session.attach(Writer::Messages);

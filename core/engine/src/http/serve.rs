@@ -16,10 +16,8 @@ use crate::{
     layer::{Admitted, Layer},
     request::{AnswerInHand, Handshake, OpenedSession, Refusal, RequestHead},
     server::{Server, Shared},
-    transport::polling::{self, PollForm},
+    transport::polling::{self, PollForm, Waiting},
 };
-
-const SHUTTING_DOWN: Refusal = Refusal::unavailable("Server is shutting down");
 
 impl<L: Layer> Server<L> {
     /// Serves a plain HTTP request of the engine's path.
@@ -120,8 +118,13 @@ where
         _ => return refuse(shared, &head, &Refusal::BAD_REQUEST),
     };
     if let Some(head) = kept {
+        // What a poll is answered with is lost if its client goes now. A POST has been taken.
+        let waiting = (head.method == Method::GET).then(|| Waiting::begin(&session));
         if response.status() == StatusCode::OK {
             shared.layer.headers(&head, false, response.headers_mut()).await;
+        }
+        if let Some(waiting) = waiting {
+            waiting.end();
         }
     }
     response
@@ -150,16 +153,20 @@ fn asks_for_headers<L: Layer>(shared: &Shared<L>, head: &RequestHead) -> bool {
 /// What has to be true for any new session.
 pub(super) async fn admit<L: Layer>(shared: &Shared<L>, head: &RequestHead) -> Result<Admitted, Refusal> {
     if shared.is_draining() {
-        return Err(SHUTTING_DOWN);
+        return Err(Refusal::SHUTTING_DOWN);
     }
     if shared.n_sessions() >= shared.config.limits.max_connections {
         return Err(Refusal::TOO_MANY_CONNECTIONS);
     }
     let admitted = shared.layer.admit(head).await?;
-    match &admitted.id {
-        Some(id) if shared.is_taken(id) => Err(Refusal::bad_request("ID_GENERATION_ERROR")),
-        _ => Ok(admitted),
+    // Both are looked at once more when the session opens. A WebSocket can be refused only now: then it has been accepted.
+    if shared.is_draining() {
+        return Err(Refusal::SHUTTING_DOWN);
     }
+    if admitted.id.as_ref().is_some_and(|id| shared.is_in_use(id)) {
+        return Err(Refusal::id_in_use());
+    }
+    Ok(admitted)
 }
 
 /// Opens a session with long-polling.
@@ -190,7 +197,9 @@ async fn open<L: Layer>(
         }
     }
     if asks_for_headers(shared, &handshake.head) {
+        let waiting = Waiting::begin(&session);
         shared.layer.headers(&handshake.head, true, response.headers_mut()).await;
+        waiting.end();
     }
     response
 }

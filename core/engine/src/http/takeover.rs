@@ -63,8 +63,8 @@ impl<L: Layer> Server<L> {
                 () = stream.gone() => return,
             };
             match decided {
-                Ok(ticket) => {
-                    if stream.write_all(&encode(&ticket.response())).await.is_ok() {
+                Ok(mut ticket) => {
+                    if stream.write_all(&encode(&ticket.take_response())).await.is_ok() {
                         ticket.start(stream, &read_already);
                     }
                 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use ferrio_protocol::engine::{Protocol, TransportKind, UpgradeRefused};
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{
@@ -23,16 +23,8 @@ use crate::{
 pub(super) struct Ticket<L: Layer> {
     place: Place<L>,
     head: RequestHead,
-    answer: Answer,
-}
-
-/// What the answer to a request says.
-struct Answer {
-    accept: String,
-    /// The first subprotocol that the client offers: it fails when none is chosen.
-    subprotocol: Option<HeaderValue>,
-    /// What the layer adds to the answer.
-    headers: HeaderMap,
+    /// What completes the handshake.
+    response: Response<Bytes>,
 }
 
 /// The session a WebSocket came for.
@@ -54,11 +46,6 @@ enum Place<L: Layer> {
     TurnAway(Arc<Session<L>>),
 }
 
-/// The answer to a WebSocket request for which there is no place any more.
-pub(super) fn too_many() -> Response<Bytes> {
-    Refusal::TOO_MANY_CONNECTIONS.websocket_response()
-}
-
 /// Checks a WebSocket request, and answers it with an error or a ticket.
 pub(super) async fn upgrade<L: Layer>(
     server: &Server<L>,
@@ -66,7 +53,7 @@ pub(super) async fn upgrade<L: Layer>(
 ) -> Result<Ticket<L>, Response<Bytes>> {
     let shared = server.shared();
     match check(shared, &mut head).await {
-        Ok((place, answer)) => Ok(Ticket { place, head, answer }),
+        Ok((place, response)) => Ok(Ticket { place, head, response }),
         Err(refusal) => {
             serve::refused(shared, &head, &refusal);
             Err(refusal.websocket_response())
@@ -77,9 +64,8 @@ pub(super) async fn upgrade<L: Layer>(
 async fn check<L: Layer>(
     shared: &Arc<Shared<L>>,
     head: &mut RequestHead,
-) -> Result<(Place<L>, Answer), Refusal> {
+) -> Result<(Place<L>, Response<Bytes>), Refusal> {
     let accept = accept_key(head)?;
-    let subprotocol = first_subprotocol(head);
     if let Some(cors) = shared.config.cors.as_ref().filter(|cors| cors.enforce) {
         let decision = serve::ask_origin(shared, cors, head).await?;
         if !cors.allows(head, decision.as_ref()) {
@@ -94,12 +80,28 @@ async fn check<L: Layer>(
         }
         Purpose::Session(session) => place_beside(shared, session)?,
     };
-    let mut headers = HeaderMap::new();
+    let mut response = switching(&accept, first_subprotocol(head));
     if shared.asks_for_headers() {
         let is_first = matches!(place, Place::Open { .. });
-        shared.layer.headers(head, is_first, &mut headers).await;
+        shared.layer.headers(head, is_first, response.headers_mut()).await;
     }
-    Ok((place, Answer { accept, subprotocol, headers }))
+    Ok((place, response))
+}
+
+/// The response that completes a handshake. `subprotocol` is the first that the client offers: it fails when none is chosen.
+fn switching(accept: &str, subprotocol: Option<HeaderValue>) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::from_str(accept) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response
 }
 
 /// The place of a WebSocket that came for a session which is open.
@@ -150,46 +152,36 @@ fn first_subprotocol(head: &RequestHead) -> Option<HeaderValue> {
 }
 
 impl<L: Layer> Ticket<L> {
-    /// The response that completes the handshake.
-    pub(super) fn response(&self) -> Response<Bytes> {
-        let mut response = Response::new(Bytes::new());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        if let Ok(accept) = HeaderValue::from_str(&self.answer.accept) {
-            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-        }
-        if let Some(subprotocol) = &self.answer.subprotocol {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol.clone());
-        }
-        for (name, value) in &self.answer.headers {
-            headers.append(name, value.clone());
-        }
-        response
+    /// Takes the response that completes the handshake.
+    pub(super) fn take_response(&mut self) -> Response<Bytes> {
+        std::mem::take(&mut self.response)
     }
 
     /// Serves the WebSocket from here on. The response has been sent; `read_already` came behind the request.
     pub(super) fn start(self, stream: Stream, read_already: &Bytes) {
         match self.place() {
-            Some(Assigned::Own(session)) => websocket::start(session, stream, read_already),
-            Some(Assigned::Taken(_)) => websocket::turn_away(stream),
+            Ok(Assigned::Own(session)) => websocket::start(session, stream, read_already),
+            Ok(Assigned::Taken(_)) => websocket::turn_away(stream),
             // The stream is dropped: the handshake was answered already.
-            None => {}
+            Err(_) => {}
         }
     }
 
-    /// Where the WebSocket belongs, made now if it opens a session; `None` when there is no room for it any more.
-    pub(super) fn place(self) -> Option<Assigned<L>> {
+    /// Where the WebSocket belongs, made now if it opens a session; it is refused when others have taken the last place,
+    /// or its id, since its request was checked.
+    pub(super) fn place(self) -> Result<Assigned<L>, Refusal> {
         match self.place {
-            Place::Upgrade(session) => Some(Assigned::Own(session)),
-            Place::TurnAway(session) => Some(Assigned::Taken(session)),
+            Place::Upgrade(session) => Ok(Assigned::Own(session)),
+            Place::TurnAway(session) => Ok(Assigned::Taken(session)),
             Place::Open { shared, protocol, mut admitted } => {
                 let mut head = self.head;
                 head.extensions.extend(std::mem::take(&mut admitted.extensions));
                 let handshake = Arc::new(Handshake::new(head));
-                let opened = shared.open_session(handshake, protocol, TransportKind::WebSocket, admitted);
-                opened.map(Assigned::Own).ok()
+                let opened =
+                    shared.open_session(handshake.clone(), protocol, TransportKind::WebSocket, admitted);
+                opened.map(Assigned::Own).inspect_err(|refusal| {
+                    serve::refused(&shared, &handshake.head, refusal);
+                })
             }
         }
     }

@@ -26,6 +26,7 @@ struct Queued {
 }
 
 /// How a packet is sent.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendOptions {
     /// Dropped unless it can leave at once. Default `false`.
@@ -34,7 +35,8 @@ pub struct SendOptions {
     pub compress: bool,
     /// Whether it may be dropped when the outbox is full and the policy says so. Default `false`: others rely on it.
     pub is_droppable: bool,
-    /// Whether [`SessionEvent::PacketCreate`](crate::SessionEvent::PacketCreate) tells of it. Default `true`.
+    /// Whether [`SessionEvent::PacketCreate`](crate::SessionEvent::PacketCreate) tells of it. Default `true`; not for a host
+    /// that tells its application by itself.
     pub is_told: bool,
 }
 

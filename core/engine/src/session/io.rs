@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ferrio_protocol::engine::{self as protocol, TransportKind};
+use ferrio_protocol::engine::{self as protocol, CloseReason, TransportKind};
 
 use crate::{
     deadlines::DeadlineKey,
@@ -43,6 +43,17 @@ pub(super) struct Io {
     pub(super) is_posting: bool,
     /// What was wrong when the transport failed.
     pub(super) fault: Option<&'static str>,
+    pub(super) announcement: Announcement,
+}
+
+/// What the layer has yet to be told of the session's beginning.
+pub(super) enum Announcement {
+    /// That it has opened.
+    Opening,
+    /// That it has opened, and then that it ended, for this reason and counted as one on this transport.
+    OpeningAndEnd(CloseReason, TransportKind),
+    /// Nothing.
+    Made,
 }
 
 impl Io {
@@ -62,6 +73,7 @@ impl Io {
             last_turn: 0,
             is_posting: false,
             fault: None,
+            announcement: Announcement::Opening,
         }
     }
 
@@ -79,22 +91,17 @@ impl Io {
 
     /// Whether a packet would leave at once, which is what a volatile event needs.
     pub(super) fn is_writable(&self) -> bool {
-        self.outbox.is_empty()
-            && match self.machine.transport() {
-                TransportKind::Polling => self.poll.is_some(),
-                TransportKind::WebSocket => {
-                    self.websocket.as_ref().is_some_and(|(websocket, _)| !websocket.is_blocked)
-                }
-            }
+        self.outbox.is_empty() && self.is_transport_ready()
     }
 
-    /// Whether something waits, and the transport is there to take it.
-    pub(super) fn can_write(&self) -> bool {
-        !self.outbox.is_empty()
-            && match self.machine.transport() {
-                TransportKind::Polling => self.poll.is_some(),
-                TransportKind::WebSocket => self.websocket.is_some(),
+    /// Whether the transport takes something at once.
+    pub(super) fn is_transport_ready(&self) -> bool {
+        match self.machine.transport() {
+            TransportKind::Polling => self.poll.is_some(),
+            TransportKind::WebSocket => {
+                self.websocket.as_ref().is_some_and(|(websocket, _)| !websocket.is_blocked)
             }
+        }
     }
 
     /// Whether writing is no call of the system.

@@ -92,7 +92,6 @@ impl<L: Layer> Session<L> {
         handshake: Arc<Handshake>,
         protocol: Protocol,
         transport: TransportKind,
-        watch: Watch,
         now: Instant,
     ) -> Self {
         let machine = protocol::Session::new(server.config.session(), protocol, transport, now);
@@ -102,7 +101,7 @@ impl<L: Layer> Session<L> {
             protocol,
             io: Mutex::new(Io::new(machine)),
             state: server.layer.state(),
-            watched: AtomicU16::new(watch.bits()),
+            watched: AtomicU16::new(0),
             waker: AtomicWaker::new(),
             poster: AtomicWaker::new(),
             server,

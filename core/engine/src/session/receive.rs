@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use ferrio_protocol::engine::{self as protocol, Packet, PacketType, TransportKind};
+use ferrio_protocol::engine::{self as protocol, Packet, PacketType, Protocol, TransportKind};
 
 use crate::{
     layer::{Layer, Turn, Wait},
@@ -81,32 +81,32 @@ impl<L: Layer> Session<L> {
             return self.input(|machine| machine.decode_failed(from));
         };
         counters.packets_in.add(1);
-        if self.watches(Watch::PACKET | Watch::HEARTBEAT) {
-            return self.receive_watched(from, packet, now);
-        }
+        let is_heartbeat =
+            self.watches(Watch::PACKET | Watch::HEARTBEAT) && self.tell_received(from, &packet);
         if let Some(message) = self.input(|machine| machine.receive(from, packet, now)) {
             L::message(self, message, now);
+        }
+        if is_heartbeat {
+            self.tell(Watch::HEARTBEAT, || SessionEvent::Heartbeat);
         }
     }
 
-    /// The same, for those who want to know more than messages. What a probe brings is not for them.
+    /// Tells of a packet, unless it came for a session that is over or on a WebSocket that is being probed. Returns whether
+    /// it is a sign of life of its own, which is told when it has been answered.
     #[cold]
-    fn receive_watched(self: &Arc<Self>, from: TransportKind, packet: Packet<'_>, now: Instant) {
-        let kind = packet.kind;
-        let is_its_own = {
-            let io = self.io.lock();
-            io.machine.is_open() && io.machine.transport() == from
+    fn tell_received(self: &Arc<Self>, from: TransportKind, packet: &Packet<'_>) -> bool {
+        let io = self.io.lock();
+        let is_of_session = io.machine.is_open() && io.machine.transport() == from;
+        drop(io);
+        if !is_of_session {
+            return false;
+        }
+        self.tell(Watch::PACKET, || SessionEvent::Packet(packet.kind, &packet.data));
+        let sign_of_life = match self.protocol {
+            Protocol::V4 => PacketType::Pong,
+            Protocol::V3 => PacketType::Ping,
         };
-        if is_its_own {
-            self.tell(Watch::PACKET, || SessionEvent::Packet(kind, &packet.data));
-        }
-        if let Some(message) = self.input(|machine| machine.receive(from, packet, now)) {
-            L::message(self, message, now);
-        }
-        let is_heartbeat = matches!(kind, PacketType::Ping | PacketType::Pong);
-        if is_its_own && is_heartbeat && self.is_open() {
-            self.tell(Watch::HEARTBEAT, || SessionEvent::Heartbeat);
-        }
+        packet.kind == sign_of_life
     }
 }
 

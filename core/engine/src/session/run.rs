@@ -14,7 +14,7 @@ use crate::{
     session::{
         Session,
         events::{SessionEvent, Watch},
-        io::Io,
+        io::{Announcement, Io},
         poll::PollAnswer,
         timers::Timer,
     },
@@ -106,12 +106,30 @@ impl<L: Layer> Session<L> {
             }
         }
         self.keep_deadline(&mut io);
+        if let Some((reason, counted_as)) = closed
+            && !matches!(io.announcement, Announcement::Made)
+        {
+            io.announcement = Announcement::OpeningAndEnd(reason, counted_as);
+            closed = None;
+        }
         drop(io);
         if let Some((reason, counted_as)) = closed {
-            tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
-            L::closed(self, reason);
-            self.server.session_closed(self, counted_as);
+            self.tell_end(reason, counted_as);
         }
+    }
+
+    /// Takes note that the layer knows of the session. If it has ended meanwhile, the layer hears of that now.
+    pub(crate) fn announced(self: &Arc<Self>) {
+        let announcement = mem::replace(&mut self.io.lock().announcement, Announcement::Made);
+        if let Announcement::OpeningAndEnd(reason, counted_as) = announcement {
+            self.tell_end(reason, counted_as);
+        }
+    }
+
+    fn tell_end(self: &Arc<Self>, reason: CloseReason, counted_as: TransportKind) {
+        tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
+        L::closed(self, reason);
+        self.server.session_closed(self, counted_as);
     }
 
     fn send_control(self: &Arc<Self>, io: &mut Io, on: TransportKind, packet: ControlPacket) {
@@ -201,8 +219,8 @@ impl<L: Layer> Session<L> {
         self.poster.wake();
     }
 
-    /// Has the layer woken by [`Layer::timeout`] at this time, unless it is woken earlier anyway. The layer keeps its own
-    /// list of what is due.
+    /// Has the layer woken by [`Layer::timeout`] at this time, and not at the one that was named before. The layer keeps its
+    /// own list of what is due, and names the first.
     pub fn wake_layer_at(self: &Arc<Self>, at: Instant) {
         let mut io = self.io.lock();
         if io.machine.is_open() {
@@ -283,3 +301,6 @@ impl<L: Layer> Expire for Session<L> {
         io.timers.is_set(Timer::CloseLimit) || (!io.machine.is_open() && io.machine.is_upgrading())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,8 +38,7 @@ impl<L: Layer> Session<L> {
     /// Queues the open packet, and the first message if there is one. They leave when the transport is attached.
     pub(crate) fn begin(self: &Arc<Self>, open: Frame, greeting: Option<Frame>) {
         let mut writes = Writes::new();
-        // It belongs to the opening, which nobody has heard of yet.
-        let options = SendOptions { is_told: false, ..SendOptions::default() };
+        let options = SendOptions::default();
         self.push(&open.into(), options, &mut writes);
         if let Some(greeting) = greeting {
             self.push(&greeting.into(), options, &mut writes);
@@ -159,7 +158,10 @@ impl<L: Layer> Session<L> {
 
     /// Writes as far as that can be done without waiting: the driving task does the rest.
     pub(super) fn write(self: &Arc<Self>, io: &mut Io) {
-        let is_watched = self.watches(Watch::FLUSH | Watch::DRAIN) && io.can_write();
+        let is_watched = self.watches(Watch::FLUSH | Watch::DRAIN)
+            && io.machine.is_open()
+            && !io.outbox.is_empty()
+            && io.is_transport_ready();
         if is_watched {
             self.tell(Watch::FLUSH, || SessionEvent::Flush);
         }

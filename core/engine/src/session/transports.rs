@@ -114,6 +114,7 @@ impl<L: Layer> Session<L> {
         context: &mut Context<'_>,
     ) -> Poll<WebSocketEnd> {
         let mut io = self.io.lock();
+        let is_open = io.machine.is_open();
         let Some((websocket, outbox)) = io.websocket_of(websocket_id) else {
             return Poll::Ready(WebSocketEnd::Gone);
         };
@@ -123,7 +124,7 @@ impl<L: Layer> Session<L> {
             match ready!(websocket.writer.poll_flush(outbox, context)) {
                 Ok(()) => {
                     websocket.is_blocked = false;
-                    self.tell(Watch::DRAIN, || SessionEvent::Drain);
+                    self.tell_drain(is_open);
                 }
                 Err(_) => return Poll::Ready(WebSocketEnd::Broken),
             }
@@ -187,14 +188,29 @@ impl<L: Layer> Session<L> {
 
     /// Takes the next frame for a host that carries the WebSocket itself, or arranges for it to be woken. With it comes
     /// whether the next has to leave in another write.
-    pub(crate) fn take_frame(&self, websocket_id: u32, context: &Context<'_>) -> Option<(Frame, bool)> {
+    pub(crate) fn take_frame(
+        self: &Arc<Self>,
+        websocket_id: u32,
+        context: &Context<'_>,
+    ) -> Option<(Frame, bool)> {
         let mut io = self.io.lock();
+        let is_open = io.machine.is_open();
         let (websocket, outbox) = io.websocket_of(websocket_id)?;
         self.waker.register(context.waker());
         let ends_write = outbox.ends_write();
         let frame = outbox.pop();
         websocket.is_blocked = !outbox.is_empty();
+        if frame.is_some() && outbox.is_empty() {
+            self.tell_drain(is_open);
+        }
         frame.map(|(frame, _)| (frame, ends_write))
+    }
+
+    /// Tells that everything has left that waited, unless it was what is left of a session that is over.
+    fn tell_drain(self: &Arc<Self>, is_open: bool) {
+        if is_open {
+            self.tell(Watch::DRAIN, || SessionEvent::Drain);
+        }
     }
 
     /// The status with which a WebSocket is closed, `None` while it is not.

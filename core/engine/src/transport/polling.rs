@@ -75,7 +75,7 @@ pub(crate) async fn get<L: Layer>(session: &Arc<Session<L>>, form: &PollForm) ->
             None => Refusal::BAD_REQUEST.response(),
         };
     }
-    let waiting = Waiting { session: Some(session.clone()) };
+    let waiting = Waiting::begin(session);
     let answer = answer.await;
     waiting.end();
     match answer {
@@ -109,13 +109,17 @@ pub(crate) async fn ended<L: Layer>(
     }
 }
 
-/// Notices that a waiting GET is dropped, because its client has gone.
-struct Waiting<L: Layer> {
+/// Notices that a GET is dropped before it is answered, because its client has gone: the session ends.
+pub(crate) struct Waiting<L: Layer> {
     session: Option<Arc<Session<L>>>,
 }
 
 impl<L: Layer> Waiting<L> {
-    fn end(mut self) {
+    pub(crate) fn begin(session: &Arc<Session<L>>) -> Self {
+        Self { session: Some(session.clone()) }
+    }
+
+    pub(crate) fn end(mut self) {
         self.session = None;
     }
 }

@@ -1,31 +1,39 @@
-//! A server under test, its host in the test's own hands, and clients for every door.
+//! A server under test, its host in the test's own hands, and clients for every entry point.
 
-pub(crate) mod client;
 pub(crate) mod host;
-pub(crate) mod http;
-pub(crate) mod websocket;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
-use ferrio::{Config, ListenOptions, Namespace, Server, Socket, Writes};
-use tokio::time::timeout;
-
-use self::{
-    client::{Client, Door, Message},
-    host::Host,
+use ferrio::{Config, ListenOptions, Namespace, Server, Socket, SocketIo, Writes};
+use ferrio_testing::{
+    Target,
+    client::{EntryPoint, Message},
 };
 
-/// By when anything a test waits for has happened, on a slow and busy machine.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) use ferrio_testing::{SOON, client, eventually, http, in_time, member, websocket};
 
-/// For options that a test wants to run out.
-pub(crate) const SOON: Duration = Duration::from_millis(60);
+use self::host::Host;
+
+/// A client of this server.
+pub(crate) type Client = client::Client<SocketIo>;
 
 /// A server that listens, with the main namespace.
 pub(crate) struct TestServer {
     pub(crate) server: Server,
     pub(crate) host: Host,
     pub(crate) address: SocketAddr,
+}
+
+impl Target for TestServer {
+    type Layer = SocketIo;
+
+    fn engine(&self) -> &ferrio_engine::Server<SocketIo> {
+        self.server.engine()
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 impl Drop for TestServer {
@@ -52,13 +60,13 @@ impl TestServer {
     }
 
     /// A client that has read its open packet.
-    pub(crate) async fn open(&self, door: Door) -> Client {
-        Client::open(self, door).await
+    pub(crate) async fn open(&self, entry_point: EntryPoint) -> Client {
+        Client::open(self, entry_point).await
     }
 
     /// A client in the main namespace.
-    pub(crate) async fn join(&mut self, door: Door) -> (Client, Arc<Socket>) {
-        let mut client = self.open(door).await;
+    pub(crate) async fn join(&mut self, entry_point: EntryPoint) -> (Client, Arc<Socket>) {
+        let mut client = self.open(entry_point).await;
         let socket = self.join_with(&mut client, "40").await;
         (client, socket)
     }
@@ -74,7 +82,7 @@ impl TestServer {
 
     /// Sees that a new client is served as ever.
     pub(crate) async fn assert_alive(&mut self) {
-        let (mut client, socket) = self.join(Door::Stream).await;
+        let (mut client, socket) = self.join(EntryPoint::Channel).await;
         client.send(r#"42["are you there"]"#).await;
         let (from, payload, _) = self.host.event().await;
         assert_eq!((from.key(), payload.text()), (socket.key(), r#"["are you there"]"#));
@@ -88,26 +96,4 @@ impl TestServer {
     pub(crate) async fn emptied(&self) {
         eventually(|| self.server.engine().n_sessions() == 0).await;
     }
-}
-
-/// Waits for something with a deadline that only a failure reaches.
-pub(crate) async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.expect("it happens in time")
-}
-
-/// Waits for a condition that nothing announces.
-pub(crate) async fn eventually(mut condition: impl FnMut() -> bool) {
-    in_time(async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    })
-    .await;
-}
-
-/// The text of a JSON object's member that is a string, such as the `sid` of an open packet.
-pub(crate) fn member<'a>(text: &'a str, name: &str) -> &'a str {
-    let start = format!(r#""{name}":""#);
-    let (_, rest) = text.split_once(&start).unwrap_or_else(|| panic!("no {name} in {text}"));
-    rest.split_once('"').expect("a string ends").0
 }

@@ -163,8 +163,8 @@ impl<L: Layer> Client<L> {
             return server.handle(head, TimedBody::new(body, IDLE_TIMEOUT)).await;
         };
         match upgrade::upgrade(server, head).await {
-            Ok(ticket) => {
-                let response = ticket.response();
+            Ok(mut ticket) => {
+                let response = ticket.take_response();
                 *granted.lock() = Some((on_upgrade, ticket));
                 response
             }

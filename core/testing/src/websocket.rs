@@ -1,30 +1,42 @@
 //! A WebSocket client that can do what no well-behaved one would.
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 
-use super::{client::Message, http::parse_head, in_time};
+use crate::{client::Message, http::parse_head, in_time};
 
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A stream of bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-pub(crate) const TEXT: u8 = 0x81;
-pub(crate) const BINARY: u8 = 0x82;
-pub(crate) const CLOSE: u8 = 0x88;
-pub(crate) const PING: u8 = 0x89;
+/// A text message, in one frame.
+pub const TEXT: u8 = 0x81;
+/// A binary message, in one frame.
+pub const BINARY: u8 = 0x82;
+/// A close frame, in one frame.
+pub const CLOSE: u8 = 0x88;
+/// A ping, in one frame.
+pub const PING: u8 = 0x89;
 
-pub(crate) struct WebSocket {
-    pub(crate) reader: Reader,
-    pub(crate) writer: Writer,
+/// A WebSocket, client's side.
+pub struct WebSocket {
+    /// What the server sends.
+    pub reader: Reader,
+    /// What the client sends.
+    pub writer: Writer,
+    /// The headers of the answer to its request.
+    pub headers: HeaderMap,
 }
 
-pub(crate) struct Reader(ReadHalf<Box<dyn Duplex>>);
-pub(crate) struct Writer(WriteHalf<Box<dyn Duplex>>);
+/// What the server sends.
+pub struct Reader(ReadHalf<Box<dyn Duplex>>);
+/// What the client sends.
+pub struct Writer(WriteHalf<Box<dyn Duplex>>);
 
 impl WebSocket {
     /// Reads the answer to a WebSocket request; `Err` is one that is no WebSocket.
-    pub(crate) async fn accepted(stream: impl Duplex + 'static) -> Result<Self, Response<Bytes>> {
+    pub async fn accepted(stream: impl Duplex + 'static) -> Result<Self, Response<Bytes>> {
         let (mut reader, writer) = split(Box::new(stream) as Box<dyn Duplex>);
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -37,13 +49,14 @@ impl WebSocket {
             return Err(response.map(|()| Bytes::from(body)));
         }
         assert_eq!(response.headers()["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        Ok(Self { reader: Reader(reader), writer: Writer(writer) })
+        let (response, ()) = response.into_parts();
+        Ok(Self { reader: Reader(reader), writer: Writer(writer), headers: response.headers })
     }
 }
 
 impl Reader {
     /// The next message; a ping's answer counts as binary.
-    pub(crate) async fn receive(&mut self) -> Message {
+    pub async fn receive(&mut self) -> Message {
         in_time(self.read()).await.unwrap_or(Message::Lost)
     }
 
@@ -67,26 +80,28 @@ impl Reader {
 
 impl Writer {
     /// Sends one frame. Nothing happens when the server has gone.
-    pub(crate) async fn frame(&mut self, first: u8, body: &[u8]) {
+    pub async fn frame(&mut self, first: u8, body: &[u8]) {
         self.raw(&frame(first, body)).await;
     }
 
-    pub(crate) async fn raw(&mut self, bytes: &[u8]) {
+    /// Sends any bytes.
+    pub async fn raw(&mut self, bytes: &[u8]) {
         let _ = in_time(self.0.write_all(bytes)).await;
     }
 
-    pub(crate) async fn text(&mut self, text: &str) {
+    /// Sends a text message.
+    pub async fn text(&mut self, text: &str) {
         self.frame(TEXT, text.as_bytes()).await;
     }
 
     /// Closes the sending side only.
-    pub(crate) async fn shutdown(&mut self) {
+    pub async fn shutdown(&mut self) {
         let _ = in_time(self.0.shutdown()).await;
     }
 }
 
 /// A masked frame.
-pub(crate) fn frame(first: u8, body: &[u8]) -> Vec<u8> {
+pub fn frame(first: u8, body: &[u8]) -> Vec<u8> {
     let mask = [0x1f, 0x2e, 0x3d, 0x4c];
     let mut frame = vec![first];
     match body.len() {

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
 
 use bytes::Bytes;
-use ferrio::{RequestHead, Server};
+use ferrio_engine::{Layer, RequestHead, Server};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use tokio::{
@@ -11,10 +11,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{TestServer, in_time};
+use crate::{Target, in_time};
 
 /// What a WebSocket request has besides its query. The key is the example of RFC 6455.
-pub(crate) const UPGRADE: [(&str, &str); 4] = [
+pub const UPGRADE: [(&str, &str); 4] = [
     ("connection", "Upgrade"),
     ("upgrade", "websocket"),
     ("sec-websocket-version", "13"),
@@ -22,8 +22,8 @@ pub(crate) const UPGRADE: [(&str, &str); 4] = [
 ];
 
 /// A WebSocket request as HTTP/1.1 text.
-pub(crate) fn websocket_request(query: &str) -> String {
-    let mut request = format!("GET /socket.io/?{query} HTTP/1.1\r\nhost: localhost\r\n");
+pub fn websocket_request(path: &str, query: &str) -> String {
+    let mut request = format!("GET {path}/?{query} HTTP/1.1\r\nhost: localhost\r\n");
     for (name, value) in UPGRADE {
         let _ = write!(request, "{name}: {value}\r\n");
     }
@@ -31,41 +31,62 @@ pub(crate) fn websocket_request(query: &str) -> String {
     request
 }
 
-pub(crate) fn head(method: &Method, query: &str, headers: &[(&str, &str)]) -> RequestHead {
+/// A request's head, for the entry points that do not look at its path.
+pub fn head(method: &Method, query: &str, headers: &[(&str, &str)]) -> RequestHead {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
     }
-    RequestHead::new(method.clone(), format!("/socket.io/?{query}").parse().unwrap(), map, None)
+    RequestHead::new(method.clone(), format!("/engine.io/?{query}").parse().unwrap(), map, None)
 }
 
 /// Where requests go to.
-#[derive(Clone)]
-pub(crate) enum Http {
+pub enum Http<L: Layer> {
     /// To [`Server::handle`].
-    Memory(Server),
+    Memory(Server<L>),
     /// To the server's own port, by a connection for each.
-    Tcp(Arc<SocketAddr>),
+    Tcp(Port),
 }
 
-impl Http {
-    pub(crate) fn memory(test: &TestServer) -> Self {
-        Self::Memory(test.server.clone())
+/// A server's own port, and the path of its engine.
+#[derive(Clone)]
+pub struct Port {
+    address: SocketAddr,
+    path: Arc<str>,
+}
+
+impl<L: Layer> Clone for Http<L> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Memory(server) => Self::Memory(server.clone()),
+            Self::Tcp(port) => Self::Tcp(port.clone()),
+        }
+    }
+}
+
+impl<L: Layer> Http<L> {
+    /// By value.
+    pub fn memory(test: &impl Target<Layer = L>) -> Self {
+        Self::Memory(test.engine().clone())
     }
 
-    pub(crate) fn tcp(test: &TestServer) -> Self {
-        Self::Tcp(Arc::new(test.address))
+    /// Over TCP.
+    pub fn tcp(test: &impl Target<Layer = L>) -> Self {
+        Self::Tcp(Port { address: test.address(), path: Arc::from(&*test.engine().config().path) })
     }
 
-    pub(crate) async fn get(&self, query: &str) -> Response<Bytes> {
+    /// One GET.
+    pub async fn get(&self, query: &str) -> Response<Bytes> {
         self.request(Method::GET, query, &[], b"").await
     }
 
-    pub(crate) async fn post(&self, query: &str, body: &[u8]) -> Response<Bytes> {
+    /// One POST of text.
+    pub async fn post(&self, query: &str, body: &[u8]) -> Response<Bytes> {
         self.request(Method::POST, query, &[("content-type", "text/plain;charset=UTF-8")], body).await
     }
 
-    pub(crate) async fn request(
+    /// One request.
+    pub async fn request(
         &self,
         method: Method,
         query: &str,
@@ -75,21 +96,20 @@ impl Http {
         match self {
             Self::Memory(server) => {
                 let body = Full::new(Bytes::copy_from_slice(body));
-                in_time(server.engine().handle(head(&method, query, headers), body)).await
+                in_time(server.handle(head(&method, query, headers), body)).await
             }
-            Self::Tcp(address) => {
-                in_time(async { read_answer(send(**address, &method, query, headers, body).await).await })
-                    .await
+            Self::Tcp(port) => {
+                in_time(async { read_answer(port.send(&method, query, headers, body).await).await }).await
             }
         }
     }
 
     /// Sends a GET and goes away before it is answered.
-    pub(crate) async fn abandon(&self, query: &str) {
+    pub async fn abandon(&self, query: &str) {
         match self {
             Self::Memory(server) => {
                 let request = head(&Method::GET, query, &[]);
-                let mut poll = Box::pin(server.engine().handle(request, Full::new(Bytes::new())));
+                let mut poll = Box::pin(server.handle(request, Full::new(Bytes::new())));
                 // Polled once, it waits.
                 poll_fn(|context| {
                     assert!(poll.as_mut().poll(context).is_pending(), "nothing is there to answer it");
@@ -97,28 +117,25 @@ impl Http {
                 })
                 .await;
             }
-            Self::Tcp(address) => drop(send(**address, &Method::GET, query, &[], b"").await),
+            Self::Tcp(port) => drop(port.send(&Method::GET, query, &[], b"").await),
         }
     }
 }
 
-/// Sends a request over TCP.
-async fn send(
-    address: SocketAddr,
-    method: &Method,
-    query: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> TcpStream {
-    let mut request =
-        format!("{method} /socket.io/?{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
-    for (name, value) in headers {
-        let _ = write!(request, "{name}: {value}\r\n");
+impl Port {
+    /// Sends a request over a TCP connection of its own.
+    async fn send(&self, method: &Method, query: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
+        let Self { address, path } = self;
+        let mut request =
+            format!("{method} {path}/?{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            let _ = write!(request, "{name}: {value}\r\n");
+        }
+        let _ = write!(request, "content-length: {}\r\n\r\n", body.len());
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(&[request.as_bytes(), body].concat()).await.unwrap();
+        stream
     }
-    let _ = write!(request, "content-length: {}\r\n\r\n", body.len());
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(&[request.as_bytes(), body].concat()).await.unwrap();
-    stream
 }
 
 async fn read_answer(mut stream: TcpStream) -> Response<Bytes> {
@@ -130,7 +147,7 @@ async fn read_answer(mut stream: TcpStream) -> Response<Bytes> {
 }
 
 /// A response's status and headers.
-pub(crate) fn parse_head(bytes: &[u8]) -> Response<()> {
+pub fn parse_head(bytes: &[u8]) -> Response<()> {
     let text = std::str::from_utf8(bytes).unwrap();
     let mut lines = text.trim_end().lines();
     let status = lines.next().and_then(|line| line.split(' ').nth(1)).expect("a status line");
@@ -142,11 +159,12 @@ pub(crate) fn parse_head(bytes: &[u8]) -> Response<()> {
     response.body(()).unwrap()
 }
 
-pub(crate) fn text(response: &Response<Bytes>) -> &str {
+/// An answer's body.
+pub fn text(response: &Response<Bytes>) -> &str {
     std::str::from_utf8(response.body()).unwrap()
 }
 
 /// Insists on an error of the protocol.
-pub(crate) fn assert_refused(response: &Response<Bytes>, status: u16, body: &str) {
+pub fn assert_refused(response: &Response<Bytes>, status: u16, body: &str) {
     assert_eq!((response.status().as_u16(), text(response)), (status, body));
 }

@@ -1,5 +1,4 @@
 //! The server's own port over real sockets: plain and TLS, polite peers and others.
-#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{
     io::{self, ErrorKind},
@@ -7,14 +6,11 @@ use std::{
     time::Duration,
 };
 
-use ferrio::{Config, Flags, HostEvent, ListenOptions, Listener, Payload, Selection, Server, Tls, Writes};
+use ferrio_engine::{Admitted, Config, Limits, ListenOptions, Listener, Server, Tls};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
-    task::JoinHandle,
-    time::timeout,
 };
 use tokio_rustls::{
     TlsConnector,
@@ -22,44 +18,36 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-/// By when anything a test waits for has happened, on a slow and busy machine.
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::support::{
+    in_time,
+    recorder::{Heard, Manner, Recorder},
+    send,
+};
 
-const HANDSHAKE: &str = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const HANDSHAKE: &str = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-const WEBSOCKET: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\n\
+const WEBSOCKET: &str = "GET /engine.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\n\
      Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A server with a host that lets everybody in and tells whether their connection was encrypted.
+/// A server that sends every message back.
 struct Fixture {
-    server: Server,
+    server: Server<Recorder>,
     listener: Listener,
-    connects: mpsc::Receiver<bool>,
-    host: JoinHandle<()>,
+    heard: Heard,
 }
 
 impl Drop for Fixture {
     fn drop(&mut self) {
         self.server.close();
-        self.host.abort();
     }
 }
 
 async fn start(config: Config, options: ListenOptions) -> Fixture {
-    let (server, mut events) = Server::new(config, || {}).unwrap();
-    server.namespace("/");
-    let (told, connects) = mpsc::channel(16);
-    let host = tokio::spawn(async move {
-        while let Some(event) = events.next().await {
-            if let HostEvent::Connect { socket, admission, .. } = event {
-                admission.accept(&mut Writes::new()).unwrap();
-                told.send(socket.handshake().head.secure).await.unwrap();
-            }
-        }
-    });
-    let listener = server.engine().listen(options).await.unwrap();
-    Fixture { server, listener, connects, host }
+    let (recorder, heard) = Recorder::new(Manner { echoes: true, ..Manner::default() });
+    let server = Server::new(config, recorder).unwrap();
+    let listener = server.listen(options).await.unwrap();
+    Fixture { server, listener, heard }
 }
 
 fn loopback() -> ListenOptions {
@@ -72,12 +60,8 @@ async fn start_plain() -> Fixture {
 
 /// A server that gives peers little time for a request's head or a TLS handshake.
 fn hasty() -> Config {
-    let limits = ferrio_engine::Limits {
-        header_timeout: Duration::from_millis(100),
-        ..ferrio_engine::Limits::default()
-    };
-    let engine = ferrio_engine::Config { limits, ..Config::default().engine };
-    Config { engine, ..Config::default() }
+    let limits = Limits { header_timeout: Duration::from_millis(100), ..Limits::default() };
+    Config { limits, ..Config::default() }
 }
 
 impl Fixture {
@@ -91,10 +75,6 @@ impl Fixture {
         let response = exchange(&mut stream, HANDSHAKE).await;
         assert_eq!(response.status, 200);
     }
-}
-
-async fn in_time<T>(future: impl Future<Output = T>) -> T {
-    timeout(DEADLINE, future).await.expect("it happens in time")
 }
 
 #[derive(Debug)]
@@ -188,19 +168,18 @@ async fn long_polling_keeps_its_connection() {
     assert_eq!(opened.status, 200);
     assert!(opened.body.starts_with(r#"0{"sid":""#), "{}", opened.body);
 
-    let path = format!("/socket.io/?EIO=4&transport=polling&sid={}", session_id(&opened));
-    let post = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n40");
+    let path = format!("/engine.io/?EIO=4&transport=polling&sid={}", session_id(&opened));
+    let post = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 6\r\n\r\n4hello");
     assert_eq!(exchange(&mut stream, &post).await.body, "ok");
     let poll = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    let joined = exchange(&mut stream, &poll).await;
-    assert!(joined.body.starts_with(r#"40{"sid":""#), "{}", joined.body);
+    assert_eq!(exchange(&mut stream, &poll).await.body, "4hello");
 }
 
 #[tokio::test]
 async fn what_a_client_sends_behind_its_upgrade_request_is_not_lost() {
     let mut fixture = start_plain().await;
     let mut stream = fixture.connect().await;
-    stream.write_all(&[WEBSOCKET.as_bytes(), &frame("40")].concat()).await.unwrap();
+    stream.write_all(&[WEBSOCKET.as_bytes(), &frame("4hello")].concat()).await.unwrap();
     let response = read_response(&mut stream).await.expect("the handshake is answered");
     assert_eq!(response.status, 101);
     // The key and its answer are the example of RFC 6455.
@@ -210,8 +189,8 @@ async fn what_a_client_sends_behind_its_upgrade_request_is_not_lost() {
         response.head
     );
     assert!(read_message(&mut stream).await.starts_with(r#"0{"sid":""#));
-    assert!(read_message(&mut stream).await.starts_with(r#"40{"sid":""#));
-    assert_eq!(in_time(fixture.connects.recv()).await, Some(false));
+    assert_eq!(read_message(&mut stream).await, "4hello");
+    assert!(!fixture.heard.opened().await.handshake().head.secure);
 }
 
 #[tokio::test]
@@ -233,21 +212,27 @@ async fn tls_serves_polling_and_websocket() {
     let mut websocket = connect_encrypted(&fixture, &connector).await;
     assert_eq!(exchange(&mut websocket, WEBSOCKET).await.status, 101);
     assert!(read_message(&mut websocket).await.starts_with("0{"));
-    websocket.write_all(&frame("40")).await.unwrap();
-    assert!(read_message(&mut websocket).await.starts_with("40{"));
-    assert_eq!(in_time(fixture.connects.recv()).await, Some(true), "the handshake was encrypted");
+    websocket.write_all(&frame("4hello")).await.unwrap();
+    assert_eq!(read_message(&mut websocket).await, "4hello");
+    for transport in ["polling", "websocket"] {
+        let session = fixture.heard.opened().await;
+        let head = &session.handshake().head;
+        assert!(head.secure, "the handshake was encrypted");
+        assert_eq!(head.query("transport").as_deref(), Some(transport));
+        assert!(head.remote.is_some());
+    }
 }
 
 #[tokio::test]
 async fn other_paths_are_not_found() {
     let fixture = start_plain().await;
     let mut stream = fixture.connect().await;
-    for path in ["/", "/socket.iox/", "/favicon.ico"] {
+    for path in ["/", "/engine.iox/", "/favicon.ico"] {
         let response =
             exchange(&mut stream, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         assert_eq!(response.status, 404, "{path}");
     }
-    let elsewhere = WEBSOCKET.replace("/socket.io/", "/elsewhere/");
+    let elsewhere = WEBSOCKET.replace("/engine.io/", "/elsewhere/");
     assert_eq!(exchange(&mut stream, &elsewhere).await.status, 404);
 }
 
@@ -261,7 +246,7 @@ async fn garbage_on_the_port_is_refused() {
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
-        b"GET /socket.io/?EIO=4&transport=polling\x7f HTTP/9.9\r\n\r\n",
+        b"GET /engine.io/?EIO=4&transport=polling\x7f HTTP/9.9\r\n\r\n",
     ];
     for bytes in garbage {
         let mut stream = fixture.connect().await;
@@ -274,9 +259,8 @@ async fn garbage_on_the_port_is_refused() {
 
 #[tokio::test]
 async fn a_head_over_the_limit_is_refused() {
-    let limits = ferrio_engine::Limits { max_header_bytes: 8 << 10, ..ferrio_engine::Limits::default() };
-    let engine = ferrio_engine::Config { limits, ..Config::default().engine };
-    let fixture = start(Config { engine, ..Config::default() }, loopback()).await;
+    let limits = Limits { max_header_bytes: 8 << 10, ..Limits::default() };
+    let fixture = start(Config { limits, ..Config::default() }, loopback()).await;
     let long = format!("X-Long: {}\r\n\r\n", "a".repeat(9 << 10));
     let mut stream = fixture.connect().await;
     let response = exchange(&mut stream, &HANDSHAKE.replace("\r\n\r\n", &format!("\r\n{long}"))).await;
@@ -297,7 +281,7 @@ async fn too_many_headers_are_refused() {
 #[tokio::test]
 async fn a_head_that_does_not_end_in_time_is_cut_off() {
     let fixture = start(hasty(), loopback()).await;
-    for begun in ["", "GET /socket.io/", HANDSHAKE.trim_end()] {
+    for begun in ["", "GET /engine.io/", HANDSHAKE.trim_end()] {
         let mut stream = fixture.connect().await;
         stream.write_all(begun.as_bytes()).await.unwrap();
         assert!(read_to_close(&mut stream).await.is_empty(), "there is no answer to {begun:?}");
@@ -314,8 +298,8 @@ async fn a_websocket_outlives_the_time_limit_of_a_head() {
     // Another connection meets the limit first.
     let mut silent = fixture.connect().await;
     read_to_close(&mut silent).await;
-    websocket.write_all(&frame("40")).await.unwrap();
-    assert!(read_message(&mut websocket).await.starts_with("40{"));
+    websocket.write_all(&frame("4hello")).await.unwrap();
+    assert_eq!(read_message(&mut websocket).await, "4hello");
 }
 
 #[tokio::test]
@@ -336,8 +320,8 @@ async fn a_tls_handshake_that_fails_or_stops_is_cut_off() {
 async fn peers_that_leave_in_the_middle_do_no_harm() {
     let fixture = start_plain().await;
     let cut_body =
-        "POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n40";
-    for begun in ["", "GET /socket.io/?EIO=4", HANDSHAKE, WEBSOCKET, cut_body] {
+        "POST /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n40";
+    for begun in ["", "GET /engine.io/?EIO=4", HANDSHAKE, WEBSOCKET, cut_body] {
         let mut closing = fixture.connect().await;
         closing.write_all(begun.as_bytes()).await.unwrap();
         closing.shutdown().await.unwrap();
@@ -378,38 +362,35 @@ async fn a_closed_port_is_free_again_and_its_websockets_go_on() {
     exchange(&mut idle, HANDSHAKE).await;
     let mut websocket = fixture.connect().await;
     exchange(&mut websocket, WEBSOCKET).await;
-    websocket.write_all(&frame("40")).await.unwrap();
     assert!(read_message(&mut websocket).await.starts_with("0{"));
-    assert!(read_message(&mut websocket).await.starts_with("40{"));
-    in_time(fixture.connects.recv()).await;
+    fixture.heard.opened().await;
+    let session = fixture.heard.opened().await;
 
     fixture.listener.close();
     in_time(fixture.listener.closed()).await;
     assert!(read_to_close(&mut idle).await.is_empty(), "an idle connection is closed");
     let address = fixture.listener.local_addr();
-    let again = fixture.server.engine().listen(ListenOptions::new(address.to_string())).await.unwrap();
+    let again = fixture.server.listen(ListenOptions::new(address.to_string())).await.unwrap();
     assert_eq!(again.local_addr(), address);
     fixture.assert_alive().await;
 
-    let event = Payload::event("news", ["1"]);
-    let namespace = fixture.server.namespace("/");
-    namespace.emit(&Selection::all(), &event, Flags::default(), &mut Writes::new());
-    assert_eq!(read_message(&mut websocket).await, r#"42["news",1]"#);
+    send(&session, "news");
+    assert_eq!(read_message(&mut websocket).await, "4news");
+    websocket.write_all(&frame("4hello")).await.unwrap();
+    assert_eq!(read_message(&mut websocket).await, "4hello");
 }
 
 #[tokio::test]
 async fn a_request_under_way_is_answered_after_the_port_was_closed() {
-    let config = Config { ask_allow_request: true, ..Config::default() };
-    let (server, mut events) = Server::new(config, || {}).unwrap();
-    let listener = server.engine().listen(loopback()).await.unwrap();
+    let (recorder, mut heard) = Recorder::new(Manner { asks_to_admit: true, ..Manner::default() });
+    let server = Server::new(Config::default(), recorder).unwrap();
+    let listener = server.listen(loopback()).await.unwrap();
     let mut stream = TcpStream::connect(listener.local_addr()).await.unwrap();
     stream.write_all(HANDSHAKE.as_bytes()).await.unwrap();
-    let Some(HostEvent::Request { answer, .. }) = in_time(events.next()).await else {
-        panic!("the host is asked first");
-    };
+    let (_, answer) = heard.admit().await;
     listener.close();
     in_time(listener.closed()).await;
-    answer.send(Ok(ferrio::Admitted::default()));
+    answer.send(Ok(Admitted::default())).unwrap();
     assert_eq!(read_response(&mut stream).await.expect("it is answered").status, 200);
     assert!(read_to_close(&mut stream).await.is_empty(), "it was the connection's last");
 }
@@ -417,7 +398,7 @@ async fn a_request_under_way_is_answered_after_the_port_was_closed() {
 #[tokio::test]
 async fn the_servers_close_frees_its_ports() {
     let fixture = start_plain().await;
-    let second = fixture.server.engine().listen(loopback()).await.unwrap();
+    let second = fixture.server.listen(loopback()).await.unwrap();
     fixture.server.close();
     in_time(fixture.listener.closed()).await;
     in_time(second.closed()).await;
@@ -450,7 +431,7 @@ async fn connections_that_have_not_asked_end_with_the_port() {
 #[tokio::test]
 async fn requests_that_hide_others_are_refused() {
     let fixture = start_plain().await;
-    let hidden = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: hidden\r\n\r\n";
+    let hidden = "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: hidden\r\n\r\n";
     let headers = [
         format!("Content-Length: 0\r\nContent-Length: {}", hidden.len()),
         "Content-Length: 0\r\nTransfer-Encoding: chunked".to_owned(),
@@ -466,7 +447,7 @@ async fn requests_that_hide_others_are_refused() {
     for header in headers {
         let mut stream = fixture.connect().await;
         let request = format!(
-            "POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n{hidden}"
+            "POST /engine.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n{hidden}"
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         let answers = String::from_utf8(read_to_close(&mut stream).await).unwrap();
@@ -509,7 +490,7 @@ async fn an_older_http_is_served_without_keeping_its_connection() {
 #[tokio::test]
 async fn a_listener_that_is_dropped_leaves_its_port_open() {
     let fixture = start_plain().await;
-    let address = fixture.server.engine().listen(loopback()).await.unwrap().local_addr();
+    let address = fixture.server.listen(loopback()).await.unwrap().local_addr();
     let mut stream = TcpStream::connect(address).await.unwrap();
     assert_eq!(exchange(&mut stream, HANDSHAKE).await.status, 200);
 }
@@ -518,7 +499,7 @@ async fn a_listener_that_is_dropped_leaves_its_port_open() {
 async fn an_address_that_cannot_be_had_is_an_error() {
     let fixture = start_plain().await;
     let refusal = async |options: ListenOptions| -> io::Error {
-        fixture.server.engine().listen(options).await.expect_err("it cannot be had")
+        fixture.server.listen(options).await.expect_err("it cannot be had")
     };
     let taken = fixture.listener.local_addr();
     assert_eq!(

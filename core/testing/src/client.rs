@@ -1,9 +1,9 @@
-//! One client, whichever door it comes by.
+//! One client, whichever entry point it comes by.
 
 use std::{collections::VecDeque, net::SocketAddr};
 
 use bytes::Bytes;
-use ferrio::{MessageSocket, Outgoing, Protocol, Server};
+use ferrio_engine::{Layer, MessageSocket, Outgoing, Protocol, Server};
 use ferrio_protocol::engine::{
     Data,
     payload::{PayloadEncoder, decode},
@@ -11,11 +11,11 @@ use ferrio_protocol::engine::{
 use http::{Method, Response};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, duplex},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
 };
 
-use super::{
-    TestServer,
+use crate::{
+    Target,
     http::{Http, UPGRADE, head, text, websocket_request},
     in_time, member,
     websocket::{BINARY, WebSocket},
@@ -23,36 +23,47 @@ use super::{
 
 /// The ways to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub enum EntryPoint {
     /// Long-polling, each request handed over as a value.
     Handle,
     /// Long-polling on the server's own port.
     Port,
     /// A WebSocket whose bytes the host carries.
-    Stream,
+    Channel,
     /// A WebSocket on the server's own port.
     Listen,
     /// A WebSocket whose descriptor the host hands over.
-    Adopt,
+    TakeOver,
     /// A WebSocket whose messages the host carries.
     Messages,
     /// A WebSocket that began as long-polling.
     Upgraded,
 }
 
-impl Door {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Handle, Self::Port, Self::Stream, Self::Listen, Self::Adopt, Self::Messages, Self::Upgraded];
+impl EntryPoint {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Handle,
+        Self::Port,
+        Self::Channel,
+        Self::Listen,
+        Self::TakeOver,
+        Self::Messages,
+        Self::Upgraded,
+    ];
 
-    pub(crate) fn is_polling(self) -> bool {
+    /// Whether it is long-polling.
+    pub fn is_polling(self) -> bool {
         matches!(self, Self::Handle | Self::Port)
     }
 }
 
 /// What a client hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Message {
+pub enum Message {
+    /// Text, with the type of its engine packet in front.
     Text(String),
+    /// A binary message.
     Binary(Vec<u8>),
     /// The server closed in good order.
     Closed(Option<u16>),
@@ -60,43 +71,58 @@ pub(crate) enum Message {
     Lost,
 }
 
-pub(crate) struct Client {
+/// A client, and what carries it.
+pub struct Client<L: Layer> {
     /// The open packet.
-    pub(crate) open: String,
-    pub(crate) carrier: Carrier,
+    pub open: String,
+    /// What carries it.
+    pub carrier: Carrier<L>,
 }
 
-pub(crate) enum Carrier {
-    Polling(Polling),
+/// What carries a client.
+pub enum Carrier<L: Layer> {
+    /// Long-polling.
+    Polling(Polling<L>),
+    /// A WebSocket.
     WebSocket(WebSocket),
-    Messages { socket: MessageSocket, received: VecDeque<Outgoing> },
+    /// A WebSocket whose messages the host carries.
+    Messages {
+        /// The host's end.
+        socket: MessageSocket<L>,
+        /// What has come and was not looked at yet.
+        received: VecDeque<Outgoing>,
+    },
 }
 
-pub(crate) struct Polling {
-    pub(crate) http: Http,
-    pub(crate) query: String,
+/// A client's polling requests.
+pub struct Polling<L: Layer> {
+    /// Where they go to.
+    pub http: Http<L>,
+    /// Their query.
+    pub query: String,
     received: VecDeque<Message>,
 }
 
 const WEBSOCKET: &str = "EIO=4&transport=websocket";
 const POLLING: &str = "EIO=4&transport=polling";
 
-impl Client {
-    pub(crate) async fn open(test: &TestServer, door: Door) -> Self {
-        let carrier = match door {
-            Door::Handle => return Self::poll(Http::memory(test), POLLING).await,
-            Door::Port => return Self::poll(Http::tcp(test), POLLING).await,
-            Door::Upgraded => {
+impl<L: Layer> Client<L> {
+    /// A client that has read its open packet.
+    pub async fn open(test: &impl Target<Layer = L>, entry_point: EntryPoint) -> Self {
+        let carrier = match entry_point {
+            EntryPoint::Handle => return Self::poll(Http::memory(test), POLLING).await,
+            EntryPoint::Port => return Self::poll(Http::tcp(test), POLLING).await,
+            EntryPoint::Upgraded => {
                 let mut client = Self::poll(Http::memory(test), POLLING).await;
                 client.upgrade(test).await;
                 return client;
             }
-            Door::Messages => {
+            EntryPoint::Messages => {
                 let request = head(&Method::GET, WEBSOCKET, &UPGRADE);
-                let socket = test.server.engine().serve_messages(request).await.unwrap();
+                let socket = test.engine().serve_messages(request).await.unwrap();
                 Carrier::Messages { socket, received: VecDeque::new() }
             }
-            _ => Carrier::WebSocket(websocket(test, door, WEBSOCKET).await.expect("it is accepted")),
+            _ => Carrier::WebSocket(websocket(test, entry_point, WEBSOCKET).await.expect("it is accepted")),
         };
         let mut client = Self { open: String::new(), carrier };
         client.open = client.text().await;
@@ -104,7 +130,7 @@ impl Client {
     }
 
     /// A long-polling client whose handshake has this query.
-    pub(crate) async fn poll(http: Http, query: &str) -> Self {
+    pub async fn poll(http: Http<L>, query: &str) -> Self {
         let opened = http.get(query).await;
         assert_eq!(opened.status(), 200, "{}", text(&opened));
         let query = format!("{query}&sid={}", member(text(&opened), "sid"));
@@ -116,26 +142,27 @@ impl Client {
     }
 
     /// The secret id of the session.
-    pub(crate) fn session_id(&self) -> &str {
+    pub fn session_id(&self) -> &str {
         member(&self.open, "sid")
     }
 
     /// Moves a polling client to WebSocket while nothing is under way.
-    pub(crate) async fn upgrade(&mut self, test: &TestServer) {
+    pub async fn upgrade(&mut self, test: &impl Target<Layer = L>) {
         let query = self.upgrade_query();
-        let mut websocket = websocket(test, Door::Stream, &query).await.expect("it is accepted");
+        let mut websocket = websocket(test, EntryPoint::Channel, &query).await.expect("it is accepted");
         websocket.writer.text("2probe").await;
         assert_eq!(websocket.reader.receive().await, Message::Text("3probe".to_owned()));
         websocket.writer.text("5").await;
         self.carrier = Carrier::WebSocket(websocket);
     }
 
-    pub(crate) fn upgrade_query(&self) -> String {
+    /// The query of a WebSocket request for the session.
+    pub fn upgrade_query(&self) -> String {
         format!("{WEBSOCKET}&sid={}", self.session_id())
     }
 
     /// Sends an engine packet.
-    pub(crate) async fn send(&mut self, packet: &str) {
+    pub async fn send(&mut self, packet: &str) {
         match &mut self.carrier {
             Carrier::Polling(polling) => polling.post(packet.as_bytes()).await,
             Carrier::WebSocket(websocket) => websocket.writer.text(packet).await,
@@ -144,7 +171,7 @@ impl Client {
     }
 
     /// Sends a binary message.
-    pub(crate) async fn send_binary(&mut self, message: &[u8]) {
+    pub async fn send_binary(&mut self, message: &[u8]) {
         match &mut self.carrier {
             Carrier::Polling(polling) => {
                 let mut encoder = PayloadEncoder::new(Protocol::V4, false);
@@ -156,7 +183,8 @@ impl Client {
         }
     }
 
-    pub(crate) async fn receive(&mut self) -> Message {
+    /// What comes next.
+    pub async fn receive(&mut self) -> Message {
         match &mut self.carrier {
             Carrier::Polling(polling) => polling.receive().await,
             Carrier::WebSocket(websocket) => websocket.reader.receive().await,
@@ -175,7 +203,7 @@ impl Client {
     }
 
     /// The next text message, heartbeats and noops apart.
-    pub(crate) async fn text(&mut self) -> String {
+    pub async fn text(&mut self) -> String {
         loop {
             match self.receive().await {
                 Message::Text(text) if text == "2" || text == "6" => {}
@@ -185,7 +213,8 @@ impl Client {
         }
     }
 
-    pub(crate) async fn binary(&mut self) -> Vec<u8> {
+    /// The next message, which has to be binary.
+    pub async fn binary(&mut self) -> Vec<u8> {
         match self.receive().await {
             Message::Binary(data) => data,
             other => panic!("a binary message was due, not {other:?}"),
@@ -193,7 +222,7 @@ impl Client {
     }
 
     /// Reads until the server has closed, and returns what came until then.
-    pub(crate) async fn closed(&mut self) -> Vec<Message> {
+    pub async fn closed(&mut self) -> Vec<Message> {
         let mut received = Vec::new();
         while !matches!(received.last(), Some(Message::Closed(_) | Message::Lost)) {
             received.push(self.receive().await);
@@ -202,7 +231,7 @@ impl Client {
     }
 
     /// Leaves as a client does that says goodbye.
-    pub(crate) async fn close(mut self) {
+    pub async fn close(mut self) {
         match &mut self.carrier {
             Carrier::Polling(polling) => polling.post(b"1").await,
             Carrier::WebSocket(websocket) => {
@@ -214,7 +243,7 @@ impl Client {
     }
 
     /// The WebSocket itself, for a client that is one.
-    pub(crate) fn into_websocket(self) -> WebSocket {
+    pub fn into_websocket(self) -> WebSocket {
         match self.carrier {
             Carrier::WebSocket(websocket) => websocket,
             _ => panic!("no WebSocket"),
@@ -222,7 +251,7 @@ impl Client {
     }
 
     /// The polling requests, for a client that makes them.
-    pub(crate) fn polling(&self) -> &Polling {
+    pub fn polling(&self) -> &Polling<L> {
         match &self.carrier {
             Carrier::Polling(polling) => polling,
             _ => panic!("no polling"),
@@ -230,26 +259,28 @@ impl Client {
     }
 }
 
-impl Polling {
-    pub(crate) fn new(http: Http, query: String) -> Self {
+impl<L: Layer> Polling<L> {
+    /// Polls with this query.
+    pub fn new(http: Http<L>, query: String) -> Self {
         Self { http, query, received: VecDeque::new() }
     }
 
     /// The packets of one answer.
-    pub(crate) async fn batch(&mut self) -> Vec<Message> {
+    pub async fn batch(&mut self) -> Vec<Message> {
         let answer = self.get().await;
         assert_eq!(answer.status(), 200, "{}", text(&answer));
         self.take(&answer);
         self.received.drain(..).collect()
     }
 
-    pub(crate) async fn post(&mut self, body: &[u8]) {
+    /// One POST, which has to be taken.
+    pub async fn post(&mut self, body: &[u8]) {
         let answer = self.http.post(&self.query, body).await;
         assert_eq!((answer.status().as_u16(), text(&answer)), (200, "ok"));
     }
 
     /// One GET.
-    pub(crate) async fn get(&self) -> Response<Bytes> {
+    pub async fn get(&self) -> Response<Bytes> {
         self.http.get(&self.query).await
     }
 
@@ -281,36 +312,51 @@ impl Polling {
     }
 }
 
-/// Opens a WebSocket by a door that has bytes.
-pub(crate) async fn websocket(
-    test: &TestServer,
-    door: Door,
+/// Opens a WebSocket by an entry point that has bytes.
+pub async fn websocket<L: Layer>(
+    test: &impl Target<Layer = L>,
+    entry_point: EntryPoint,
     query: &str,
 ) -> Result<WebSocket, Response<Bytes>> {
-    match door {
-        Door::Stream => {
+    match entry_point {
+        EntryPoint::Channel => {
             // Small, so that the server has to wait for its reader.
             let (near, far) = duplex(4096);
-            test.server.engine().serve_channel(far, head(&Method::GET, query, &UPGRADE), Bytes::new());
+            test.engine().serve_channel(far, head(&Method::GET, query, &UPGRADE), Bytes::new());
             WebSocket::accepted(near).await
         }
-        Door::Listen => WebSocket::accepted(requesting(test.address, query).await).await,
-        Door::Adopt => WebSocket::accepted(adopted(&test.server, query).await).await,
+        EntryPoint::Listen => {
+            WebSocket::accepted(requesting(test.address(), &test.engine().config().path, query).await).await
+        }
+        EntryPoint::TakeOver => WebSocket::accepted(adopted(test.engine(), query).await).await,
         other => panic!("{other:?} has no bytes"),
     }
 }
 
+/// A WebSocket on the server's own port whose client's kernel takes little, so that the server soon notices when nobody
+/// reads. It has read its open packet.
+pub async fn lazy_websocket(test: &impl Target) -> WebSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(test.address()).await.unwrap();
+    let request = websocket_request(&test.engine().config().path, WEBSOCKET);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut websocket = WebSocket::accepted(stream).await.expect("it is accepted");
+    assert!(matches!(websocket.reader.receive().await, Message::Text(open) if open.starts_with('0')));
+    websocket
+}
+
 /// A TCP connection on which a WebSocket request was sent.
-async fn requesting(address: SocketAddr, query: &str) -> TcpStream {
+async fn requesting(address: SocketAddr, path: &str, query: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(websocket_request(query).as_bytes()).await.unwrap();
+    stream.write_all(websocket_request(path, query).as_bytes()).await.unwrap();
     stream
 }
 
 /// A connection that another HTTP server accepts, whose request it reads, and which it then hands over.
-pub(crate) async fn adopted(server: &Server, query: &str) -> TcpStream {
+pub async fn adopted<L: Layer>(server: &Server<L>, query: &str) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = requesting(listener.local_addr().unwrap(), query).await;
+    let client = requesting(listener.local_addr().unwrap(), "/engine.io", query).await;
     let (mut accepted, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -319,6 +365,6 @@ pub(crate) async fn adopted(server: &Server, query: &str) -> TcpStream {
     let target = String::from_utf8(request).unwrap();
     let (_, query) = target.split(' ').nth(1).and_then(|target| target.split_once('?')).expect("a query");
     let duplicate = accepted.into_std().unwrap().try_clone().unwrap();
-    server.engine().take_over(duplicate.into(), head(&Method::GET, query, &UPGRADE), Bytes::new()).unwrap();
+    server.take_over(duplicate.into(), head(&Method::GET, query, &UPGRADE), Bytes::new()).unwrap();
     client
 }
