@@ -11,6 +11,7 @@ import { type EngineRequest, type HandshakeRecord, makeRequest, type RequestHead
 import { runMiddlewares } from "./middleware";
 import { type DisconnectedSocket, native, type SessionSign, Watch } from "./native";
 import { asksForOrigins, decideOrigin, optionsForCore } from "./options";
+import { runAll, throwLater } from "./run-all";
 import { bytesOf, isBinary } from "./value";
 import { WatchedEmitter } from "./watched-emitter";
 
@@ -225,26 +226,13 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
   close(): this {
     const bridge = this._bridge;
     if (bridge === undefined) return this;
-    const thrown: unknown[] = [];
-    const attempt = (act: () => void) => {
-      try {
-        act();
-      } catch (error) {
-        // What a listener throws does not keep the others from closing.
-        thrown.push(error);
-      }
-    };
-    for (const id of bridge.flushed.sessions()) {
+    const closeOne = (id: string) => {
       const socket = this.#sockets.get(id);
-      if (socket !== undefined) attempt(() => socket.close(true));
-      else attempt(() => this._host.disconnected(bridge, bridge.flushed.closeSession(id, true).sockets));
-    }
-    for (const socket of this.#closing()) attempt(() => socket.close(true));
-    for (const error of thrown) {
-      process.nextTick(() => {
-        throw error;
-      });
-    }
+      if (socket !== undefined) socket.close(true);
+      else this._host.disconnected(bridge, bridge.flushed.closeSession(id, true).sockets);
+    };
+    const ids = [...bridge.flushed.sessions(), ...this.#closing().map(({ id }) => id)];
+    runAll(ids.map((id) => () => closeOne(id)));
     return this;
   }
 
@@ -312,8 +300,7 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
       return;
     }
     const socket = this._socketOf(record, true);
-    this.#tellFlush(socket);
-    this.#tellOpen(socket);
+    runAll([() => this.#tellFlush(socket), () => this.#tellOpen(socket)]);
   }
 
   /** The answer that opens a session is about to be sent. Returns what is to be called when it is. */
@@ -324,10 +311,15 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
     const record = known ?? JSON.parse(this._bridge?.native.session(id) ?? "null");
     if (record === null) return () => {};
     const socket = this._socketOf(record, known !== undefined);
-    this.#tellFlush(socket);
-    return () => {
+    const whenSent = () => {
       if (known !== undefined) this.#tellOpen(socket);
     };
+    try {
+      this.#tellFlush(socket);
+    } catch (error) {
+      throwLater(error);
+    }
+    return whenSent;
   }
 
   /** The answer that would have opened a session will not be sent. */
@@ -348,8 +340,7 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
   #tellOpen(socket: EngineSocket): void {
     if (socket._opening === "told") return;
     socket._opening = "told";
-    this.emit("drain", socket);
-    this.emit("connection", socket);
+    runAll([() => this.emit("drain", socket), () => this.emit("connection", socket)]);
   }
 
   onSessionMessage(id: string, data: string | Buffer | undefined): void {
@@ -592,8 +583,10 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
 
   /** Lets listeners change the headers of an answer. */
   _tellHeaders(headers: OutgoingHttpHeaders, request: EngineRequest, isFirst: boolean): void {
-    if (isFirst) this.emit("initial_headers", headers, request);
-    this.emit("headers", headers, request);
+    runAll([
+      () => isFirst && this.emit("initial_headers", headers, request),
+      () => this.emit("headers", headers, request),
+    ]);
   }
 
   /** Whether only JavaScript can tell which origins are allowed. */

@@ -4,6 +4,7 @@ import type { EngineServer } from "./engine-server";
 import { Transport } from "./engine-transport";
 import type { EngineRequest, HandshakeRecord } from "./handshake";
 import { SessionSign, SessionState, Watch } from "./native";
+import { runAll, throwLater } from "./run-all";
 import { bytesOf, isBinary } from "./value";
 import { WatchedEmitter } from "./watched-emitter";
 
@@ -224,8 +225,7 @@ export class EngineSocket extends WatchedEmitter {
     if (this.#buffer.length === 0 || (this.#state() & SessionState.Drained) === 0) return;
     this.#hasFlushed = true;
     const packets = this.#empty();
-    this.emit("flush", packets);
-    this.server.emit("flush", this, packets);
+    runAll([() => this.emit("flush", packets), () => this.server.emit("flush", this, packets)]);
   }
 
   /** What was flushed is with the transport. */
@@ -237,13 +237,9 @@ export class EngineSocket extends WatchedEmitter {
     const { transport } = this;
     // Over WebSocket a packet has left when the kernel has it, and over long-polling with the answer.
     const isPolling = transport.name === "polling";
-    const callAll = () => {
-      for (const callback of callbacks) callback(transport);
-    };
-    if (isPolling) callAll();
-    this.emit("drain");
-    this.server.emit("drain", this);
-    if (!isPolling) callAll();
+    const called = callbacks.map((callback) => () => callback(transport));
+    const drained = [() => this.emit("drain"), () => this.server.emit("drain", this)];
+    runAll(isPolling ? [...called, ...drained] : [...drained, ...called]);
   }
 
   // ---- Closing
@@ -289,12 +285,11 @@ export class EngineSocket extends WatchedEmitter {
     this.server._flushing.delete(this);
     this.server._forgetSocket(this.id);
     process.nextTick(() => this.#empty());
-    try {
-      this.emit("close", reason, error);
-    } finally {
-      this.#transport._end();
-      this.#probe?._end();
-    }
+    runAll([
+      () => this.emit("close", reason, error),
+      () => this.#transport._end(),
+      () => this.#probe?._end(),
+    ]);
   }
 
   // ---- What the core tells
@@ -302,7 +297,11 @@ export class EngineSocket extends WatchedEmitter {
   _onMessage(data: string | Buffer): void {
     if (this.#readyState !== "open") return;
     const shown = data === "" && this.protocol === 4 ? undefined : data;
-    this.emit("data", shown);
+    try {
+      this.emit("data", shown);
+    } catch (error) {
+      throwLater(error);
+    }
     this.emit("message", shown);
   }
 
@@ -326,8 +325,7 @@ export class EngineSocket extends WatchedEmitter {
         this.emit("heartbeat");
         break;
       case SessionSign.Drain:
-        this._flush();
-        this._drain();
+        runAll([() => this._flush(), () => this._drain()]);
         break;
       case SessionSign.Upgrading:
         this.#probe = new Transport("websocket", this);
@@ -349,11 +347,7 @@ export class EngineSocket extends WatchedEmitter {
   #onUpgrade(): void {
     if (this.#readyState !== "open" || this.#transport.name === "websocket") return;
     const old = this.#switch();
-    try {
-      this.emit("upgrade", this.#transport);
-    } finally {
-      old._end();
-    }
+    runAll([() => this.emit("upgrade", this.#transport), () => old._end()]);
   }
 
   #switch(): Transport {

@@ -119,10 +119,8 @@ where
         _ if shared.config.answers_like_engine_io => return polling::unknown_method(),
         _ => return refuse(shared, &head, &Refusal::BAD_REQUEST),
     };
-    if let Some(head) = kept {
-        if response.status() == StatusCode::OK {
-            shared.layer.headers(&head, false, response.headers_mut()).await;
-        }
+    if let Some(head) = kept.filter(|_| response.status() == StatusCode::OK) {
+        shared.layer.headers(&head, false, response.headers_mut()).await;
     }
     response
 }
