@@ -7,6 +7,7 @@ mod admission;
 mod backpressure;
 mod bounds;
 mod doors;
+mod engine;
 mod hostile;
 mod namespaces;
 mod ordering;

@@ -180,7 +180,9 @@ async fn open<L: Layer>(
     };
     // The open packet is in the outbox, so this poll is answered at once.
     let mut response = polling::get(&session, form).await;
-    response.extensions_mut().insert(OpenedSession(session.id().clone()));
+    if session.is_watched() {
+        response.extensions_mut().insert(OpenedSession(session.id().clone()));
+    }
     if let Some(cookie) = &shared.config.cookie {
         let text = format!("{}={}; {}", cookie.name, session.id(), cookie.attributes);
         if let Ok(value) = HeaderValue::from_str(&text) {
