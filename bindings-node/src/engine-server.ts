@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import { HttpEntryPoint } from "./attach";
 import { type AnsweredHead, Bridge, type RefusedHead, type SessionHandler } from "./bridge";
 import { type AttachOptions, type EngineOptions, engineDefaults } from "./engine-options";
-import { EngineSocket } from "./engine-socket";
+import { EngineSocket, type Packet } from "./engine-socket";
 import { type EngineRequest, type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
 import { runMiddlewares } from "./middleware";
 import { type DisconnectedSocket, native, type SessionSign, Watch } from "./native";
@@ -32,6 +32,22 @@ export interface ConnectionError {
   message: string;
   /** What is known besides. */
   context: Record<string, unknown>;
+}
+
+/** The events of an engine, with their arguments. */
+export interface ServerEvents {
+  /** A session is open. */
+  connection: [socket: EngineSocket];
+  /** A request was refused. */
+  connection_error: [error: ConnectionError];
+  /** The first answer of a session is about to be sent, with these headers. */
+  initial_headers: [headers: OutgoingHttpHeaders, request: EngineRequest];
+  /** An answer is about to be sent, with these headers. */
+  headers: [headers: OutgoingHttpHeaders, request: EngineRequest];
+  /** Packets of a session have left. */
+  flush: [socket: EngineSocket, packets: Packet[]];
+  /** Nothing waits any more for a session. */
+  drain: [socket: EngineSocket];
 }
 
 /** What stands on the engine. */
@@ -83,7 +99,7 @@ const EVERYTHING =
  * An Engine.IO server, alone or under a Socket.IO server. Events: `connection`, `connection_error`, `initial_headers`,
  * `headers`, `flush` and `drain`.
  */
-export class EngineServer extends WatchedEmitter implements SessionHandler {
+export class EngineServer extends WatchedEmitter<ServerEvents> implements SessionHandler {
   /** The codes of refusals. */
   static readonly errors = errors;
   /** What they mean. */

@@ -36,6 +36,32 @@ const PACKET_TYPES = ["open", "close", "ping", "pong", "message", "upgrade", "no
 /** The type of a packet; `error` stands for one that cannot be read. */
 export type PacketType = (typeof PACKET_TYPES)[number] | "error";
 
+/** The events of a session, with their arguments. */
+export interface SocketEvents {
+  /** A packet has come. */
+  packet: [packet: Packet];
+  /** A message has come: text, bytes, or undefined for an empty one. */
+  // biome-ignore lint/suspicious/noExplicitAny: as in engine.io, so that a listener may say what it expects.
+  message: [data: any];
+  /** The same. */
+  // biome-ignore lint/suspicious/noExplicitAny: as in engine.io, so that a listener may say what it expects.
+  data: [data: any];
+  /** A packet is about to be sent. What is changed of it leaves so. */
+  packetCreate: [packet: Packet];
+  /** A sign of life has come. */
+  heartbeat: [];
+  /** Packets have left. */
+  flush: [packets: Packet[]];
+  /** Nothing waits any more. */
+  drain: [];
+  /** The probe of an upgrade was answered. */
+  upgrading: [transport: Transport];
+  /** The transport has changed. */
+  upgrade: [transport: Transport];
+  /** The session is over. */
+  close: [reason: string, error: Error | undefined];
+}
+
 /** What each event needs to be told by the core. */
 const WATCHED: Record<string | symbol, Watch | undefined> = {
   packet: Watch.Packet,
@@ -66,7 +92,7 @@ const UNCOMPRESSED = 4;
  * The core knows it by its id, which names nothing any more when the session is over. Only what has listeners is told by
  * the core.
  */
-export class EngineSocket extends WatchedEmitter {
+export class EngineSocket extends WatchedEmitter<SocketEvents> {
   /** The session's id: a secret, because whoever has it can act as the client. */
   readonly id: string;
   /** The engine. */
