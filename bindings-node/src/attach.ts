@@ -193,8 +193,8 @@ export class HttpEntryPoint implements HttpHandler {
       const isList = Array.isArray(fields) && request.httpVersionMajor !== 1;
       const written = isList ? namesAndValues(headers) : fields;
       response.writeHead(status, written as OutgoingHttpHeaders).end(body);
+      whenSent();
     }
-    whenSent();
   }
 
   /** Returns what is to be called when the answer is on its way. */

@@ -11,6 +11,7 @@ import { type HttpHandler, HttpRecords } from "./http-records";
 import { AckStatus, Kind, type NativeServer, native, type SessionSign } from "./native";
 import { type Beside, RecordBatch } from "./record-batch";
 import { Rooms } from "./room";
+import { throwLater } from "./run-all";
 import type { Socket } from "./socket";
 import { TurnClock } from "./turn-clock";
 import { warn } from "./warning";
@@ -117,7 +118,6 @@ export class Bridge {
     nextRound(this.#deliverAnew);
   }
 
-  /** A tick of its own, so that what a listener throws is an uncaught exception like any other. */
   #schedule(): void {
     this.#isScheduled = true;
     nextTick(this.#deliverSoon);
@@ -126,14 +126,18 @@ export class Bridge {
   #deliverTurn(): void {
     this.#clock.begin();
     this.commands.beginTurn();
+    let hasThrown = false;
     try {
       while (this.#deliverBatch() && this.#moreWaits) this.#take();
+    } catch (error) {
+      hasThrown = true;
+      throwLater(error);
     } finally {
       this.commands.endTurn();
-      if (this.#clock.isUp(now())) {
+      if (hasThrown || this.#clock.isUp(now())) {
+        // The rest follows, behind the error.
         nextRound(this.#deliverAnew);
-      } else if (this.#moreWaits || this.#batch.hasMore) {
-        // A listener threw: the rest of its batch follows.
+      } else if (this.#moreWaits) {
         this.#schedule();
       } else {
         this.#isScheduled = false;

@@ -282,17 +282,16 @@ impl State {
 /// Sends a packet to a session: a message with bytes, or any packet with text.
 fn send_packet(server: &Server, command: &Command<'_>, writes: &mut Writes) -> Outcome {
     let Some(session) = server.engine().session(command.rooms.unwrap_or_default()) else { return Ok(()) };
-    let frame = match command.attachments.first() {
-        Some(bytes) => Frame::binary(session.protocol(), bytes),
-        None => {
-            let digit = u8::try_from(command.detail >> PACKET_TYPE).ok().filter(|digit| *digit <= 6);
-            let digit = digit.ok_or_else(|| format!("there is no packet {}", command.detail))?;
-            let text = command.payload.unwrap_or_default();
-            Frame::text(1 + text.len(), |out| {
-                out.push(char::from(b'0' + digit));
-                out.push_str(text);
-            })
-        }
+    let frame = if let Some(bytes) = command.attachments.first() {
+        Frame::binary(session.protocol(), bytes)
+    } else {
+        let digit = u8::try_from(command.detail >> PACKET_TYPE).ok().filter(|digit| *digit <= 6);
+        let digit = digit.ok_or_else(|| format!("there is no packet {}", command.detail))?;
+        let text = command.payload.unwrap_or_default();
+        Frame::text(1 + text.len(), |out| {
+            out.push(char::from(b'0' + digit));
+            out.push_str(text);
+        })
     };
     let options = SendOptions { compress: flags(command).compress, is_told: false, ..SendOptions::default() };
     session.push(&frame.into(), options, writes);

@@ -6,6 +6,7 @@ import type { EngineSocket } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
 import type { ExtendedError } from "./namespace";
 import type { DisconnectedSocket } from "./native";
+import { runAll } from "./run-all";
 import type { Server } from "./server";
 import { type DisconnectReason, Socket } from "./socket";
 
@@ -132,23 +133,12 @@ export class ConnectionHandler implements ClientHandler {
   /** Calls the listeners of sockets that the server itself disconnected. */
   disconnected(bridge: Bridge, sockets: DisconnectedSocket[]): void {
     bridge.drainHttp();
-    const errors: unknown[] = [];
-    for (const { socket: key, reason } of sockets) {
+    const disconnectOne = ({ socket: key, reason }: DisconnectedSocket) => {
       const socket = bridge.sockets.get(key);
-      try {
-        if (socket === undefined) bridge.commands.release(key);
-        else this.disconnect(bridge, socket, reasonOf(reason));
-      } catch (error) {
-        // All of them are disconnected, so all listeners are called.
-        errors.push(error);
-      }
-    }
-    for (const error of errors.slice(1)) {
-      process.nextTick(() => {
-        throw error;
-      });
-    }
-    if (errors.length > 0) throw errors[0];
+      if (socket === undefined) bridge.commands.release(key);
+      else this.disconnect(bridge, socket, reasonOf(reason));
+    };
+    runAll(sockets.map((one) => () => disconnectOne(one)));
   }
 
   /** A socket is out of its namespace: its listeners are called. */

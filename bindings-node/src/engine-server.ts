@@ -6,11 +6,12 @@ import type { Duplex } from "node:stream";
 import { HttpEntryPoint } from "./attach";
 import { type AnsweredHead, Bridge, type RefusedHead, type SessionHandler } from "./bridge";
 import { type AttachOptions, type EngineOptions, engineDefaults } from "./engine-options";
-import { EngineSocket } from "./engine-socket";
+import { EngineSocket, type Packet } from "./engine-socket";
 import { type EngineRequest, type HandshakeRecord, makeRequest, type RequestHead } from "./handshake";
 import { runMiddlewares } from "./middleware";
 import { type DisconnectedSocket, native, type SessionSign, Watch } from "./native";
 import { asksForOrigins, decideOrigin, optionsForCore } from "./options";
+import { runAll, throwLater } from "./run-all";
 import { bytesOf, isBinary } from "./value";
 import { WatchedEmitter } from "./watched-emitter";
 
@@ -31,6 +32,22 @@ export interface ConnectionError {
   message: string;
   /** What is known besides. */
   context: Record<string, unknown>;
+}
+
+/** The events of an engine, with their arguments. */
+export interface ServerEvents {
+  /** A session is open. */
+  connection: [socket: EngineSocket];
+  /** A request was refused. */
+  connection_error: [error: ConnectionError];
+  /** The first answer of a session is about to be sent, with these headers. */
+  initial_headers: [headers: OutgoingHttpHeaders, request: EngineRequest];
+  /** An answer is about to be sent, with these headers. */
+  headers: [headers: OutgoingHttpHeaders, request: EngineRequest];
+  /** Packets of a session have left. */
+  flush: [socket: EngineSocket, packets: Packet[]];
+  /** Nothing waits any more for a session. */
+  drain: [socket: EngineSocket];
 }
 
 /** What stands on the engine. */
@@ -82,7 +99,7 @@ const EVERYTHING =
  * An Engine.IO server, alone or under a Socket.IO server. Events: `connection`, `connection_error`, `initial_headers`,
  * `headers`, `flush` and `drain`.
  */
-export class EngineServer extends WatchedEmitter implements SessionHandler {
+export class EngineServer extends WatchedEmitter<ServerEvents> implements SessionHandler {
   /** The codes of refusals. */
   static readonly errors = errors;
   /** What they mean. */
@@ -225,26 +242,13 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
   close(): this {
     const bridge = this._bridge;
     if (bridge === undefined) return this;
-    const thrown: unknown[] = [];
-    const attempt = (act: () => void) => {
-      try {
-        act();
-      } catch (error) {
-        // What a listener throws does not keep the others from closing.
-        thrown.push(error);
-      }
-    };
-    for (const id of bridge.flushed.sessions()) {
+    const closeOne = (id: string) => {
       const socket = this.#sockets.get(id);
-      if (socket !== undefined) attempt(() => socket.close(true));
-      else attempt(() => this._host.disconnected(bridge, bridge.flushed.closeSession(id, true).sockets));
-    }
-    for (const socket of this.#closing()) attempt(() => socket.close(true));
-    for (const error of thrown) {
-      process.nextTick(() => {
-        throw error;
-      });
-    }
+      if (socket !== undefined) socket.close(true);
+      else this._host.disconnected(bridge, bridge.flushed.closeSession(id, true).sockets);
+    };
+    const ids = [...bridge.flushed.sessions(), ...this.#closing().map(({ id }) => id)];
+    runAll(ids.map((id) => () => closeOne(id)));
     return this;
   }
 
@@ -312,8 +316,7 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
       return;
     }
     const socket = this._socketOf(record, true);
-    this.#tellFlush(socket);
-    this.#tellOpen(socket);
+    runAll([() => this.#tellFlush(socket), () => this.#tellOpen(socket)]);
   }
 
   /** The answer that opens a session is about to be sent. Returns what is to be called when it is. */
@@ -324,10 +327,15 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
     const record = known ?? JSON.parse(this._bridge?.native.session(id) ?? "null");
     if (record === null) return () => {};
     const socket = this._socketOf(record, known !== undefined);
-    this.#tellFlush(socket);
-    return () => {
+    const whenSent = () => {
       if (known !== undefined) this.#tellOpen(socket);
     };
+    try {
+      this.#tellFlush(socket);
+    } catch (error) {
+      throwLater(error);
+    }
+    return whenSent;
   }
 
   /** The answer that would have opened a session will not be sent. */
@@ -348,8 +356,7 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
   #tellOpen(socket: EngineSocket): void {
     if (socket._opening === "told") return;
     socket._opening = "told";
-    this.emit("drain", socket);
-    this.emit("connection", socket);
+    runAll([() => this.emit("drain", socket), () => this.emit("connection", socket)]);
   }
 
   onSessionMessage(id: string, data: string | Buffer | undefined): void {
@@ -592,8 +599,10 @@ export class EngineServer extends WatchedEmitter implements SessionHandler {
 
   /** Lets listeners change the headers of an answer. */
   _tellHeaders(headers: OutgoingHttpHeaders, request: EngineRequest, isFirst: boolean): void {
-    if (isFirst) this.emit("initial_headers", headers, request);
-    this.emit("headers", headers, request);
+    runAll([
+      () => isFirst && this.emit("initial_headers", headers, request),
+      () => this.emit("headers", headers, request),
+    ]);
   }
 
   /** Whether only JavaScript can tell which origins are allowed. */

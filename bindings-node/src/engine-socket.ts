@@ -4,6 +4,7 @@ import type { EngineServer } from "./engine-server";
 import { Transport } from "./engine-transport";
 import type { EngineRequest, HandshakeRecord } from "./handshake";
 import { SessionSign, SessionState, Watch } from "./native";
+import { runAll, throwLater } from "./run-all";
 import { bytesOf, isBinary } from "./value";
 import { WatchedEmitter } from "./watched-emitter";
 
@@ -35,6 +36,32 @@ const PACKET_TYPES = ["open", "close", "ping", "pong", "message", "upgrade", "no
 /** The type of a packet; `error` stands for one that cannot be read. */
 export type PacketType = (typeof PACKET_TYPES)[number] | "error";
 
+/** The events of a session, with their arguments. */
+export interface SocketEvents {
+  /** A packet has come. */
+  packet: [packet: Packet];
+  /** A message has come: text, bytes, or undefined for an empty one. */
+  // biome-ignore lint/suspicious/noExplicitAny: as in engine.io, so that a listener may say what it expects.
+  message: [data: any];
+  /** The same. */
+  // biome-ignore lint/suspicious/noExplicitAny: as in engine.io, so that a listener may say what it expects.
+  data: [data: any];
+  /** A packet is about to be sent. What is changed of it leaves so. */
+  packetCreate: [packet: Packet];
+  /** A sign of life has come. */
+  heartbeat: [];
+  /** Packets have left. */
+  flush: [packets: Packet[]];
+  /** Nothing waits any more. */
+  drain: [];
+  /** The probe of an upgrade was answered. */
+  upgrading: [transport: Transport];
+  /** The transport has changed. */
+  upgrade: [transport: Transport];
+  /** The session is over. */
+  close: [reason: string, error: Error | undefined];
+}
+
 /** What each event needs to be told by the core. */
 const WATCHED: Record<string | symbol, Watch | undefined> = {
   packet: Watch.Packet,
@@ -65,7 +92,7 @@ const UNCOMPRESSED = 4;
  * The core knows it by its id, which names nothing any more when the session is over. Only what has listeners is told by
  * the core.
  */
-export class EngineSocket extends WatchedEmitter {
+export class EngineSocket extends WatchedEmitter<SocketEvents> {
   /** The session's id: a secret, because whoever has it can act as the client. */
   readonly id: string;
   /** The engine. */
@@ -224,8 +251,7 @@ export class EngineSocket extends WatchedEmitter {
     if (this.#buffer.length === 0 || (this.#state() & SessionState.Drained) === 0) return;
     this.#hasFlushed = true;
     const packets = this.#empty();
-    this.emit("flush", packets);
-    this.server.emit("flush", this, packets);
+    runAll([() => this.emit("flush", packets), () => this.server.emit("flush", this, packets)]);
   }
 
   /** What was flushed is with the transport. */
@@ -237,13 +263,9 @@ export class EngineSocket extends WatchedEmitter {
     const { transport } = this;
     // Over WebSocket a packet has left when the kernel has it, and over long-polling with the answer.
     const isPolling = transport.name === "polling";
-    const callAll = () => {
-      for (const callback of callbacks) callback(transport);
-    };
-    if (isPolling) callAll();
-    this.emit("drain");
-    this.server.emit("drain", this);
-    if (!isPolling) callAll();
+    const called = callbacks.map((callback) => () => callback(transport));
+    const drained = [() => this.emit("drain"), () => this.server.emit("drain", this)];
+    runAll(isPolling ? [...called, ...drained] : [...drained, ...called]);
   }
 
   // ---- Closing
@@ -289,12 +311,11 @@ export class EngineSocket extends WatchedEmitter {
     this.server._flushing.delete(this);
     this.server._forgetSocket(this.id);
     process.nextTick(() => this.#empty());
-    try {
-      this.emit("close", reason, error);
-    } finally {
-      this.#transport._end();
-      this.#probe?._end();
-    }
+    runAll([
+      () => this.emit("close", reason, error),
+      () => this.#transport._end(),
+      () => this.#probe?._end(),
+    ]);
   }
 
   // ---- What the core tells
@@ -302,7 +323,11 @@ export class EngineSocket extends WatchedEmitter {
   _onMessage(data: string | Buffer): void {
     if (this.#readyState !== "open") return;
     const shown = data === "" && this.protocol === 4 ? undefined : data;
-    this.emit("data", shown);
+    try {
+      this.emit("data", shown);
+    } catch (error) {
+      throwLater(error);
+    }
     this.emit("message", shown);
   }
 
@@ -326,8 +351,7 @@ export class EngineSocket extends WatchedEmitter {
         this.emit("heartbeat");
         break;
       case SessionSign.Drain:
-        this._flush();
-        this._drain();
+        runAll([() => this._flush(), () => this._drain()]);
         break;
       case SessionSign.Upgrading:
         this.#probe = new Transport("websocket", this);
@@ -349,11 +373,7 @@ export class EngineSocket extends WatchedEmitter {
   #onUpgrade(): void {
     if (this.#readyState !== "open" || this.#transport.name === "websocket") return;
     const old = this.#switch();
-    try {
-      this.emit("upgrade", this.#transport);
-    } finally {
-      old._end();
-    }
+    runAll([() => this.emit("upgrade", this.#transport), () => old._end()]);
   }
 
   #switch(): Transport {

@@ -200,7 +200,10 @@ impl NativeServer {
     pub fn request(&self, head: String, tag: f64, kept: f64, has_body: bool) -> Result<bool> {
         let tag = number(tag);
         let mut head = self.entry_points.read_head(&head, kept)?;
-        head.extensions.insert(AnswerInHand);
+        if self.server.engine().asks_for_headers() {
+            // JavaScript tells of them when it sends the answer.
+            head.extensions.insert(AnswerInHand);
+        }
         let channel = Arc::new(if has_body { ByteChannel::default() } else { ByteChannel::ended() });
         let outgoing = self.entry_points.outgoing.clone();
         let body = RequestBody::new(channel.clone(), move || outgoing.push(Outgoing::ResumeBody { tag }));

@@ -6,6 +6,7 @@
 import { nextTick } from "./clock";
 import { Kind, type NativeServer } from "./native";
 import { HEAD, RECORD } from "./record-batch";
+import { throwLater } from "./run-all";
 
 /** Has the requests and streams, which records refer to by number. */
 export interface HttpHandler {
@@ -62,9 +63,7 @@ export class HttpRecords {
         );
       } catch (error) {
         // From a listener for headers. The caller, who emits an event, has nothing to do with it.
-        nextTick(() => {
-          throw error;
-        });
+        throwLater(error);
       }
     }
   }

@@ -1,6 +1,7 @@
 /** What an application's declared events let it write, and what they keep it from: compiled, never run. */
 
 import { createServer } from "node:http";
+import { attach, Server as Engine, type Socket as EngineSocket, listen, protocol } from "../dist/engine";
 import { type Namespace, Server, type Socket } from "../dist/index";
 
 interface ClientToServer {
@@ -24,6 +25,7 @@ interface Data {
 const takesString = (_value: string): void => {};
 const takesNumber = (_value: number): void => {};
 const takesNumbers = (_values: number[]): void => {};
+const takesSocket = (_value: EngineSocket): void => {};
 const takesError = (_value: Error): void => {};
 
 export const io = new Server<ClientToServer, ServerToClient, BetweenServers, Data>(createServer(), {
@@ -100,3 +102,43 @@ plain.on("connection", async (socket: Socket) => {
   socket.on("something", (first, answer) => answer(first.value));
   takesString((await socket.emitWithAck("question", 1)).text);
 });
+
+// The engine, alone and under a Socket.IO server.
+export const engine = new Engine({ pingInterval: 1000, cors: false, cookie: true, initialPacket: "welcome" });
+engine.attach(createServer(), { path: "/live", addTrailingSlash: false });
+takesNumber(engine.clientsCount + protocol + Engine.errors.FORBIDDEN);
+engine.generateId = async (request) => `${request.url}`;
+engine.use((request, response, next) => {
+  response.setHeader("x-url", `${request.url}`);
+  next();
+});
+engine.on("connection", (socket) => {
+  takesSocket(socket);
+  socket.on("message", (data: string | Buffer) =>
+    socket.send(data, { compress: false }, ({ name }) => takesString(name)),
+  );
+  socket.once("close", (reason, error) => {
+    takesString(reason);
+    if (error) takesError(error);
+  });
+  socket.on("packetCreate", (packet) => takesString(packet.type));
+  socket.on("upgrade", (transport) => takesString(transport.name));
+  takesString(socket.readyState + socket.id + socket.remoteAddress + socket.transport.name);
+  socket.close(true);
+});
+engine.on("connection_error", ({ req, code, message, context }) => {
+  takesString(message + req.url + context.name);
+  takesNumber(code);
+});
+engine.on("headers", (headers, request) => {
+  headers["x-url"] = request.url;
+});
+io.engine.on("connection", takesSocket);
+io.on("connection", ({ conn }) => takesSocket(conn));
+takesSocket(listen(0, { ownPort: true }, () => {}).clients.one as EngineSocket);
+takesSocket(attach(createServer()).clients.one as EngineSocket);
+
+// @ts-expect-error there is no such packet
+engine.on("connection", (socket) => socket.sendPacket("letter"));
+// @ts-expect-error this is a number
+new Engine({ pingInterval: "1000" });

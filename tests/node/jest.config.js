@@ -17,7 +17,8 @@ const engineProject = (door) => ({
 });
 
 /** The official Socket.IO server has no such module; then they run on the one that is named, if any is. */
-const hasEngine = process.env.FERRIO_TEST_MODULE === undefined || process.env.ENGINE_TEST_MODULE !== undefined;
+const hasEngine =
+  process.env.FERRIO_TEST_MODULE === undefined || process.env.ENGINE_TEST_MODULE !== undefined;
 const isOfficial = [process.env.FERRIO_TEST_MODULE, process.env.ENGINE_TEST_MODULE].some((name) =>
   ["socket.io", "engine.io"].includes(name),
 );

@@ -28,7 +28,7 @@ pub struct RequestHead {
 pub struct AnswerInHand;
 
 /// In the extensions of an answer that [`Server::handle`](crate::Server::handle) gives: the id of the session that it
-/// opens.
+/// opens, if that is watched.
 #[derive(Debug, Clone)]
 pub struct OpenedSession(pub Arc<str>);
 

@@ -149,6 +149,11 @@ impl<L: Layer> Server<L> {
         self.0.watch_new.store(events.bits(), Ordering::Relaxed);
     }
 
+    /// Whether [`Layer::headers`] is asked.
+    pub fn asks_for_headers(&self) -> bool {
+        self.0.asks_for_headers()
+    }
+
     /// Has [`Layer::headers`] asked for every answer, or for none.
     pub fn ask_for_headers(&self, is_on: bool) {
         self.0.asks_for_headers.store(is_on, Ordering::Relaxed);

@@ -6,6 +6,7 @@ mod acks;
 mod admission;
 mod backpressure;
 mod bounds;
+mod engine;
 mod entry_points;
 mod hostile;
 mod namespaces;

@@ -2,11 +2,13 @@
 
 import { createRequire } from "node:module";
 import * as imported from "ferrio";
+import * as engine from "ferrio/engine";
 
-const required = createRequire(import.meta.url)("ferrio");
+const require = createRequire(import.meta.url);
+const required = require("ferrio");
 console.log(
   JSON.stringify({
     names: Object.keys(imported).sort(),
-    same: imported.Server === required.Server,
+    same: imported.Server === required.Server && engine.Server === require("ferrio/engine").Server,
   }),
 );

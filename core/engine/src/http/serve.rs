@@ -117,12 +117,10 @@ where
         _ if shared.config.answers_like_engine_io => return polling::unknown_method(),
         _ => return refuse(shared, &head, &Refusal::BAD_REQUEST),
     };
-    if let Some(head) = kept {
+    if let Some(head) = kept.filter(|_| response.status() == StatusCode::OK) {
         // What a poll is answered with is lost if its client goes now. A POST has been taken.
         let waiting = (head.method == Method::GET).then(|| Waiting::begin(&session));
-        if response.status() == StatusCode::OK {
-            shared.layer.headers(&head, false, response.headers_mut()).await;
-        }
+        shared.layer.headers(&head, false, response.headers_mut()).await;
         if let Some(waiting) = waiting {
             waiting.end();
         }
@@ -189,7 +187,9 @@ async fn open<L: Layer>(
     };
     // The open packet is in the outbox, so this poll is answered at once.
     let mut response = polling::get(&session, form).await;
-    response.extensions_mut().insert(OpenedSession(session.id().clone()));
+    if session.is_watched() {
+        response.extensions_mut().insert(OpenedSession(session.id().clone()));
+    }
     if let Some(cookie) = &shared.config.cookie {
         let text = format!("{}={}; {}", cookie.name, session.id(), cookie.attributes);
         if let Ok(value) = HeaderValue::from_str(&text) {

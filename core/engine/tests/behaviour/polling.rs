@@ -476,7 +476,7 @@ async fn jsonp_calls_a_function_and_takes_a_form() {
     let opened = http.get(query).await;
     let script = text(&opened);
     assert_eq!(opened.headers()["content-type"], "text/javascript; charset=UTF-8");
-    assert!(script.starts_with(r#"___eio[3]("9"#) && script.ends_with("\");"), "{script}");
+    assert!(script.starts_with(r#"___eio[3]("118:0{"#) && script.ends_with("\");"), "{script}");
     let (_, sid) = script.split_once(r#"\"sid\":\""#).expect("the session's id");
     let query = format!("{query}&sid={}", &sid[..20]);
     let session = test.heard.opened().await;

@@ -178,8 +178,20 @@ pub fn page() -> String {
         };
         page.push_str(&format_section(entry, &title, &languages));
     }
+    page.push_str(ENGINE);
     page
 }
+
+const ENGINE: &str = "
+## `ferrio/engine` (Node.js)
+
+The Engine.IO server takes those options that are not about sockets and namespaces, by the same names and with the same
+bounds. `path`, `addTrailingSlash`, `destroyUpgrade` and `destroyUpgradeTimeout` belong to `attach`. It differs in these:
+
+- `path`: default `/engine.io`
+- `ownPort`: default `false`, because applications of engine.io use what Node's HTTP server offers
+- `initialPacket`: a message, text or bytes, that every session is sent first; default none
+";
 
 fn format_section(
     entry: &Entry,
