@@ -23,6 +23,7 @@ use pyo3::{
 
 use crate::{
     bridge::{Bridge, EventLoop},
+    engine::Verdict,
     lanes::{Lane, Laned},
     process::Own,
     socket::{self, SocketState},
@@ -46,6 +47,8 @@ pub(crate) struct SessionState {
 enum Link {
     /// The client waits for the answer to its handshake.
     Opening {
+        /// Takes the connect handler's decision, once.
+        verdict: Option<Verdict>,
         transport: TransportKind,
         /// What is sent as soon as it is open.
         waiting: Vec<Message>,
@@ -96,6 +99,14 @@ impl SessionState {
     /// Begins the end. Returns whether nobody else has.
     pub(crate) fn begin_end(&self) -> bool {
         !self.is_over.swap(true, Ordering::Relaxed)
+    }
+
+    /// What takes the connect handler's decision, if that is still to come.
+    pub(crate) fn take_verdict(&self) -> Option<Verdict> {
+        match &mut *self.link.lock() {
+            Link::Opening { verdict, .. } => verdict.take(),
+            Link::Open(_) => None,
+        }
     }
 
     /// What was sent before the session is open.
@@ -149,12 +160,14 @@ impl Sessions {
         sid: &Bound<'_, PyString>,
         id: &Arc<str>,
         head: &RequestHead,
+        verdict: Verdict,
     ) -> Arc<SessionState> {
         let transport = match head.query("transport").as_deref() {
             Some("websocket") => TransportKind::WebSocket,
             _ => TransportKind::Polling,
         };
-        let session = self.make(sid, id, Link::Opening { transport, waiting: Vec::new() });
+        let link = Link::Opening { verdict: Some(verdict), transport, waiting: Vec::new() };
+        let session = self.make(sid, id, link);
         self.keep(&session);
         session
     }
@@ -189,7 +202,7 @@ impl Sessions {
     }
 
     /// All of them, the oldest first.
-    fn all(&self) -> Vec<Arc<SessionState>> {
+    pub(crate) fn all(&self) -> Vec<Arc<SessionState>> {
         let mut sessions: Vec<_> = self.by_id.lock().values().cloned().collect();
         sessions.sort_unstable_by_key(|session| session.number);
         sessions
