@@ -26,7 +26,7 @@ use crate::{
     pending::Futures,
     process::Own,
     room::Rooms,
-    session::Sessions,
+    sessions::Sessions,
     socket::SocketState,
     tasks::Tasks,
     value::Json,

@@ -21,7 +21,8 @@ use crate::{
     handlers::{Handler, is_awaitable},
     lanes::Laned as _,
     request,
-    session::{Deferred, SessionEnd, SessionState},
+    session::SessionEnd,
+    sessions::{Deferred, SessionState},
     tasks::Purpose,
 };
 
