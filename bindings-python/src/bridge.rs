@@ -26,7 +26,7 @@ use crate::{
     pending::Futures,
     process::Own,
     room::Rooms,
-    session::Sessions,
+    sessions::Sessions,
     socket::SocketState,
     tasks::Tasks,
     value::Json,
@@ -174,6 +174,7 @@ impl Bridge {
     /// Ends every connection.
     pub(crate) fn close(&self, py: Python<'_>) {
         self.is_closing.store(true, Ordering::Relaxed);
+        self.refuse_undecided();
         py.detach(|| self.server.close());
     }
 

@@ -21,7 +21,8 @@ use crate::{
     handlers::{Handler, is_awaitable},
     lanes::Laned as _,
     request,
-    session::{Deferred, SessionEnd, SessionState},
+    session::SessionEnd,
+    sessions::{Deferred, SessionState},
     tasks::Purpose,
 };
 
@@ -60,8 +61,8 @@ impl Bridge {
             verdict.send(Ok(Admitted { id: Some(id), ..Admitted::default() }));
             return Ok(());
         }
-        let session = self.sessions.begin(&sid, &id, head);
-        let opening = Opening { bridge: self.clone(), session, verdict: Some(verdict) };
+        let session = self.sessions.begin(&sid, &id, head, verdict);
+        let opening = Opening { bridge: self.clone(), session };
         if self.handlers.bind(py).get_item(intern!(py, "connect"))?.is_none() {
             opening.accept();
             return Ok(());
@@ -98,6 +99,25 @@ impl Bridge {
             Some(json) => opening.refuse(json),
         }
         Ok(())
+    }
+
+    /// Refuses the client of a session that nobody has decided about. It never was a client for the application, which is
+    /// not told of its end.
+    fn refuse_session(&self, session: &Arc<SessionState>, refusal: Refusal) {
+        if let Some(verdict) = session.take_verdict() {
+            session.begin_end();
+            self.sessions.forget(session);
+            verdict.send(Err(refusal));
+        }
+    }
+
+    /// Refuses every client that nobody has decided about.
+    pub(crate) fn refuse_undecided(&self) {
+        if self.is_engine {
+            for session in self.sessions.all() {
+                self.refuse_session(&session, Refusal::unavailable("Server is shutting down"));
+            }
+        }
     }
 
     /// Something happened on a session.
@@ -213,12 +233,11 @@ fn end_reason(connection: &Connection, reason: DisconnectReason) -> &'static str
 pub(crate) struct Opening {
     bridge: Arc<Bridge>,
     session: Arc<SessionState>,
-    verdict: Option<Verdict>,
 }
 
 impl Opening {
-    fn accept(mut self) {
-        let Some(verdict) = self.verdict.take() else { return };
+    fn accept(self) {
+        let Some(verdict) = self.session.take_verdict() else { return };
         let promise = Promise { bridge: Arc::downgrade(&self.bridge), session: self.session.clone() };
         verdict.send(Ok(Admitted {
             id: Some(self.session.id.clone()),
@@ -228,23 +247,14 @@ impl Opening {
         }));
     }
 
-    fn refuse(mut self, json: String) {
-        if let Some(verdict) = self.verdict.take() {
-            // It never was a client for the application, which is not told of its end.
-            self.session.begin_end();
-            self.bridge.sessions.forget(&self.session);
-            verdict.send(Err(Refusal::unauthorized(json)));
-        }
+    fn refuse(self, json: String) {
+        self.bridge.refuse_session(&self.session, Refusal::unauthorized(json));
     }
 }
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        if let Some(verdict) = self.verdict.take() {
-            self.session.begin_end();
-            self.bridge.sessions.forget(&self.session);
-            verdict.send(Err(Refusal::unauthorized(UNAUTHORIZED.to_owned())));
-        }
+        self.bridge.refuse_session(&self.session, Refusal::unauthorized(UNAUTHORIZED.to_owned()));
     }
 }
 

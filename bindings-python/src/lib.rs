@@ -4,7 +4,7 @@
 //! - `server`: a server; `entry_points`: how clients reach it; `namespace`, `socket`, `session`: what it consists of;
 //! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
 //! - `handlers`: which handler; `tasks`: how it runs; `lanes`: which event waits for another;
-//! - `connect`: clients that are not in; `engine`: the events of sessions without Socket.IO;
+//! - `connect`: clients that are not in; `sessions`, `engine`: sessions without Socket.IO, and their events;
 //! - `acks`: who waits for acks; `writes`: what a turn sends;
 //! - `pending`: the core's futures, polled by the event loop;
 //! - `waker`: how other threads wake the event loop;
@@ -33,6 +33,7 @@ mod request;
 mod room;
 mod server;
 mod session;
+mod sessions;
 mod socket;
 mod tasks;
 mod value;

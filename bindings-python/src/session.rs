@@ -1,261 +1,25 @@
-//! One session of the engine, as the package sees it: of a server without Socket.IO from its handshake on, until its
-//! disconnect handler has ended; or of a connection under Socket.IO.
+//! One session of the engine, and the end of one, as the package sees them.
 
-use std::{
-    collections::HashMap,
-    mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use ferrio::{
-    CloseReason, Connection, Credit, DisconnectReason, Frame, Message, RequestHead, SendOptions,
-    TransportKind, Watch,
-};
-use parking_lot::Mutex;
+use ferrio::{CloseReason, DisconnectReason, Message, Watch};
 use pyo3::{
     prelude::*,
     types::{PyDict, PyString},
 };
 
 use crate::{
-    bridge::{Bridge, EventLoop},
-    lanes::{Lane, Laned},
+    bridge::Bridge,
     process::Own,
+    sessions::SessionState,
     socket::{self, SocketState},
 };
 
-/// What Python keeps with a session.
-pub(crate) struct SessionState {
-    pub(crate) id: Arc<str>,
-    pub(crate) sid: Py<PyString>,
-    /// Later ones have greater numbers.
-    number: u64,
-    link: Mutex<Link>,
-    /// Whether its end was told, or is being told: of what the client sent, nothing is handled any more.
-    is_over: AtomicBool,
-    /// The application's session, once it was asked for.
-    session: Mutex<Option<Py<PyAny>>>,
-    lane: Lane<Deferred>,
-}
-
-/// How far a session is.
-enum Link {
-    /// The client waits for the answer to its handshake.
-    Opening {
-        transport: TransportKind,
-        /// What is sent as soon as it is open.
-        waiting: Vec<Message>,
-    },
-    Open(Arc<Connection>),
-}
-
-/// Something of a session that may have to wait for the handler before.
-pub(crate) enum Deferred {
-    Message(Message, Credit),
-    End(&'static str),
-}
-
-impl Laned for SessionState {
-    type Deferred = Deferred;
-
-    fn lane(&self) -> Option<&Lane<Deferred>> {
-        Some(&self.lane)
-    }
-
-    fn is_end(what: &Deferred) -> bool {
-        matches!(what, Deferred::End(_))
-    }
-
-    fn handle(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        bridge: &Arc<Bridge>,
-        event_loop: &EventLoop,
-        what: Deferred,
-    ) -> PyResult<bool> {
-        match what {
-            Deferred::Message(message, credit) => bridge.message(py, event_loop, self, &message, credit),
-            Deferred::End(reason) => {
-                bridge.ended_session(py, event_loop, self, reason)?;
-                Ok(false)
-            }
-        }
-    }
-}
-
-impl SessionState {
-    /// Whether nothing that the client has sent is handled any more.
-    pub(crate) fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Relaxed)
-    }
-
-    /// Begins the end. Returns whether nobody else has.
-    pub(crate) fn begin_end(&self) -> bool {
-        !self.is_over.swap(true, Ordering::Relaxed)
-    }
-
-    /// What was sent before the session is open.
-    pub(crate) fn take_waiting(&self) -> Vec<Message> {
-        match &mut *self.link.lock() {
-            Link::Opening { waiting, .. } => mem::take(waiting),
-            Link::Open(_) => Vec::new(),
-        }
-    }
-
-    fn connection(&self) -> Option<Arc<Connection>> {
-        match &*self.link.lock() {
-            Link::Opening { .. } => None,
-            Link::Open(connection) => Some(connection.clone()),
-        }
-    }
-
-    fn transport(&self) -> TransportKind {
-        match &*self.link.lock() {
-            Link::Opening { transport, .. } => *transport,
-            Link::Open(connection) => connection.transport(),
-        }
-    }
-
-    fn is_connected(&self) -> bool {
-        !self.is_over() && self.connection().is_some_and(|connection| connection.is_open())
-    }
-
-    fn is_closed(&self) -> bool {
-        self.is_over() || self.connection().is_some_and(|connection| !connection.is_open())
-    }
-}
-
-/// The sessions that are kept, by their ids: all of a server without Socket.IO; of another, those that have data.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    by_id: Mutex<HashMap<Arc<str>, Arc<SessionState>>>,
-    n_made: AtomicU64,
-    /// Those that were let in, and did not open.
-    pub(crate) lost: Mutex<Vec<Arc<SessionState>>>,
-}
-
-impl Sessions {
-    pub(crate) fn get(&self, id: &str) -> Option<Arc<SessionState>> {
-        self.by_id.lock().get(id).cloned()
-    }
-
-    /// Keeps a session that is about to open.
-    pub(crate) fn begin(
-        &self,
-        sid: &Bound<'_, PyString>,
-        id: &Arc<str>,
-        head: &RequestHead,
-    ) -> Arc<SessionState> {
-        let transport = match head.query("transport").as_deref() {
-            Some("websocket") => TransportKind::WebSocket,
-            _ => TransportKind::Polling,
-        };
-        let session = self.make(sid, id, Link::Opening { transport, waiting: Vec::new() });
-        self.keep(&session);
-        session
-    }
-
-    fn make(&self, sid: &Bound<'_, PyString>, id: &Arc<str>, link: Link) -> Arc<SessionState> {
-        Arc::new(SessionState {
-            id: id.clone(),
-            sid: sid.clone().unbind(),
-            number: self.n_made.fetch_add(1, Ordering::Relaxed),
-            link: Mutex::new(link),
-            is_over: AtomicBool::new(false),
-            session: Mutex::default(),
-            lane: Lane::default(),
-        })
-    }
-
-    fn keep(&self, session: &Arc<SessionState>) {
-        let former = self.by_id.lock().insert(session.id.clone(), session.clone());
-        drop(former);
-    }
-
-    pub(crate) fn forget(&self, session: &Arc<SessionState>) {
-        let mut by_id = self.by_id.lock();
-        let is_kept = by_id.get(&session.id).is_some_and(|kept| Arc::ptr_eq(kept, session));
-        let former = if is_kept { by_id.remove(&session.id) } else { None };
-        drop(by_id);
-        drop(former);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.by_id.lock().len()
-    }
-
-    /// All of them, the oldest first.
-    fn all(&self) -> Vec<Arc<SessionState>> {
-        let mut sessions: Vec<_> = self.by_id.lock().values().cloned().collect();
-        sessions.sort_unstable_by_key(|session| session.number);
-        sessions
-    }
-}
+/// Why a session is over that the application has ended, in python-engineio's words.
+const SERVER_DISCONNECT: &str = "server disconnect";
 
 impl Bridge {
-    /// A session of the engine.
-    pub(crate) fn session(&self, py: Python<'_>, id: &str) -> Option<Arc<SessionState>> {
-        if let Some(session) = self.sessions.get(id) {
-            return Some(session);
-        }
-        let connection = self.server.engine().session(id).filter(|_| !self.is_engine)?;
-        Some(self.session_of(py, connection))
-    }
-
-    /// Every session of the engine, the oldest first.
-    pub(crate) fn all_sessions(&self, py: Python<'_>) -> Vec<Arc<SessionState>> {
-        if self.is_engine {
-            return self.sessions.all();
-        }
-        let mut connections = self.server.engine().sessions();
-        connections.sort_by_key(|connection| connection.handshake().issued);
-        let of = |connection: Arc<Connection>| {
-            self.sessions.get(connection.id()).unwrap_or_else(|| self.session_of(py, connection))
-        };
-        connections.into_iter().map(of).collect()
-    }
-
-    fn session_of(&self, py: Python<'_>, connection: Arc<Connection>) -> Arc<SessionState> {
-        let sid = PyString::new(py, connection.id());
-        self.sessions.make(&sid, &connection.id().clone(), Link::Open(connection))
-    }
-
-    /// Takes note that a session is open. What was sent to it before leaves.
-    pub(crate) fn opened_session(
-        &self,
-        py: Python<'_>,
-        session: &SessionState,
-        connection: &Arc<Connection>,
-    ) {
-        self.write(py, |writes| {
-            // Under the lock, so that nothing is sent ahead of what waits.
-            let mut link = session.link.lock();
-            let before = mem::replace(&mut *link, Link::Open(connection.clone()));
-            if let Link::Opening { waiting, .. } = before {
-                for message in waiting {
-                    connection.push(&frame(connection, &message).into(), SendOptions::default(), writes);
-                }
-            }
-        });
-    }
-
-    /// Sends a message to a session, or keeps it until that is open.
-    pub(crate) fn send_to_session(&self, py: Python<'_>, session: &SessionState, message: Message) {
-        let connection = match &mut *session.link.lock() {
-            Link::Opening { waiting, .. } => {
-                waiting.push(message);
-                return;
-            }
-            Link::Open(connection) => connection.clone(),
-        };
-        let frame = frame(&connection, &message);
-        self.write(py, |writes| connection.push(&frame.into(), SendOptions::default(), writes));
-    }
-
     /// Ends a session. Returns what is left to do for it, and for each socket that leaves by it.
     fn end_session(
         self: &Arc<Self>,
@@ -282,16 +46,6 @@ impl Bridge {
             Ok(Py::new(py, socket::Departure::new(self, departure, credit).because(reason))?.into_any())
         });
         departures.collect()
-    }
-}
-
-/// Why a session is over that the application has ended, in python-engineio's words.
-const SERVER_DISCONNECT: &str = "server disconnect";
-
-fn frame(connection: &Connection, message: &Message) -> Frame {
-    match message {
-        Message::Text(text) => Frame::message_text(text),
-        Message::Binary(bytes) => Frame::binary(connection.protocol(), bytes),
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     engine::Opening,
     lanes::{Laned, Occupied},
     process::Own,
-    session::SessionState,
+    sessions::SessionState,
 };
 
 /// The tasks of one server's handlers.

@@ -98,7 +98,8 @@ class ServerOptions(TypedDict, total=False):
     """For python-socketio's sake; ferrio runs on asyncio whatever it says. Default None."""
     ping_interval: float | tuple[float, float]
     """Time between two pings, in seconds. A shorter one finds dead clients sooner and costs traffic. The
-    second number of a pair is added to `ping_timeout`. Default 25."""
+    second number of a pair is a period of grace, which is added to `ping_timeout`, and to the interval that
+    clients are told. Default 25."""
     ping_timeout: float
     """How long a client may take to answer a ping. In seconds, from 0.001 to 86 400. Default 20."""
     max_http_buffer_size: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from support.doors import open_door
@@ -12,6 +13,8 @@ from support.python_client import PythonClient
 from support.target import new_server
 from support.waiting import Mailbox, soon, until
 from support.wire import Wire
+
+own = pytest.mark.ferrio_only("python-socketio's engine is occupied, or has other faults there.")
 
 
 @pytest_asyncio.fixture
@@ -156,3 +159,89 @@ async def test_helpers():
     await soon(event.wait(), "the event")
     assert queue.get_nowait() == "done"
     assert isinstance(task, asyncio.Task)
+
+
+@own
+async def test_engine_events():
+    """the engine's events are the Socket.IO server's own"""
+    sio = new_server()
+    with pytest.raises(NotImplementedError, match=r"Socket\.IO"):
+        sio.eio.on("message", print)
+
+
+@own
+async def test_disconnect_of_many_namespaces(start):
+    """the clients of all namespaces of a session learn of its end, as does its handler of each"""
+    sio = new_server(namespaces=["/", "/other"])
+    ends: Mailbox[Any] = Mailbox("disconnects")
+    for namespace in ("/", "/other"):
+        sio.on("disconnect", lambda sid, reason: ends.put(reason), namespace=namespace)
+    http = Wire(await start(sio))
+    try:
+        websocket = await http.joined_websocket()
+        await websocket.join("/other")
+        (eio_sid,) = sio.eio.sockets
+        sids = [sio.manager.sid_from_eio_sid(eio_sid, namespace) for namespace in ("/", "/other")]
+        assert len({eio_sid, *sids}) == 3
+        assert [
+            sio.manager.eio_sid_from_sid(sid, name) for sid, name in zip(sids, ("/", "/other"), strict=True)
+        ] == [
+            eio_sid,
+            eio_sid,
+        ]
+        assert sio.manager.sid_from_eio_sid(eio_sid, "/elsewhere") is None
+        await soon(sio.eio.disconnect(), "disconnect()")
+        assert ends.seen == ["server disconnect"] * 2
+        await websocket.until_closed()
+    finally:
+        await http.close()
+    assert sio.manager.sid_from_eio_sid(eio_sid, "/") is None
+    assert sio.manager.eio_sid_from_sid(sids[0], "/") is None
+    assert not sio.eio.sockets
+
+
+@own
+@pytest.mark.parametrize("made", [7, "", "\ud800"], ids=repr)
+async def test_ids_of_no_use(start, made):
+    """an id that is none refuses the session"""
+    sio = new_server()
+    sio.eio.generate_id = lambda: made
+    http = Wire(await start(sio))
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    try:
+        answer = await http.request("GET", {"EIO": "4", "transport": "polling"})
+        assert answer.status == 400
+        sio.eio.generate_id = lambda: "mine"
+        assert (await http.open_session()).sid == "mine"
+        assert (await http.request("GET", {"EIO": "4", "transport": "polling"})).status == 400
+    finally:
+        await http.close()
+
+
+@own
+async def test_engine_sessions_are_forgotten(start, connect):
+    """what is kept with a session goes with it"""
+    sio = new_server()
+    client = await connect(await start(sio), transports=["websocket"])
+    (eio_sid,) = sio.eio.sockets
+    await sio.eio.save_session(eio_sid, {"kept": True})
+    assert sio.eio.sockets[eio_sid].session == {"kept": True}
+    await client.close()
+    await until(lambda: not sio.eio.sockets, "the end of the session")
+    for lost in (sio.eio.get_session(eio_sid), sio.eio.save_session(eio_sid, {})):
+        with pytest.raises(KeyError):
+            await lost
+    await sio.eio.send(eio_sid, "to nobody")
+    await sio.eio.disconnect(eio_sid)
+    await until(lambda: set(sio._bridge.native.held().values()) == {0}, "the end of all that is kept")
+
+
+@own
+async def test_before_the_first_client():
+    """an engine that serves nobody has no sockets"""
+    sio = new_server()
+    assert (len(sio.eio.sockets), list(sio.eio.sockets), "nobody" in sio.eio.sockets) == (0, [], False)
+    with pytest.raises(KeyError):
+        sio.eio.transport("nobody")
+    await sio.eio.disconnect()
+    assert sio.manager.eio_sid_from_sid("nobody", "/") is sio.manager.sid_from_eio_sid("nobody", "/") is None

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from ferrio import asgi
 
 H = TypeVar("H", bound=Handler)
 
@@ -74,12 +73,12 @@ class AsyncServer(Serving, Engine):
         messages under way as `limits["host_queue_share"]` says (256, fewer if they are long); nothing more is read from it
         until some handlers have ended.
         """
-        if async_mode not in (None, "asgi"):
-            raise ValueError(f"option `async_mode` must be None or 'asgi', not {async_mode!r}")
+        if async_mode not in (None, "asgi", "aiohttp"):
+            raise ValueError(f"option `async_mode` must be None, 'asgi' or 'aiohttp', not {async_mode!r}")
         for name in own:
             if name not in OwnOptions.__annotations__:
                 raise TypeError(f"there is no option `{name}`")
-        self.async_mode = "asgi"
+        self.async_mode = async_mode or "asgi"
         self.logger = _logger(logger)
         Serving.__init__(self, "/engine.io")
         self._init_options(
@@ -121,15 +120,24 @@ class AsyncServer(Serving, Engine):
 
     # Running.
 
-    async def handle_request(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Serves one ASGI connection, whatever its path."""
-        await Serving.handle_request(self, scope, receive, send)
+    async def handle_request(self, *args: Any) -> Any:
+        """Serves one ASGI connection, `(scope, receive, send)`, or one request of aiohttp, `(request)`, whatever its path."""
+        if len(args) == 1:
+            from ferrio.engine import aiohttp
+
+            return await aiohttp.serve(self, args[0])
+        return await super().handle_request(*args)
 
     def attach(self, app: Any, engineio_path: str = "engine.io") -> None:
-        """Adds the server to an application of a framework that is not ASGI. There is none that it knows: use `ASGIApp`."""
-        raise NotImplementedError(
-            "ferrio serves ASGI applications: use `ferrio.engine.ASGIApp(eio, app)`, or mount it, in place of `attach`"
-        )
+        """Adds the server to an application of aiohttp. An ASGI application is served beside it by `ASGIApp`."""
+        if not any(kind.__module__.startswith("aiohttp.") for kind in type(app).__mro__):
+            raise TypeError(
+                "attach() takes an application of aiohttp; of an ASGI application make `ferrio.engine.ASGIApp(eio, app)`,"
+                f" or mount that in it. This is {type(app).__name__}"
+            )
+        from ferrio.engine import aiohttp
+
+        aiohttp.attach(self, app, f"/{engineio_path.strip('/')}/")
 
     async def listen(
         self,
@@ -171,6 +179,9 @@ class AsyncServer(Serving, Engine):
 
     async def _connect(self, sid: str, environ: dict[str, Any]) -> str | None:
         """Asks the handler about a new client: `None`, or the JSON text that it is refused with."""
+        request = environ["asgi.scope"].get("aiohttp.request")
+        if request is not None:
+            environ["aiohttp.request"] = request
         try:
             result = await calling.call(self.handlers["connect"], sid, environ)
             return None if result is None or result is True else standard_json.dumps(result or "Unauthorized")

@@ -18,7 +18,7 @@ from ferrio.engine import packet
 if TYPE_CHECKING:
     import logging
 
-    from ferrio import _native, asgi
+    from ferrio import _native
 
 OPTIONS = frozenset(
     {
@@ -244,10 +244,6 @@ class Engine(Basics):
     def transport(self, sid: str) -> str:
         """`polling` or `websocket`."""
         return self._session(sid).transport
-
-    @abstractmethod
-    async def handle_request(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Serves one ASGI connection, whatever its path."""
 
     # Tasks.
 

@@ -104,6 +104,11 @@ impl Io {
         }
     }
 
+    /// Whether the messages of a WebSocket are passed in and out by the host.
+    pub(super) fn is_carried_by_host(&self) -> bool {
+        matches!(&self.websocket, Some((WebSocket { writer: Writer::Messages, .. }, _)))
+    }
+
     /// Whether writing is no call of the system.
     pub(super) fn is_light(&self) -> bool {
         self.machine.transport() == TransportKind::Polling

@@ -262,6 +262,13 @@ impl<L: Layer> Session<L> {
                 io.end_pause();
                 self.write(io);
             }
+            Timer::LatePoll => {
+                if io.machine.releases_polls()
+                    && let Some(poll) = io.poll.take()
+                {
+                    self.answer(io, poll);
+                }
+            }
             // Told without the lock.
             Timer::Layer => {}
         }

@@ -9,12 +9,14 @@ pub(crate) enum Timer {
     CloseLimit,
     /// The pause behind a packet that leaves alone is over: what was kept back is written.
     Pause,
+    /// A poll that came in the middle of an upgrade has waited long enough for its end: it is answered with a noop.
+    LatePoll,
     /// The layer asked to be woken.
     Layer,
 }
 
 impl Timer {
-    const ALL: [Self; 3] = [Self::CloseLimit, Self::Pause, Self::Layer];
+    const ALL: [Self; 4] = [Self::CloseLimit, Self::Pause, Self::LatePoll, Self::Layer];
 }
 
 /// When each is due, if it is.

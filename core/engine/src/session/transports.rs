@@ -3,7 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use ferrio_protocol::engine::TransportKind;
@@ -16,9 +16,15 @@ use crate::{
         events::{SessionEvent, Watch},
         io::Io,
         poll::PendingPoll,
+        timers::Timer,
         writer::{WebSocket, Writer},
     },
 };
+
+/// How long a poll that comes in the middle of an upgrade waits for the end of that, where the host carries the WebSocket:
+/// the packet that ends it may have been sent before, and still be on its way through the host or, compressed, out of the
+/// client. engine.io looks after polls every 100 ms, too.
+const LATE_POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// A poll that the session does not allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +64,10 @@ impl<L: Layer> Session<L> {
         io.is_poll_late = io.machine.is_upgrading();
         self.write(&mut io);
         if io.machine.releases_polls() {
+            if io.is_carried_by_host() {
+                io.timers.set(Timer::LatePoll, Instant::now() + LATE_POLL_WAIT);
+                self.keep_deadline(&mut io);
+            }
             // Whoever drives the WebSocket answers it, once all is read that has come there: the client may have sent
             // the end of the upgrade first.
             self.waker.wake();
@@ -139,6 +149,7 @@ impl<L: Layer> Session<L> {
             return false;
         }
         if io.machine.releases_polls()
+            && !io.timers.is_set(Timer::LatePoll)
             && let Some(poll) = io.poll.take()
         {
             self.answer(&mut io, poll);

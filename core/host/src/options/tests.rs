@@ -52,6 +52,7 @@ fn every_field_of_the_core_is_an_option() {
         "attributes",
         "enforce",
         "engine",
+        "ping_grace",
         "polling",
         "unknown_namespace",
         "websocket",

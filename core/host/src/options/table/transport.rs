@@ -57,7 +57,8 @@ pub(super) static TRANSPORT: &[Entry] = &[
             forms::python_ping_interval,
         ),
         "Time between two pings, in seconds. A shorter one finds dead clients sooner and costs traffic. The second \
-         number of a pair is added to `ping_timeout`.",
+         number of a pair is a period of grace, which is added to `ping_timeout`, and to the interval that clients are \
+         told.",
     ),
     entry(
         "upgrade_timeout",
