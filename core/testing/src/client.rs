@@ -313,6 +313,9 @@ impl<L: Layer> Polling<L> {
 }
 
 /// Opens a WebSocket by an entry point that has bytes.
+///
+/// # Errors
+/// The answer that refuses it.
 pub async fn websocket<L: Layer>(
     test: &impl Target<Layer = L>,
     entry_point: EntryPoint,

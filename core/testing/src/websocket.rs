@@ -35,7 +35,10 @@ pub struct Reader(ReadHalf<Box<dyn Duplex>>);
 pub struct Writer(WriteHalf<Box<dyn Duplex>>);
 
 impl WebSocket {
-    /// Reads the answer to a WebSocket request; `Err` is one that is no WebSocket.
+    /// Reads the answer to a WebSocket request.
+    ///
+    /// # Errors
+    /// An answer that refuses it.
     pub async fn accepted(stream: impl Duplex + 'static) -> Result<Self, Response<Bytes>> {
         let (mut reader, writer) = split(Box::new(stream) as Box<dyn Duplex>);
         let mut head = Vec::new();

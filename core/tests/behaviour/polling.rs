@@ -4,15 +4,16 @@ use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use ferrio::{Admitted, Config, Flags, HostEvent, Payload, Refusal, Writes};
+
 use http::Method;
+use tokio::io::AsyncReadExt as _;
 
 use crate::support::{
     Client, TestServer,
-    client::EntryPoint,
+    client::{EntryPoint, adopted},
     http::{Http, assert_refused, text},
     in_time, start, start_default,
 };
-use tokio::io::AsyncReadExt as _;
 
 const HANDSHAKE: &str = "EIO=4&transport=polling";
 const UNKNOWN_SID: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
@@ -85,6 +86,54 @@ async fn the_host_is_asked_about_requests() {
 
 // Engine.IO 3.
 
+#[tokio::test]
+async fn the_host_may_refuse_a_request_with_an_answer_of_its_own() {
+    let mut test = start(Config { ask_allow_request: true, ..Config::default() }).await;
+    let refuse = async |test: &mut TestServer| {
+        let HostEvent::Request { answer, .. } = test.host.next().await else { panic!("the host is asked") };
+        answer.send(Err(Refusal::unauthorized(r#"{"why":["not","you"]}"#.to_owned())));
+    };
+    let http = Http::memory(&test);
+    let (answer, ()) = tokio::join!(http.get(HANDSHAKE), refuse(&mut test));
+    assert_refused(&answer, 401, r#"{"why":["not","you"]}"#);
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let mut stream = adopted(test.server.engine(), "EIO=4&transport=websocket").await;
+    refuse(&mut test).await;
+    let mut answer = String::new();
+    in_time(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n{\"why\":[\"not\",\"you\"]}"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_first_messages_of_a_session_come_with_its_open_packet() {
+    let mut test = start(Config { ask_allow_request: true, ..Config::default() }).await;
+    let guard = Arc::new(());
+    let admitted = || Admitted {
+        id: Some("mine".into()),
+        messages: vec![
+            ferrio::Message::Text("first".into()),
+            ferrio::Message::Binary(Bytes::from_static(&[1, 2, 3])),
+        ],
+        guard: Some(Box::new(guard.clone())),
+        ..Admitted::default()
+    };
+    let http = Http::memory(&test);
+    let admit = async |test: &mut TestServer| {
+        let HostEvent::Request { answer, .. } = test.host.next().await else { panic!("the host is asked") };
+        answer.send(Ok(admitted()));
+    };
+    let (answer, ()) = tokio::join!(http.get(HANDSHAKE), admit(&mut test));
+    let packets: Vec<_> = text(&answer).split('\x1e').collect();
+    assert!(packets[0].starts_with(r#"0{"sid":"mine""#), "{packets:?}");
+    assert_eq!(packets[1..], ["4first", "bAQID"]);
+    assert_eq!(Arc::strong_count(&guard), 1, "the session is open");
+    // One whose id is taken never opens.
+    let (answer, ()) = tokio::join!(http.get(HANDSHAKE), admit(&mut test));
+    assert_eq!(answer.status(), 400);
+    assert_eq!(Arc::strong_count(&guard), 1);
+}
+
 async fn start_eio3() -> TestServer {
     start(Config {
         engine: ferrio_engine::Config { allow_eio3: true, ..Config::default().engine },
@@ -145,96 +194,4 @@ async fn an_older_client_sends_binary_in_either_form() {
     let binary = [("content-type", "application/octet-stream")];
     assert_eq!(text(&polling.http.request(Method::POST, &polling.query, &binary, &body).await), "ok");
     assert_eq!(test.host.event().await.1, picture());
-}
-
-#[tokio::test]
-async fn the_host_may_refuse_a_request_with_an_answer_of_its_own() {
-    let mut test = start(Config { ask_allow_request: true, ..Config::default() }).await;
-    let refuse = async |test: &mut TestServer| {
-        let HostEvent::Request { answer, .. } = test.host.next().await else { panic!("the host is asked") };
-        answer.send(Err(Refusal::unauthorized(r#"{"why":["not","you"]}"#.to_owned())));
-    };
-    let http = Http::memory(&test);
-    let (answer, ()) = tokio::join!(http.get(HANDSHAKE), refuse(&mut test));
-    assert_refused(&answer, 401, r#"{"why":["not","you"]}"#);
-    assert_eq!(answer.headers()["content-type"], "application/json");
-    let mut stream = crate::support::client::adopted(test.server.engine(), "EIO=4&transport=websocket").await;
-    refuse(&mut test).await;
-    let mut answer = String::new();
-    in_time(stream.read_to_string(&mut answer)).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
-    assert!(answer.ends_with("\r\n\r\n{\"why\":[\"not\",\"you\"]}"), "{answer}");
-}
-
-#[tokio::test]
-async fn the_first_messages_of_a_session_come_with_its_open_packet() {
-    let mut test = start(Config { ask_allow_request: true, ..Config::default() }).await;
-    let guard = Arc::new(());
-    let admitted = || Admitted {
-        id: Some("mine".into()),
-        messages: vec![
-            ferrio::Message::Text("first".into()),
-            ferrio::Message::Binary(Bytes::from_static(&[1, 2, 3])),
-        ],
-        guard: Some(Box::new(guard.clone())),
-        ..Admitted::default()
-    };
-    let http = Http::memory(&test);
-    let admit = async |test: &mut TestServer| {
-        let HostEvent::Request { answer, .. } = test.host.next().await else { panic!("the host is asked") };
-        answer.send(Ok(admitted()));
-    };
-    let (answer, ()) = tokio::join!(http.get(HANDSHAKE), admit(&mut test));
-    let packets: Vec<_> = text(&answer).split('\x1e').collect();
-    assert!(packets[0].starts_with(r#"0{"sid":"mine""#), "{packets:?}");
-    assert_eq!(packets[1..], ["4first", "bAQID"]);
-    assert_eq!(Arc::strong_count(&guard), 1, "the session is open");
-    // One whose id is taken never opens.
-    let (answer, ()) = tokio::join!(http.get(HANDSHAKE), admit(&mut test));
-    assert_eq!(answer.status(), 400);
-    assert_eq!(Arc::strong_count(&guard), 1);
-}
-
-#[tokio::test]
-async fn a_grace_period_is_announced_with_the_interval() {
-    let seconds = std::time::Duration::from_secs;
-    let engine = ferrio_engine::Config {
-        ping_interval: seconds(7),
-        ping_timeout: seconds(23),
-        ping_grace: seconds(3),
-        ..Config::default().engine
-    };
-    let test = start(Config { engine, ..Config::default() }).await;
-    let client = test.open(EntryPoint::Handle).await;
-    assert!(client.open.contains(r#""pingInterval":10000,"pingTimeout":20000"#), "{}", client.open);
-}
-
-#[tokio::test]
-async fn a_session_knows_whether_its_client_said_that_it_leaves() {
-    let test = start_default().await;
-    for is_told in [true, false] {
-        let mut client = test.open(EntryPoint::Channel).await;
-        let session = test.server.engine().sessions().remove(0);
-        if is_told {
-            client.send("1").await;
-        } else {
-            client.close().await;
-        }
-        test.emptied().await;
-        assert_eq!(session.was_closed_by_packet(), is_told);
-    }
-}
-
-#[tokio::test]
-async fn jsonp_is_served_in_both_revisions() {
-    let mut test = start_default().await;
-    let http = Http::memory(&test);
-    let query = "EIO=4&transport=polling&j=3";
-    let opened = http.get(query).await;
-    assert!(text(&opened).starts_with(r#"___eio[3]("0{"#), "{}", text(&opened));
-    let (_, sid) = text(&opened).split_once(r#"\"sid\":\""#).expect("the session's id");
-    let query = format!("{query}&sid={}", &sid[..20]);
-    assert_eq!(text(&http.post(&query, b"d=40").await), "ok");
-    test.host.accept().await;
-    assert!(text(&http.get(&query).await).starts_with(r#"___eio[3]("40{"#));
 }

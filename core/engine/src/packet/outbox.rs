@@ -28,7 +28,6 @@ struct Queued {
 /// How a packet is sent.
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct SendOptions {
     /// Dropped unless it can leave at once. Default `false`.
     pub volatile: bool,

@@ -27,8 +27,8 @@ async fn start_asking() -> TestServer {
     start_with(Config::default(), Manner { asks_to_admit: true, ..Manner::default() }).await
 }
 
-fn named(id: &str) -> Result<Admitted, Refusal> {
-    Ok(Admitted { id: Some(Arc::from(id)), ..Admitted::default() })
+fn named(id: &str) -> Admitted {
+    Admitted { id: Some(Arc::from(id)), ..Admitted::default() }
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn the_layer_may_name_a_session() {
         let mut test = start_asking().await;
         let reach = test.reach();
         let opening = tokio::spawn(async move { Client::open(&reach, entry_point).await });
-        test.heard.admit().await.1.send(named("its-own_id")).unwrap();
+        test.heard.admit().await.1.send(Ok(named("its-own_id"))).unwrap();
         let session = test.heard.opened().await;
         assert_eq!(&**session.id(), "its-own_id", "{entry_point:?}");
         let client = opening.await.unwrap();
@@ -96,14 +96,14 @@ async fn a_name_that_is_in_use_is_refused_and_its_owner_notices_nothing() {
     let http = Http::memory(&test);
     let query = format!("{POLLING}&sid=mine");
     let opening = async {
-        test.heard.admit().await.1.send(named("mine")).unwrap();
+        test.heard.admit().await.1.send(Ok(named("mine"))).unwrap();
     };
     let (opened, ()) = tokio::join!(http.get(POLLING), opening);
     assert_eq!(opened.status(), 200);
     let owner = test.heard.opened().await;
 
     let opening = async {
-        test.heard.admit().await.1.send(named("mine")).unwrap();
+        test.heard.admit().await.1.send(Ok(named("mine"))).unwrap();
     };
     let (refused, ()) = tokio::join!(http.get(POLLING), opening);
     assert_refused(&refused, 400, ID_IN_USE);
@@ -117,7 +117,7 @@ async fn a_name_that_is_in_use_is_refused_and_its_owner_notices_nothing() {
     owner.close(CloseReason::ForcedClose);
     assert_eq!(test.heard.reason().await, "forced close");
     let opening = async {
-        test.heard.admit().await.1.send(named("mine")).unwrap();
+        test.heard.admit().await.1.send(Ok(named("mine"))).unwrap();
     };
     let (refused, ()) = tokio::join!(http.get(POLLING), opening);
     assert_refused(&refused, 400, ID_IN_USE);
@@ -126,7 +126,7 @@ async fn a_name_that_is_in_use_is_refused_and_its_owner_notices_nothing() {
     // Now it is free.
     let opening = async {
         test.heard.refused().await;
-        test.heard.admit().await.1.send(named("mine")).unwrap();
+        test.heard.admit().await.1.send(Ok(named("mine"))).unwrap();
     };
     let (opened, ()) = tokio::join!(http.get(POLLING), opening);
     assert_eq!(member(text(&opened), "sid"), "mine");
@@ -141,12 +141,12 @@ async fn a_websocket_whose_name_is_in_use_is_refused_as_http() {
         let name = format!("{entry_point:?}");
         let reach = test.reach();
         let opening = tokio::spawn(async move { Client::open(&reach, entry_point).await });
-        test.heard.admit().await.1.send(named(&name)).unwrap();
+        test.heard.admit().await.1.send(Ok(named(&name))).unwrap();
         let owner = test.heard.opened().await;
         let mut client = opening.await.unwrap();
 
         let asking = tokio::spawn(refused(test.reach(), entry_point));
-        test.heard.admit().await.1.send(named(&name)).unwrap();
+        test.heard.admit().await.1.send(Ok(named(&name))).unwrap();
         let answer = in_time(asking).await.unwrap().expect("it is refused");
         assert_refused(&answer, 400, "Bad request");
         let (_, refusal) = test.heard.refused().await;
@@ -189,7 +189,7 @@ async fn of_two_that_get_one_name_at_once_one_is_let_in() {
             .collect();
         let questions = [test.heard.admit().await, test.heard.admit().await];
         for (_, answer) in questions {
-            answer.send(named("both")).unwrap();
+            answer.send(Ok(named("both"))).unwrap();
         }
         let mut let_in = Vec::new();
         for asking in asking {

@@ -35,6 +35,20 @@ async fn the_open_packet_announces_the_servers_options() {
 }
 
 #[tokio::test]
+async fn a_grace_period_is_announced_with_the_interval() {
+    let seconds = Duration::from_secs;
+    let config = Config {
+        ping_interval: seconds(7),
+        ping_timeout: seconds(23),
+        ping_grace: seconds(3),
+        ..Config::default()
+    };
+    let mut test = start(config).await;
+    let (client, _) = test.open(EntryPoint::Handle).await;
+    assert!(client.open.contains(r#""pingInterval":10000,"pingTimeout":20000"#), "{}", client.open);
+}
+
+#[tokio::test]
 async fn a_session_knows_its_request_and_its_transport() {
     for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;

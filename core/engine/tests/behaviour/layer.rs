@@ -126,16 +126,13 @@ async fn what_a_layer_sends_to_a_session_that_is_over_is_for_nobody() {
 #[tokio::test]
 async fn a_handshake_that_is_never_decided_ends_with_its_client() {
     let mut test = start_manner(Manner { asks_to_admit: true, ..Manner::default() }).await;
-    // As a value, its host drops it.
-    let http = Http::memory(&test);
-    let asking = tokio::spawn(async move { http.get(POLLING).await });
-    let (_, mut answer) = test.heard.admit().await;
-    asking.abort();
-    in_time(answer.closed()).await;
-    // On a port, and taken over, the client is seen to go.
-    Http::tcp(&test).abandon(POLLING).await;
-    let (_, mut answer) = test.heard.admit().await;
-    in_time(answer.closed()).await;
+    // As a value, its host drops it; on a port, and taken over, the client is seen to go.
+    for http in [Http::memory(&test), Http::tcp(&test)] {
+        let asking = tokio::spawn(async move { http.get(POLLING).await });
+        let (_, mut answer) = test.heard.admit().await;
+        asking.abort();
+        in_time(answer.closed()).await;
+    }
     for entry_point in [EntryPoint::Listen, EntryPoint::TakeOver] {
         let reach = test.reach();
         let asking = tokio::spawn(async move { websocket(&reach, entry_point, WEBSOCKET).await.is_ok() });
@@ -158,11 +155,7 @@ async fn a_handshake_with_bytes_behind_it_ends_when_it_is_decided() {
     answer.send(Ok(Admitted::default())).unwrap();
     eventually(|| test.server.metrics().connections_opened == test.server.metrics().connections_closed).await;
     let told = test.heard.waiting();
-    let is_expected = match &told[..] {
-        [] => true,
-        [Told::Opened(_), .., Told::Closed(..)] => true,
-        _ => false,
-    };
+    let is_expected = matches!(&told[..], [] | [Told::Opened(_), .., Told::Closed(..)]);
     assert!(is_expected, "{told:?}");
 }
 

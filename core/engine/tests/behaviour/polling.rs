@@ -495,6 +495,22 @@ async fn jsonp_calls_a_function_and_takes_a_form() {
 }
 
 #[tokio::test]
+async fn jsonp_is_served_in_both_revisions() {
+    let mut test = start_default().await;
+    let http = Http::memory(&test);
+    let query = "EIO=4&transport=polling&j=3";
+    let opened = http.get(query).await;
+    assert!(text(&opened).starts_with(r#"___eio[3]("0{"#), "{}", text(&opened));
+    let (_, sid) = text(&opened).split_once(r#"\"sid\":\""#).expect("the session's id");
+    let query = format!("{query}&sid={}", &sid[..20]);
+    let session = test.heard.opened().await;
+    assert_eq!(text(&http.post(&query, b"d=40").await), "ok");
+    assert_eq!(test.heard.text().await, "0");
+    send(&session, "0{");
+    assert!(text(&http.get(&query).await).starts_with(r#"___eio[3]("40{"#));
+}
+
+#[tokio::test]
 async fn silent_polling_clients_time_out() {
     let config = Config { ping_interval: SOON, ping_timeout: SOON, ..Config::default() };
     let mut test = start(config).await;

@@ -35,6 +35,22 @@ async fn a_packet_that_ends_a_session_says_why() {
 }
 
 #[tokio::test]
+async fn a_session_knows_whether_its_client_said_that_it_leaves() {
+    let mut test = start_default().await;
+    for is_told in [true, false] {
+        let (mut client, session) = test.open(EntryPoint::Channel).await;
+        if is_told {
+            client.send("1").await;
+        } else {
+            client.close().await;
+        }
+        test.emptied().await;
+        assert_eq!(test.heard.reason().await, "transport close");
+        assert_eq!(session.was_closed_by_packet(), is_told);
+    }
+}
+
+#[tokio::test]
 async fn the_server_ends_sessions_for_its_own_reasons() {
     for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;

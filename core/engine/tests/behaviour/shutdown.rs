@@ -71,7 +71,9 @@ async fn a_close_while_busy_is_clean() {
     }
     let sending = std::thread::spawn(move || {
         for _ in 0..2000 {
-            sessions.iter().for_each(|session| send(session, "busy"));
+            for session in &sessions {
+                send(session, "busy");
+            }
         }
     });
     let reading: Vec<_> =

@@ -142,6 +142,10 @@ impl Test {
     }
 }
 
+fn just_before(at: Instant) -> Instant {
+    at.checked_sub(MOMENT).unwrap()
+}
+
 /// Does something, and tells between which instants.
 fn timed(action: impl FnOnce()) -> [Instant; 2] {
     let before = Instant::now();
@@ -163,13 +167,13 @@ fn send(session: &Arc<Session<Notes>>, text: &str) {
 fn a_ping_is_due_after_its_interval_and_its_answer_after_its_timeout() {
     let (test, websocket_id) = Test::websocket();
     let ping = Test::assert_after(test.due(), test.opened, PING_INTERVAL);
-    test.expire(ping - MOMENT);
+    test.expire(just_before(ping));
     assert!(test.frames(websocket_id).is_empty(), "it came early");
     assert_eq!(test.due(), Some(ping));
     test.expire(ping);
     assert_eq!(test.frames(websocket_id), ["2"]);
     assert_eq!(test.due(), Some(ping + PING_TIMEOUT));
-    test.expire(ping + PING_TIMEOUT - MOMENT);
+    test.expire(just_before(ping + PING_TIMEOUT));
     assert!(test.session.is_open() && test.notes().is_empty());
     test.expire(ping + PING_TIMEOUT);
     assert_eq!(test.notes(), [Note::Closed(CloseReason::PingTimeout)]);
@@ -199,7 +203,7 @@ fn an_upgrade_is_given_up_at_its_timeout() {
     });
     let websocket_id = test.session.attach(Writer::Messages);
     let due = Test::assert_after(test.due(), requested, UPGRADE_TIMEOUT);
-    test.expire(due - MOMENT);
+    test.expire(just_before(due));
     assert!(test.session.is_upgrading());
     test.expire(due);
     assert!(!test.session.is_upgrading() && test.session.is_open());
@@ -216,7 +220,7 @@ fn a_websocket_that_does_not_write_its_end_is_dropped_at_its_limit() {
     let closed = timed(|| test.session.close(CloseReason::ForcedClose));
     assert_eq!(test.notes(), [Note::Closed(CloseReason::ForcedClose)]);
     let limit = Test::assert_after(test.due(), closed, Duration::from_secs(5));
-    test.expire(limit - MOMENT);
+    test.expire(just_before(limit));
     assert_eq!(test.session.ready_state(), ReadyState::Closing);
     test.expire(limit);
     assert_eq!(test.session.ready_state(), ReadyState::Closed);
@@ -240,7 +244,7 @@ fn what_a_pause_keeps_back_is_written_at_its_end() {
     send(&test.session, "kept back");
     assert_eq!(test.frames(websocket_id), ["4alone"]);
     let end = Test::assert_after(test.due(), pushed, pause);
-    test.expire(end - MOMENT);
+    test.expire(just_before(end));
     assert!(test.frames(websocket_id).is_empty());
     test.expire(end);
     assert_eq!(test.frames(websocket_id), ["4kept back"]);

@@ -12,13 +12,16 @@ use ferrio_engine::{
 use http::HeaderMap;
 use tokio::sync::{
     Semaphore,
-    mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    mpsc::{Receiver, Sender, channel},
     oneshot,
 };
 
 use ferrio_testing::in_time;
 
 pub(crate) type Session = ferrio_engine::Session<Recorder>;
+
+/// More than any test leaves unheard.
+const MAX_TOLD: usize = 100_000;
 
 /// What a layer is told, in the order in which it happens.
 #[derive(Debug)]
@@ -63,7 +66,7 @@ pub(crate) struct Manner {
 }
 
 pub(crate) struct Recorder {
-    told: UnboundedSender<Told>,
+    told: Sender<Told>,
     manner: Manner,
     pub(crate) gate: Arc<Gate>,
 }
@@ -110,23 +113,23 @@ impl Gate {
 pub(crate) struct Life(Semaphore);
 
 /// Tells that it is dropped.
-struct GivenTurn(UnboundedSender<Told>);
+struct GivenTurn(Sender<Told>);
 
 impl Drop for GivenTurn {
     fn drop(&mut self) {
-        let _ = self.0.send(Told::TurnOver);
+        let _ = self.0.try_send(Told::TurnOver);
     }
 }
 
 impl Recorder {
     pub(crate) fn new(manner: Manner) -> (Self, Heard) {
-        let (told, heard) = unbounded_channel();
+        let (told, heard) = channel(MAX_TOLD);
         (Self { told, manner, gate: Arc::default() }, Heard(heard))
     }
 
     fn tell(&self, told: Told) {
         // A test may end before its server does.
-        let _ = self.told.send(told);
+        let _ = self.told.try_send(told);
     }
 }
 
@@ -247,7 +250,7 @@ fn in_words(event: SessionEvent<'_>) -> String {
 
 /// What the layer was told: takes one after the other and insists on its kind. What was refused is looked for only where
 /// a test asks for it.
-pub(crate) struct Heard(UnboundedReceiver<Told>);
+pub(crate) struct Heard(Receiver<Told>);
 
 impl Heard {
     pub(crate) async fn next_of_all(&mut self) -> Told {
