@@ -39,7 +39,8 @@ pub(crate) fn requested(
     writes: &mut Writes,
 ) {
     let server = connection.layer();
-    let auth = if connection.protocol() == Protocol::V3 { query_as_auth(query) } else { auth };
+    let has_query = connection.protocol() == Protocol::V3 && !is_silent(connection);
+    let auth = if has_query { query_as_auth(query) } else { auth };
     if inbound.entries.len() >= server.config.limits.max_namespaces_per_connection {
         return send_refusal(connection, name, error_text(connection, "too many namespaces"), writes);
     }
