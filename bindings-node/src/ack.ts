@@ -15,6 +15,11 @@ export class PendingAcks {
     return this.#listeners.size;
   }
 
+  /** Whether a listener waits under this number. */
+  has(token: number): boolean {
+    return this.#listeners.has(token);
+  }
+
   /** Keeps a listener. Returns its number. */
   add(listener: AckListener): number {
     const token = this.#next;

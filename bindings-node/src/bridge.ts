@@ -9,6 +9,7 @@ import { Commands } from "./commands";
 import type { HandshakeRecord, RequestHead } from "./handshake";
 import { type HttpHandler, HttpRecords } from "./http-records";
 import { AckStatus, Kind, type NativeServer, native, type SessionSign } from "./native";
+import type { PacketParser, Place } from "./parser";
 import { type Beside, RecordBatch } from "./record-batch";
 import { Rooms } from "./room";
 import { throwLater } from "./run-all";
@@ -66,13 +67,16 @@ export class Bridge {
   /** The sockets that are connected or wait to be, by number. */
   readonly sockets = new Map<number, Socket>();
   readonly rooms = new Rooms();
+  /** The listeners that wait for acks. */
+  readonly acks = new PendingAcks();
+  /** The application's own parser, if it has one. */
+  readonly parser: PacketParser | undefined;
   /** What is asked of the core by batches. */
   readonly commands: Commands;
 
   readonly #sessions: SessionHandler;
   readonly #clients: ClientHandler | undefined;
   readonly #http: HttpRecords;
-  readonly #acks = new PendingAcks();
 
   readonly #batch = new RecordBatch();
   readonly #clock = new TurnClock();
@@ -85,15 +89,23 @@ export class Bridge {
   };
 
   /** Without a handler for clients it is an Engine.IO server alone. */
-  constructor(options: string, sessions: SessionHandler, http: HttpHandler, clients?: ClientHandler) {
+  constructor(
+    options: string,
+    sessions: SessionHandler,
+    http: HttpHandler,
+    clients?: ClientHandler,
+    parser?: PacketParser,
+  ) {
+    this.parser = parser;
     this.#sessions = sessions;
     this.#clients = clients;
     this.native = new native.NativeServer(options, wakeOf(this), clients === undefined);
     this.#http = new HttpRecords(this.native, http);
-    this.commands = new Commands(this.native, this.rooms, this.#acks, () => {
+    const wakeAndDrain = () => {
       this.wake();
       this.drainHttp();
-    });
+    };
+    this.commands = new Commands(this.native, this.rooms, this.acks, wakeAndDrain, parser);
   }
 
   /** The core, with all earlier commands carried out. */
@@ -221,7 +233,9 @@ export class Bridge {
     switch (kind) {
       case Kind.SessionMessage: {
         const [id, value] = data as SessionData;
-        this.#sessions.onSessionMessage(id, this.#batch.readMessage(value));
+        const message = this.#batch.readMessage(value);
+        this.parser?.onMessage(this, id, detail, message);
+        this.#sessions.onSessionMessage(id, message);
         break;
       }
       case Kind.SessionPacket: {
@@ -245,6 +259,17 @@ export class Bridge {
         this.#sessions.onSessionEnd(id, reason, fault);
         break;
       }
+      case Kind.SessionEnding:
+        this.parser?.onEnding(this, data as string);
+        break;
+      case Kind.SessionEnded:
+        this.parser?.onEnded(data as string);
+        break;
+      case Kind.SessionRefused: {
+        const [id, nsp, text] = data as [string, string, string];
+        this.parser?.onRefused(id, nsp, text);
+        break;
+      }
       case Kind.AskRequest:
         this.#sessions.onAskRequest(this, detail, subject, data as RequestHead);
         break;
@@ -264,6 +289,11 @@ export class Bridge {
 
   #onEvent(key: number, ack: number, args: unknown): void {
     const socket = this.sockets.get(key);
+    if (this.parser !== undefined) {
+      const event = this.parser.takeEvent(args as Place);
+      if (event !== undefined) socket?._onEvent(event.args, event.ack);
+      return;
+    }
     if (args !== undefined) {
       socket?._onEvent(args as unknown[], ack);
       return;
@@ -274,7 +304,12 @@ export class Bridge {
   }
 
   #onAck(token: number, status: AckStatus, answers: unknown[]): void {
-    const listener = this.#acks.take(token);
+    const listener = this.acks.take(token);
+    if (this.parser !== undefined) {
+      const read = this.parser.takeAnswers(token, answers as Place[]);
+      listener?.(status, read);
+      return;
+    }
     if (listener === undefined) return;
     for (let i = 0; i < answers.length; i += 1) {
       const answer = answers[i];
@@ -291,13 +326,18 @@ export class Bridge {
   }
 
   #onConnect(key: number, connect: ConnectRequest): void {
-    const auth = this.#batch.readObject(connect[3]);
+    const auth = this.#readAuth(connect[0], connect[3], true);
     if (auth === undefined) {
       this.flushed.refuse(key, TOO_LARGE, undefined);
       return;
     }
     connect[3] = auth;
     this.#clients?.onConnect(this, key, connect);
+  }
+
+  #readAuth(nsp: string, sent: object, isLast: boolean): object | undefined {
+    if (this.parser === undefined) return this.#batch.readObject(sent);
+    return isLast ? this.parser.takeAuth(sent as Place, nsp) : this.parser.authOf(sent as Place, nsp);
   }
 
   #onDisconnect(key: number, reason: string): void {
@@ -307,7 +347,7 @@ export class Bridge {
   }
 
   #onAskNamespace(question: number, [name, sent]: [string, object]): void {
-    const auth = this.#batch.readObject(sent);
+    const auth = this.#readAuth(name, sent, false);
     if (auth === undefined) this.native.answerNamespace(question, false);
     else this.#clients?.onAskNamespace(this, question, name, auth);
   }
@@ -328,7 +368,7 @@ export class Bridge {
 
   /** How many objects are kept for clients, by kind; for tests. */
   held(): Record<string, number> {
-    return { ...this.flushed.held(), ownSockets: this.sockets.size, acks: this.#acks.size };
+    return { ...this.flushed.held(), ownSockets: this.sockets.size, acks: this.acks.size };
   }
 }
 

@@ -100,6 +100,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
       this.#bits,
       timeout,
       data,
+      nsp.name,
       (status, answers) => {
         const firsts = answers.map((values) => values[0]);
         ack.call(this, errorOf(status), firsts);
@@ -143,6 +144,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
     const { nsp } = this.adapter;
     const bridge = nsp.server._bridge;
     if (bridge === undefined || nsp._number === -1) return;
+    bridge.parser?.dismiss(nsp._select(this.#selection), close);
     const core = bridge.flushed;
     const rooms = bridge.rooms.listToCore(this.rooms);
     const except = bridge.rooms.listToCore(this.exceptRooms);

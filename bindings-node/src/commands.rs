@@ -5,7 +5,7 @@ use std::{result, sync::Arc};
 use bytes::Bytes;
 use ferrio::{
     AckRequest, AckStatus, Flags, Frame, Namespace, Payload, Room, Selection, SendOptions, Server, Socket,
-    Writes,
+    SocketPacketType, Writes,
 };
 use napi::{
     JsString, Result,
@@ -18,7 +18,7 @@ use crate::{
     error::misuse,
     records::Report,
     room,
-    server::{Held, NativeServer, State},
+    server::{Held, NativeServer, ParsedSession, State},
 };
 
 /// What can be asked: the same as `Command` in `native.ts`, which a test compares with what is exported here.
@@ -48,11 +48,16 @@ pub enum CommandKind {
     /// Send a packet to a session of the engine, whose id is in the place of rooms. The packet's type is in the detail, above
     /// the flags.
     SendPacket = 10,
+    /// Take a packet that a parser of the application's has read: the id of its session in the place of rooms, its namespace
+    /// in that of those left out, its type in the detail, its ack in the token.
+    Receive = 11,
+    /// A session is over, and all its packets have been received. Its id is in the place of rooms.
+    EndSession = 12,
 }
 
 impl CommandKind {
     /// By their numbers.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Emit,
         Self::EmitWithAck,
         Self::Answer,
@@ -64,6 +69,8 @@ impl CommandKind {
         Self::LeaveMany,
         Self::Release,
         Self::SendPacket,
+        Self::Receive,
+        Self::EndSession,
     ];
 
     fn from_number(number: u64) -> result::Result<Self, Problem> {
@@ -76,9 +83,20 @@ impl CommandKind {
 const VOLATILE: u64 = 1;
 const LOCAL: u64 = 2;
 const UNCOMPRESSED: u64 = 4;
+/// Of a packet: that it is told, like those that the core makes.
+const TOLD: u64 = 8;
 
 /// Where a packet's type begins in the detail of its command.
 const PACKET_TYPE: u32 = 8;
+
+/// The packets that can be received, by their numbers.
+const SOCKET_PACKETS: [SocketPacketType; 5] = [
+    SocketPacketType::Connect,
+    SocketPacketType::Disconnect,
+    SocketPacketType::Event,
+    SocketPacketType::Ack,
+    SocketPacketType::ConnectError,
+];
 
 /// Why a command could not be carried out. The fault is ours.
 type Problem = String;
@@ -160,6 +178,8 @@ impl State {
             CommandKind::LeaveMany => self.leave_many(command)?,
             CommandKind::Release => self.depart(command.subject),
             CommandKind::SendPacket => send_packet(server, command, writes)?,
+            CommandKind::Receive => self.receive(server, command)?,
+            CommandKind::EndSession => self.end_session(server, command),
         }
         Ok(())
     }
@@ -239,6 +259,25 @@ impl State {
         Ok(())
     }
 
+    fn receive(&self, server: &Server, command: &Command<'_>) -> Outcome {
+        let kind = usize::try_from(command.detail).ok().and_then(|kind| SOCKET_PACKETS.get(kind));
+        let kind = *kind.ok_or_else(|| format!("there is no packet {}", command.detail))?;
+        let session = command.rooms.and_then(|id| self.parsed.as_ref()?.get(id));
+        if let Some(ParsedSession { connection, .. }) = session {
+            let id = (command.token != 0).then_some(command.token);
+            let namespace = command.except.unwrap_or_default();
+            server.receive(connection, kind, namespace, id, payload(command));
+        }
+        Ok(())
+    }
+
+    fn end_session(&mut self, server: &Server, command: &Command<'_>) {
+        let session = command.rooms.and_then(|id| self.parsed.as_mut()?.remove(id));
+        if let Some(ParsedSession { connection, ending: Some(reason) }) = session {
+            server.end(&connection, reason);
+        }
+    }
+
     /// Nobody was asked: whoever waits for acks is told so.
     fn report_unasked(&mut self, command: &Command<'_>) {
         let AckRequest { token, timeout } = ack_request(command);
@@ -293,7 +332,8 @@ fn send_packet(server: &Server, command: &Command<'_>, writes: &mut Writes) -> O
             out.push_str(text);
         })
     };
-    let options = SendOptions { compress: flags(command).compress, is_told: false, ..SendOptions::default() };
+    let is_told = command.detail & TOLD != 0;
+    let options = SendOptions { compress: flags(command).compress, is_told, ..SendOptions::default() };
     session.push(&frame.into(), options, writes);
     Ok(())
 }

@@ -4,6 +4,7 @@ import type { AckListener, PendingAcks } from "./ack";
 import { nextTick, now } from "./clock";
 import { CommandBatch, type EncodedSelection, type Wait } from "./command-batch";
 import { Command, type NativeServer } from "./native";
+import { type PacketParser, PacketType } from "./parser";
 import type { Rooms } from "./room";
 import { type Encoded, encode } from "./value";
 import { warn } from "./warning";
@@ -36,6 +37,7 @@ export class Commands {
   readonly #core: NativeServer;
   readonly #rooms: Rooms;
   readonly #acks: PendingAcks;
+  readonly #parser: PacketParser | undefined;
   /** Called when there is something to drain. */
   readonly #wake: () => void;
   readonly #batch = new CommandBatch();
@@ -53,18 +55,21 @@ export class Commands {
     this.#nextTurn();
   };
 
-  constructor(core: NativeServer, rooms: Rooms, acks: PendingAcks, wake: () => void) {
+  constructor(core: NativeServer, rooms: Rooms, acks: PendingAcks, wake: () => void, parser?: PacketParser) {
     this.#core = core;
     this.#rooms = rooms;
     this.#acks = acks;
     this.#wake = wake;
+    this.#parser = parser;
   }
 
   // ---- One method for each command
 
-  /** Sends an event to one socket. */
-  emit(socket: number, flags: number, args: unknown[]): void {
-    this.#append(Command.Emit, socket, flags, EVERYBODY, encode(args));
+  /** Sends an event to one socket of the namespace `nsp`. */
+  emit(socket: number, flags: number, args: unknown[], nsp: string): void {
+    const payload = this.#encode(PacketType.Event, nsp, args);
+    if (payload === undefined) return;
+    this.#append(Command.Emit, socket, flags, EVERYBODY, payload);
     this.#flushIfDue(socket);
   }
 
@@ -74,23 +79,29 @@ export class Commands {
     flags: number,
     timeout: number | undefined,
     args: unknown[],
+    nsp: string,
     listener: AckListener,
   ): void {
-    const payload = encode(args);
-    const wait = { timeout, token: this.#acks.add(listener) };
-    this.#append(Command.EmitWithAck, socket, flags, EVERYBODY, payload, wait);
+    const token = this.#acks.add(listener);
+    const payload = this.#encodeAsking(nsp, args, token);
+    this.#append(Command.EmitWithAck, socket, flags, EVERYBODY, payload, { timeout, token });
     this.#flushIfDue(socket);
   }
 
   /** Answers an event of a socket. */
-  answer(socket: number, ack: number, args: unknown[]): void {
-    this.#append(Command.Answer, socket, ack, EVERYBODY, encode(args));
+  answer(socket: number, ack: number, args: unknown[], nsp: string): void {
+    const payload = this.#encode(PacketType.Ack, nsp, args, ack);
+    if (payload === undefined) return;
+    // What it is called in a packet of the application's own parser need not be a number.
+    const detail = this.#parser === undefined ? ack : 0;
+    this.#append(Command.Answer, socket, detail, EVERYBODY, payload);
     this.#flushIfDue(socket);
   }
 
   /** Sends an event to every socket of a selection. */
-  broadcast(namespace: number, to: Selection, flags: number, args: unknown[]): void {
-    const payload = encode(args);
+  broadcast(namespace: number, to: Selection, flags: number, args: unknown[], nsp: string): void {
+    const payload = this.#encode(PacketType.Event, nsp, args);
+    if (payload === undefined) return;
     const selection = this.#encodeSelection(to);
     this.#append(Command.Broadcast, namespace, flags, selection, payload);
     this.#flushIfDue(selection.rooms ?? -namespace);
@@ -103,13 +114,33 @@ export class Commands {
     flags: number,
     timeout: number | undefined,
     args: unknown[],
+    nsp: string,
     listener: AckListener,
   ): void {
-    const payload = encode(args);
+    const token = this.#acks.add(listener);
+    const payload = this.#encodeAsking(nsp, args, token);
     const selection = this.#encodeSelection(to);
-    const wait = { timeout, token: this.#acks.add(listener) };
-    this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, wait);
+    this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, { timeout, token });
     this.#flushIfDue(selection.rooms ?? -namespace);
+  }
+
+  /**
+   * Arguments as they go to the core, which makes a packet of them: or the packet, which a parser of the application's has
+   * written. That may make nothing of it.
+   */
+  #encode(type: PacketType, nsp: string, data: unknown[], id?: number): Encoded | undefined {
+    if (this.#parser === undefined) return encode(data);
+    return this.#parser.encode(id === undefined ? { type, data, nsp } : { type, data, nsp, id });
+  }
+
+  /** The same for an event that wants acks. If that fails, nobody waits for them. */
+  #encodeAsking(nsp: string, data: unknown[], token: number): Encoded {
+    try {
+      return this.#encode(PacketType.Event, nsp, data, token) ?? "";
+    } catch (error) {
+      this.#acks.take(token);
+      throw error;
+    }
   }
 
   /** Puts a socket into rooms. */
@@ -141,6 +172,19 @@ export class Commands {
   sendPacket(session: string, type: number, flags: number, data: string | Uint8Array): void {
     const payload = typeof data === "string" ? data : { text: "", attachments: [data] };
     this.#append(Command.SendPacket, 0, flags | (type << 8), { rooms: session, except: undefined }, payload);
+    this.#flushIfDue(session);
+  }
+
+  /** Takes a packet that the application's parser has read in the messages of a session; the token is that of an ack. */
+  receive(session: string, type: PacketType, nsp: string, payload: string, token: number): void {
+    const wait = { timeout: undefined, token };
+    this.#append(Command.Receive, 0, type, { rooms: session, except: nsp }, payload, wait);
+    this.#flushIfDue(session);
+  }
+
+  /** A session is over, and all its packets have been received. */
+  endSession(session: string): void {
+    this.#append(Command.EndSession, 0, 0, { rooms: session, except: undefined }, undefined);
     this.#flushIfDue(session);
   }
 

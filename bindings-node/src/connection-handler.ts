@@ -44,6 +44,7 @@ export class ConnectionHandler implements ClientHandler {
           this.onConnect(bridge, key, connect);
           return;
         }
+        bridge.parser?.refuseNamespace(bridge, key, name);
         bridge.flushed.refuse(key, "Invalid namespace", undefined);
         this.#tidy(bridge, name);
       });
@@ -71,7 +72,9 @@ export class ConnectionHandler implements ClientHandler {
   }
 
   #admit(bridge: Bridge, socket: Socket, previous: number): void {
+    bridge.parser?.welcome(socket);
     if (bridge.flushed.accept(socket._key)) {
+      bridge.parser?.joined(socket);
       this.#retained.delete(previous);
       bridge.drainHttp();
       socket.nsp._connect(socket);
@@ -83,7 +86,9 @@ export class ConnectionHandler implements ClientHandler {
   #refuse(bridge: Bridge, socket: Socket, error: ExtendedError): void {
     socket._keepRecord();
     try {
-      const data = error.data === undefined ? undefined : JSON.stringify(error.data);
+      bridge.parser?.refuse(socket, error);
+      const data =
+        error.data === undefined || bridge.parser !== undefined ? undefined : JSON.stringify(error.data);
       bridge.flushed.refuse(socket._key, String(error.message ?? ""), data);
       bridge.drainHttp();
     } finally {
@@ -149,6 +154,7 @@ export class ConnectionHandler implements ClientHandler {
     }
     socket._onClose(reason, () => {
       bridge?.sockets.delete(socket._key);
+      bridge?.parser?.left(socket);
       try {
         socket.adapter._disconnecting(socket, () => bridge?.commands.release(socket._key));
       } finally {

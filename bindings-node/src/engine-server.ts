@@ -252,6 +252,15 @@ export class EngineServer extends WatchedEmitter<ServerEvents> implements Sessio
     return this;
   }
 
+  /** Ends one session. What was sent before still leaves. */
+  _closeSession(id: string): void {
+    const bridge = this._bridge;
+    const socket = this.#sockets.get(id);
+    if (socket !== undefined) socket.close();
+    else if (bridge !== undefined)
+      this._host.disconnected(bridge, bridge.flushed.closeSession(id, false).sockets);
+  }
+
   // ---- Sessions
 
   /** A session's object, made if there is none yet. */

@@ -132,7 +132,8 @@ export class Namespace<
 
   _broadcast(to: Selection, flags: number, data: unknown[]): void {
     this._notifyOutgoing(to, data);
-    if (this._number !== -1) this.server._bridge?.commands.broadcast(this._number, to, flags, data);
+    if (this._number !== -1)
+      this.server._bridge?.commands.broadcast(this._number, to, flags, data, this.name);
   }
 
   /** Calls the receivers' catch-all listeners for outgoing events. */

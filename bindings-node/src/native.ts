@@ -30,6 +30,9 @@ export const enum Kind {
   AskHeaders = 23,
   Refused = 24,
   OpeningResponse = 25,
+  SessionEnding = 26,
+  SessionEnded = 27,
+  SessionRefused = 28,
 }
 
 /** What a session of the engine tells with nothing but its name. */
@@ -83,6 +86,8 @@ export const enum Command {
   LeaveMany = 8,
   Release = 9,
   SendPacket = 10,
+  Receive = 11,
+  EndSession = 12,
 }
 
 /** How an event is sent, as bits. */
@@ -90,6 +95,8 @@ export const enum Flag {
   Volatile = 1,
   Local = 2,
   Uncompressed = 4,
+  /** Of a packet of the engine: it is told, like those that the core makes. */
+  Told = 8,
 }
 
 /** In the place of a text's length. */

@@ -3,6 +3,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { types } from "node:util";
 import { native } from "./native";
+import type { Parser } from "./parser";
 import { isWellFormed } from "./value";
 
 /** Answers whether a request may open a connection; the message is what a refused client gets. */
@@ -194,8 +195,9 @@ export interface ServerOptions {
   /** Whether clients of Socket.IO 2 are served. Default `false`. */
   allowEIO3: boolean;
   /**
-   * The form of packets, as the package that writes it: `socket.io-parser` or `socket.io-msgpack-parser`.
-   * Default `socket.io-parser`.
+   * The form of packets, as the package that writes it: an object with `Encoder` and `Decoder`. The core itself
+   * reads and writes those of `socket.io-parser` and `socket.io-msgpack-parser`, which is faster; with another
+   * one there is no `connectionStateRecovery`. Default `socket.io-parser`.
    */
   parser: unknown;
   /** Cross-origin rules, as npm's package `cors` takes them. */
@@ -312,12 +314,30 @@ function matches(own: string | undefined, origin: StaticOrigin): boolean {
   return origin;
 }
 
-/** Only the two known formats can be spoken: which one is it? */
-function parserName(parser: unknown): "json" | "msgpack" | undefined {
+/** Which of the parsers that the core knows it is, or that it is one of the application's own. */
+function parserName(parser: unknown): ParserName | undefined {
   if (parser === undefined) return undefined;
-  const { Encoder } = parser as { Encoder: new () => { encode(packet: object): unknown[] } };
-  const [encoded] = new Encoder().encode({ type: 0, nsp: "/" });
-  if (encoded === "0") return "json";
-  if (encoded instanceof Uint8Array && (encoded[0] as number) >> 4 === 8) return "msgpack";
-  throw new TypeError("option `parser` must be socket.io-parser or socket.io-msgpack-parser");
+  const { Encoder, Decoder, protocol } = parser as Parser & { protocol?: unknown };
+  if (typeof Encoder !== "function" || typeof Decoder !== "function") {
+    throw new TypeError("option `parser` must be an object with `Encoder` and `Decoder`");
+  }
+  // What is derived from a known one may do other things in the same words.
+  const isDerived = isInherited(Encoder, "encode") || isInherited(Decoder, "add");
+  if (protocol !== 5 || isDerived) return "application";
+  const encoded = new Encoder().encode({ type: 0, nsp: "/" });
+  const [message] = Array.isArray(encoded) ? encoded : [];
+  if (message === "0") return "json";
+  const isMap = message instanceof Uint8Array && (message[0] as number) >> 4 === 8;
+  return isMap ? "msgpack" : "application";
+}
+
+function isInherited({ prototype }: { prototype: object }, method: string): boolean {
+  return method in Object.getPrototypeOf(prototype);
+}
+
+type ParserName = "json" | "msgpack" | "application";
+
+/** The parser of the application's own, if it has one. */
+export function ownParser(parser: unknown): Parser | undefined {
+  return parserName(parser) === "application" ? (parser as Parser) : undefined;
 }

@@ -55,6 +55,9 @@ pub(crate) enum Kind {
     AskHeaders = 23,
     Refused = 24,
     OpeningResponse = 25,
+    SessionEnding = 26,
+    SessionEnded = 27,
+    SessionRefused = 28,
 }
 
 /// What came of a command that could not be carried out.
@@ -162,7 +165,10 @@ impl Records {
                 value::push_json(&mut self.text, departure.reason().as_str());
                 state.leave(departure);
             }
-            HostEvent::Session { connection, event } => self.push_session(&connection, event),
+            HostEvent::Session { connection, event } => {
+                state.note(&connection, &event);
+                self.push_session(&connection, event);
+            }
             HostEvent::Refused { head, refusal } => self.push_refusal(&head, &refusal),
             HostEvent::Forget { key } => {
                 self.begin(Kind::Forget, key.0, 0);

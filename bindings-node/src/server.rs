@@ -4,8 +4,8 @@ use std::{cell::RefCell, collections::hash_map::Entry, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Admitted, Departure, Events, Namespace, NumberedRooms, OriginDecision, Refusal, Server,
-    Socket, Writes,
+    Admission, Admitted, Connection, Departure, DisconnectReason, Events, Namespace, NumberedRooms,
+    OriginDecision, Parser, Refusal, Server, SessionEvent, Socket, Writes,
 };
 use ferrio_host::{
     Questions, give_memory_back,
@@ -41,6 +41,16 @@ pub(crate) struct State {
     /// Whether the server was closed. Nothing is asked then.
     pub(crate) is_closed: bool,
     pub(crate) crossing: Crossing,
+    /// With a parser of the application's: sessions whose messages JavaScript reads, until it has come to their end.
+    pub(crate) parsed: Option<HashMap<Arc<str>, ParsedSession>>,
+}
+
+/// A session whose messages JavaScript reads.
+pub(crate) struct ParsedSession {
+    /// It may be over, while JavaScript still reads what it sent.
+    pub(crate) connection: Arc<Connection>,
+    /// Why it is over, if it is.
+    pub(crate) ending: Option<DisconnectReason>,
 }
 
 /// How far JavaScript is with a socket. What is held for it goes when JavaScript says [`depart`](State::depart).
@@ -85,6 +95,8 @@ pub struct HeldCounts {
     pub admissions: u32,
     /// Those of them that have left.
     pub departures: u32,
+    /// Sessions whose messages JavaScript reads.
+    pub parsed: u32,
     /// Questions whose asker still waits.
     pub questions: u32,
     /// HTTP requests under way.
@@ -118,9 +130,16 @@ impl NativeServer {
         let entry_points = EntryPoints::new(waker.clone());
         let wake = waker.clone();
         let config = options::parse(env, &options, is_engine.unwrap_or_default())?;
+        let parsed = (config.parser == Parser::Application).then(HashMap::default);
         let (server, events) = Server::new(config, move || wake.wake())
             .map_err(|error| bad_option(env, &core_error(Language::Node, &error)))?;
-        Ok(Self { server, events, waker, entry_points, state: RefCell::default() })
+        Ok(Self {
+            server,
+            events,
+            waker,
+            entry_points,
+            state: RefCell::new(State { parsed, ..State::default() }),
+        })
     }
 
     /// Whether a client waits to be let in as this socket.
@@ -195,6 +214,7 @@ impl NativeServer {
             sockets: count(state.sockets.len()),
             admissions,
             departures,
+            parsed: state.parsed.as_ref().map_or(0, |parsed| count(parsed.len())),
             questions: count(
                 state.requests.n_open()
                     + state.origins.n_open()
@@ -221,6 +241,9 @@ impl NativeServer {
         state.origins = Questions::default();
         state.asked_namespaces = Questions::default();
         state.asked_headers = Questions::default();
+        if let Some(parsed) = &mut state.parsed {
+            parsed.clear();
+        }
         drop(state);
         self.retire();
     }
@@ -267,6 +290,21 @@ impl State {
     /// A socket wants to join.
     pub(crate) fn expect(&mut self, admission: Admission) {
         self.sockets.insert(admission.socket().key().0, Held::Pending(Box::new(admission)));
+    }
+
+    /// JavaScript is about to be told of an event of a session.
+    pub(crate) fn note(&mut self, connection: &Arc<Connection>, event: &SessionEvent) {
+        let Some(parsed) = &mut self.parsed else { return };
+        let ending = match event {
+            _ if self.is_closed => return,
+            SessionEvent::Message(..) => None,
+            SessionEvent::Ending(reason) => Some(*reason),
+            _ => return,
+        };
+        let session = parsed
+            .entry(connection.id().clone())
+            .or_insert_with(|| ParsedSession { connection: connection.clone(), ending: None });
+        session.ending = ending;
     }
 
     /// A socket has left.

@@ -14,9 +14,10 @@ import { ConnectionHandler } from "./connection-handler";
 import { EngineServer } from "./engine-server";
 import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
 import { native } from "./native";
-import { asksForOrigins, optionsForCore, type ServerOptions } from "./options";
+import { asksForOrigins, optionsForCore, ownParser, type ServerOptions } from "./options";
 import { OwnPort } from "./own-port";
 import { ParentNamespace } from "./parent-namespace";
+import { PacketParser } from "./parser";
 import { clientFile } from "./serve-client";
 import type { Socket } from "./socket";
 import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
@@ -67,6 +68,8 @@ export class Server<
     ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
   >();
   readonly _connectionHandler: ConnectionHandler;
+  /** The application's own parser at work. */
+  readonly #parser: PacketParser | undefined;
   readonly #httpEntryPoint: HttpEntryPoint;
   #path: string;
   #connectTimeout: number;
@@ -100,6 +103,8 @@ export class Server<
     this.#httpEntryPoint = new HttpEntryPoint(this.engine, () => this._bridge);
     this.engine._hostEntry = this.#httpEntryPoint;
     this._connectionHandler = new ConnectionHandler(this as any);
+    const parser = ownParser(this.opts.parser);
+    this.#parser = parser && new PacketParser(this as any, parser);
     this.sockets = this.of("/");
     if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
   }
@@ -200,7 +205,7 @@ export class Server<
   #start(options: Partial<ServerOptions>): Bridge {
     if (this._bridge !== undefined) return this._bridge;
     const core = this.#coreOptions(options);
-    this._bridge = new Bridge(core, this.engine, this.#httpEntryPoint, this._connectionHandler);
+    this._bridge = new Bridge(core, this.engine, this.#httpEntryPoint, this._connectionHandler, this.#parser);
     this.engine._begin(this._bridge);
     for (const namespace of this._nsps.values()) this.#register(namespace);
     return this._bridge;
@@ -239,6 +244,7 @@ export class Server<
     bridge.close();
     this._connectionHandler.clear();
     this.engine._clear();
+    this.#parser?.clear();
   }
 
   /** How many objects are kept for clients, by kind; for tests. */
@@ -249,6 +255,7 @@ export class Server<
     return {
       ...this._bridge?.held(),
       ...this._connectionHandler._held(),
+      ...this.#parser?._held(),
       joined: count((namespace) => namespace.sockets.size),
       waiting: count((namespace) => namespace._preConnectSockets.size),
       ...this.engine._held(),

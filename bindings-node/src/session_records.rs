@@ -37,7 +37,7 @@ impl Records {
                 self.text.push_str(&handshake);
             }
             SessionEvent::Message(message, _) => {
-                self.begin(Kind::SessionMessage, 0, 0);
+                self.begin(Kind::SessionMessage, 0, protocol_number(connection).into());
                 self.push_message(connection, message);
             }
             SessionEvent::Packet(kind, message) => {
@@ -47,6 +47,18 @@ impl Records {
             SessionEvent::PacketCreate(kind, message) => {
                 self.begin(Kind::SessionPacketCreate, 0, number_of(kind));
                 self.push_message(connection, message);
+            }
+            SessionEvent::Refused(namespace, data) => {
+                self.begin(Kind::SessionRefused, 0, 0);
+                push_json_list(&mut self.text, [&**connection.id(), &*namespace, &*data]);
+            }
+            SessionEvent::Ending(_) => {
+                self.begin(Kind::SessionEnding, 0, 0);
+                push_json(&mut self.text, connection.id());
+            }
+            SessionEvent::Ended => {
+                self.begin(Kind::SessionEnded, 0, 0);
+                push_json(&mut self.text, connection.id());
             }
             SessionEvent::Closed(reason) => {
                 self.begin(Kind::SessionEnd, 0, 0);

@@ -132,7 +132,7 @@ export class Socket<
       // The client gets it if it recovers the session.
       if (this.#hasLeft && this.server.opts.connectionStateRecovery)
         (this.nsp as any).to(this.id).emit(...data);
-      else this.server._bridge?.commands.emit(this._key, bitsOf(flags), data);
+      else this.server._bridge?.commands.emit(this._key, bitsOf(flags), data, this.nsp.name);
     }
     return true;
   }
@@ -169,7 +169,7 @@ export class Socket<
       return;
     }
     const timeout = hasTimeout ? timeoutOf(flags.timeout) : undefined;
-    bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, listener);
+    bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, this.nsp.name, listener);
   }
 
   /** Sends an event named `message`. */
@@ -301,6 +301,7 @@ export class Socket<
   disconnect(close = false): this {
     const bridge = this.server._bridge;
     if (this.connected && bridge !== undefined) {
+      bridge.parser?.dismiss([this as unknown as Socket], close);
       this.server._connectionHandler.disconnected(bridge, bridge.flushed.disconnect(this._key, close));
     }
     return this;
@@ -382,7 +383,7 @@ export class Socket<
     let isSent = false;
     return (...values: unknown[]) => {
       if (isSent) return;
-      this.server._bridge?.commands.answer(this._key, ack, values);
+      this.server._bridge?.commands.answer(this._key, ack, values, this.nsp.name);
       isSent = true;
     };
   }

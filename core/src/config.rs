@@ -72,8 +72,10 @@ pub enum Parser {
     /// The application's own. Messages go to the host as they are, by
     /// [`SessionEvent::Message`](crate::SessionEvent::Message); it gives back the packets in them by
     /// [`Server::receive`](crate::Server::receive). Events and acks come from it encoded, as [`Payload::encoded`] makes them;
-    /// CONNECT, `CONNECT_ERROR` and DISCONNECT packets it sends by itself, as messages of the session. The number of an ack on
-    /// the wire is that of [`AckRequest::token`](crate::AckRequest::token). There is no recovery.
+    /// CONNECT, `CONNECT_ERROR` and DISCONNECT packets it sends by itself, as messages of the session; where the core refuses
+    /// a client, it says so by [`SessionEvent::Refused`](crate::SessionEvent::Refused). The end of a session comes by
+    /// [`SessionEvent::Ending`](crate::SessionEvent::Ending). The number of an ack on the wire is that of
+    /// [`AckRequest::token`](crate::AckRequest::token). There is no recovery.
     ///
     /// [`Payload::encoded`]: crate::Payload::encoded
     Application,
@@ -174,7 +176,7 @@ impl Config {
         let is_short = self.connect_pause <= Duration::from_secs(1);
         ConfigError::check(is_short, "connect_pause", "at most 1 s", self.connect_pause)?;
         let can_recover = self.recovery.is_none() || self.parser != Parser::Application;
-        ConfigError::check(can_recover, "recovery", "off with a parser of the application's own", "on")?;
+        ConfigError::check(can_recover, "recovery", "off with a `parser` of the application's own", "on")?;
         if let Some(recovery) = &self.recovery {
             let within = ConfigError::within;
             let max_duration = recovery.max_disconnection_duration;

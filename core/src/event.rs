@@ -233,6 +233,15 @@ pub enum SessionEvent {
     UpgradeFailed,
     /// The client of a session that had ended between two polls knows it now, or never will.
     Told,
+    /// The core itself has refused a client: the namespace, and the data of the `CONNECT_ERROR` packet as JSON text. Only with
+    /// [`Parser::Application`](crate::Parser), where the host sends that packet.
+    Refused(Arc<str>, Arc<str>),
+    /// Nothing more will come, and the sockets have to leave for this reason. Only with
+    /// [`Parser::Application`](crate::Parser), once for each session: the host first hands over what was in the messages before,
+    /// and then calls [`Server::end`](crate::Server::end).
+    Ending(DisconnectReason),
+    /// The last of all, after [`Ending`](Self::Ending) and what followed from it.
+    Ended,
     /// `close`: the session is over, and all its sockets have left.
     Closed(DisconnectReason),
 }

@@ -14,7 +14,7 @@ use crate::{
     adapter::{Adapter, InMemory},
     client::{Entry, disconnect, watch},
     config::Config,
-    event::Departure,
+    event::{Departure, SessionEvent},
     key::SocketKey,
     namespace::Namespace,
     packet::payload::Payload,
@@ -146,6 +146,14 @@ impl Server {
         payload: Payload,
     ) {
         receive::packet(connection, &receive::ByHost { kind, namespace, id, payload });
+    }
+
+    /// Has the sockets of a connection leave that is over, for [`Parser::Application`](crate::Parser): the host has handled
+    /// the messages that came before [`SessionEvent::Ending`](crate::SessionEvent::Ending), which says the reason.
+    /// [`SessionEvent::Ended`](crate::SessionEvent::Ended) follows.
+    pub fn end(&self, connection: &Arc<Connection>, reason: DisconnectReason) {
+        disconnect::end(connection, reason);
+        watch::push(connection, SessionEvent::Ended);
     }
 
     /// Has the host told of these events of a connection by [`HostEvent::Session`](crate::HostEvent::Session), and of no

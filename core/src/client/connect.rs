@@ -38,7 +38,8 @@ pub(crate) fn requested(
     auth: Payload,
 ) {
     let server = connection.layer();
-    let auth = if connection.protocol() == Protocol::V3 { query_as_auth(query) } else { auth };
+    let has_query = connection.protocol() == Protocol::V3 && !is_silent(connection);
+    let auth = if has_query { query_as_auth(query) } else { auth };
     if inbound.entries.len() >= server.config.limits.max_namespaces_per_connection {
         drop(inbound);
         return tell_refused(connection, name, error_text(connection, "too many namespaces"));

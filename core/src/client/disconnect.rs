@@ -93,13 +93,16 @@ pub(super) fn refuse_with(connection: &Arc<Connection>, name: &str, text: String
     if let Some(Entry::Pending(socket)) = removed {
         socket.mark_disconnected();
     }
-    send_refusal(connection, name, text, writes);
+    // With a parser of its own the host has said it already.
+    if !is_silent(connection) {
+        send_refusal(connection, name, text, writes);
+    }
 }
 
-/// Queues a `CONNECT_ERROR` packet.
+/// Queues a `CONNECT_ERROR` packet, or has the host do so.
 pub(super) fn send_refusal(connection: &Arc<Connection>, name: &str, text: String, writes: &mut Writes) {
     if is_silent(connection) {
-        return;
+        return watch::push(connection, SessionEvent::Refused(Arc::from(name), Arc::from(text)));
     }
     let packet = encoder(connection).connect_error(name, text);
     connection.push(&packet, SendOptions::default(), writes);

@@ -56,7 +56,12 @@ impl Layer for SocketIo {
 
     fn closed(connection: &Arc<Connection>, reason: CloseReason) {
         connection.state().share.end();
-        disconnect::end(connection, DisconnectReason::Connection(reason));
+        let reason = DisconnectReason::Connection(reason);
+        if disconnect::is_silent(connection) {
+            watch::push(connection, SessionEvent::Ending(reason));
+        } else {
+            disconnect::end(connection, reason);
+        }
     }
 
     fn timeout(connection: &Arc<Connection>, now: Instant) {

@@ -44,6 +44,23 @@ async fn receive(test: &mut TestServer) -> Arc<Connection> {
     connection
 }
 
+/// Takes the end of a connection, and has its sockets leave.
+async fn end(test: &mut TestServer) {
+    match test.host.next().await {
+        HostEvent::Session { connection, event: SessionEvent::Ending(reason) } => {
+            test.server.end(&connection, reason);
+        }
+        other => panic!("an end was due, not {other:?}"),
+    }
+}
+
+/// Takes the last that is told of a connection.
+async fn ended(test: &mut TestServer) {
+    let event = test.host.next().await;
+    let is_last = matches!(event, HostEvent::Session { event: SessionEvent::Ended, .. });
+    assert!(is_last, "the last was due, not {event:?}");
+}
+
 fn encoded(messages: &[&str]) -> Payload {
     Payload::encoded(messages.iter().map(|text| Message::Text(Arc::from(*text))))
 }
@@ -88,7 +105,61 @@ async fn the_host_reads_and_writes_every_packet() {
         receive(&mut test).await;
         assert_eq!(test.host.reason().await, "client namespace disconnect");
         client.close().await;
+        end(&mut test).await;
+        ended(&mut test).await;
         test.emptied().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_sends_before_it_leaves_is_heard() {
+    for entry_point in EntryPoint::ALL {
+        let mut test = start(Config { parser: Parser::Application, ..Config::default() }).await;
+        let mut client = test.open(entry_point).await;
+        client.send("4connect / - {}").await;
+        receive(&mut test).await;
+        test.host.accept().await;
+        client.send("4event / - [1]").await;
+        client.send("4disconnect / - ").await;
+        client.close().await;
+        // The host is late.
+        test.emptied().await;
+        receive(&mut test).await;
+        receive(&mut test).await;
+        end(&mut test).await;
+        let (_, payload, _) = test.host.event().await;
+        assert_eq!(payload.text(), "[1]", "{entry_point:?}");
+        assert_eq!(test.host.reason().await, "client namespace disconnect");
+        ended(&mut test).await;
+        test.host.assert_silent();
+    }
+}
+
+#[tokio::test]
+async fn sockets_leave_when_the_host_has_heard_of_the_end() {
+    let mut test = start(Config { parser: Parser::Application, ..Config::default() }).await;
+    let mut client = test.open(EntryPoint::Channel).await;
+    client.send("4connect / - {}").await;
+    receive(&mut test).await;
+    test.host.accept().await;
+    client.close().await;
+    end(&mut test).await;
+    assert_eq!(test.host.reason().await, "transport close");
+    ended(&mut test).await;
+    test.host.assert_silent();
+}
+
+#[tokio::test]
+async fn the_host_is_told_whom_the_core_refuses() {
+    let mut test = start(Config { parser: Parser::Application, ..Config::default() }).await;
+    let mut client = test.open(EntryPoint::Channel).await;
+    client.send("4connect /unknown - {}").await;
+    receive(&mut test).await;
+    match test.host.next().await {
+        HostEvent::Session { event: SessionEvent::Refused(namespace, data), .. } => {
+            assert_eq!((&*namespace, &*data), ("/unknown", r#"{"message":"Invalid namespace"}"#));
+        }
+        other => panic!("a refusal was due, not {other:?}"),
     }
 }
 
@@ -100,5 +171,7 @@ async fn a_packet_out_of_place_ends_its_connection() {
     receive(&mut test).await;
     assert!(matches!(client.receive().await, client::Message::Closed(_)));
     test.emptied().await;
+    end(&mut test).await;
+    ended(&mut test).await;
     test.host.assert_silent();
 }

@@ -78,6 +78,10 @@ fn seconds(value: &Value, low: Duration) -> Result<Duration, Fault> {
 
 /// The package finds out which format the application's parser writes.
 pub(super) fn node_parser(config: &mut Config, value: &Value) -> Set {
+    if value.as_text() == Some("application") {
+        config.parser = Parser::Application;
+        return Ok(());
+    }
     set_parser(config, value, ["json", "msgpack"])
 }
 

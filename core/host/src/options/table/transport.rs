@@ -106,8 +106,10 @@ pub(super) static TRANSPORT: &[Entry] = &[
     entry(
         "parser",
         Node("parser"),
-        special("socket.io-parser or socket.io-msgpack-parser", "`socket.io-parser`", forms::node_parser),
-        "The form of packets, as the package that writes it: `socket.io-parser` or `socket.io-msgpack-parser`.",
+        special("an object with `Encoder` and `Decoder`", "`socket.io-parser`", forms::node_parser),
+        "The form of packets, as the package that writes it: an object with `Encoder` and `Decoder`. The core itself reads \
+         and writes those of `socket.io-parser` and `socket.io-msgpack-parser`, which is faster; with another one there is \
+         no `connectionStateRecovery`.",
     ),
     entry(
         "parser",
