@@ -52,7 +52,7 @@ export interface RefusedHead extends RequestHead {
  */
 export interface ClientHandler {
   onConnect(bridge: Bridge, socket: number, connect: ConnectRequest): void;
-  onWithdrawn(bridge: Bridge, socket: number, namespace: string): void;
+  onConnectAborted(bridge: Bridge, socket: number, namespace: string): void;
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void;
   onForget(socket: number): void;
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void;
@@ -212,8 +212,8 @@ export class Bridge {
 
   #deliverRare(kind: Kind, subject: number, detail: number, data: unknown): void {
     switch (kind) {
-      case Kind.Withdrawn:
-        this.#clients?.onWithdrawn(this, subject, data as string);
+      case Kind.ConnectAborted:
+        this.#clients?.onConnectAborted(this, subject, data as string);
         break;
       case Kind.Forget:
         this.#clients?.onForget(subject);

@@ -283,7 +283,7 @@ impl State {
         let AckRequest { token, timeout } = ack_request(command);
         let status = match CommandKind::from_number(command.kind) {
             Ok(CommandKind::EmitWithAck) if timeout.is_some() => AckStatus::TimedOut,
-            Ok(CommandKind::EmitWithAck) => AckStatus::Gone,
+            Ok(CommandKind::EmitWithAck) => AckStatus::Disconnected,
             Ok(CommandKind::BroadcastWithAck) => AckStatus::Complete,
             _ => return,
         };

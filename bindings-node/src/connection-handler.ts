@@ -100,7 +100,7 @@ export class ConnectionHandler implements ClientHandler {
   /**
    * A client has gone before it was accepted or refused. The number is 0 if its namespace was still being decided on.
    */
-  onWithdrawn(bridge: Bridge, key: number, namespace: string): void {
+  onConnectAborted(bridge: Bridge, key: number, namespace: string): void {
     const socket = bridge.sockets.get(key);
     if (socket !== undefined) this.#withdraw(bridge, socket);
     else bridge.commands.release(key);

@@ -132,14 +132,18 @@ impl NativeServer {
     pub fn close_session(&self, id: String, discard: bool) -> ClosedSession {
         let engine = self.server.engine();
         let session = self.find_session(&id);
-        let departures = session.as_ref().map(|session| self.server.force_close(session)).unwrap_or_default();
+        let disconnected_sockets =
+            session.as_ref().map(|session| self.server.force_close(session)).unwrap_or_default();
         if discard {
             match &session {
                 Some(session) => session.discard(ferrio::CloseReason::ForcedClose),
                 None => engine.forget_ended(&id),
             }
         }
-        ClosedSession { sockets: self.keep_departures(departures), is_told: !engine.has_ended_untold(&id) }
+        ClosedSession {
+            sockets: self.keep_disconnected_sockets(disconnected_sockets),
+            is_told: !engine.has_ended_untold(&id),
+        }
     }
 }
 

@@ -95,8 +95,8 @@ impl NativeServer {
     ) -> Result<Vec<DepartureRecord>> {
         let Some(namespace) = self.find_namespace(namespace) else { return Ok(Vec::new()) };
         let selection = self.selection(&rooms, &except)?;
-        let departures = namespace.disconnect(&selection, close, false, &mut Writes::new());
-        Ok(self.keep_departures(departures))
+        let disconnected_sockets = namespace.disconnect(&selection, close, false, &mut Writes::new());
+        Ok(self.keep_disconnected_sockets(disconnected_sockets))
     }
 
     /// The numbers of the values that no room stands for any more.

@@ -19,7 +19,7 @@ export const enum Kind {
   StreamData = 12,
   StreamEnd = 13,
   PortClosed = 14,
-  Withdrawn = 15,
+  ConnectAborted = 15,
   SessionEnd = 16,
   ForgetRequest = 17,
   SessionOpen = 18,
@@ -111,7 +111,7 @@ export const enum Text {
 export const enum AckStatus {
   Complete = 0,
   TimedOut = 1,
-  Gone = 2,
+  Disconnected = 2,
   /** The answers are larger than allowed. */
   TooLarge = 3,
 }

@@ -44,7 +44,7 @@ pub(crate) enum Kind {
     StreamData = 12,
     StreamEnd = 13,
     PortClosed = 14,
-    Withdrawn = 15,
+    ConnectAborted = 15,
     SessionEnd = 16,
     ForgetRequest = 17,
     SessionOpen = 18,
@@ -141,29 +141,29 @@ impl Records {
 
     pub(crate) fn push_event(&mut self, state: &mut State, event: HostEvent) {
         match event {
-            HostEvent::Event { socket, payload, reply, .. } => {
-                let ack = reply.map_or(NO_ACK, |reply| i64::try_from(reply.id()).unwrap_or(NO_ACK));
+            HostEvent::Event { socket, payload, ack, .. } => {
+                let ack = ack.map_or(NO_ACK, |ack| i64::try_from(ack.id()).unwrap_or(NO_ACK));
                 let kind = if payload.attachments().is_empty() { Kind::Event } else { Kind::BinaryEvent };
                 self.begin(kind, socket.key().0, ack);
                 self.push_payload(payload);
             }
             HostEvent::Ack { token, outcome, .. } => self.push_ack(token, outcome),
-            HostEvent::Connect { socket, auth, admission } => {
-                state.expect(admission);
+            HostEvent::Connect { socket, auth, connect_request } => {
+                state.expect(connect_request);
                 self.begin(Kind::Connect, socket.key().0, 0);
                 self.push_connect(&socket, auth);
             }
-            HostEvent::Withdrawn { namespace, socket, .. } => {
-                self.begin(Kind::Withdrawn, socket.as_ref().map_or(0, |socket| socket.key().0), 0);
+            HostEvent::ConnectAborted { namespace, socket, .. } => {
+                self.begin(Kind::ConnectAborted, socket.as_ref().map_or(0, |socket| socket.key().0), 0);
                 value::push_json(&mut self.text, &namespace);
                 if let Some(socket) = socket {
                     state.withdraw(socket);
                 }
             }
-            HostEvent::Disconnect(departure) => {
-                self.begin(Kind::Disconnect, departure.socket().key().0, 0);
-                value::push_json(&mut self.text, departure.reason().as_str());
-                state.leave(departure);
+            HostEvent::Disconnect(disconnected) => {
+                self.begin(Kind::Disconnect, disconnected.socket().key().0, 0);
+                value::push_json(&mut self.text, disconnected.reason().as_str());
+                state.leave(disconnected);
             }
             HostEvent::Session { connection, event } => {
                 state.note(&connection, &event);
@@ -279,7 +279,7 @@ impl Records {
         let status = match outcome.status {
             AckStatus::Complete => 0,
             AckStatus::TimedOut => 1,
-            AckStatus::Gone => 2,
+            AckStatus::Disconnected => 2,
             AckStatus::TooLarge => 3,
         };
         self.begin(Kind::Ack, token, status);

@@ -4,8 +4,8 @@ use std::{cell::RefCell, collections::hash_map::Entry, sync::Arc};
 
 use ahash::HashMap;
 use ferrio::{
-    Admission, Admitted, Connection, Departure, DisconnectReason, Events, Namespace, NumberedRooms,
-    OriginDecision, Parser, Refusal, Server, SessionEvent, Socket, Writes,
+    Admitted, ConnectRequest, Connection, DisconnectReason, DisconnectedSocket, Events, Namespace,
+    NumberedRooms, OriginDecision, Parser, Refusal, Server, SessionEvent, Socket, Writes,
 };
 use ferrio_host::{
     Questions, give_memory_back,
@@ -56,21 +56,21 @@ pub(crate) struct ParsedSession {
 /// How far JavaScript is with a socket. What is held for it goes when JavaScript says [`depart`](State::depart).
 pub(crate) enum Held {
     /// It is to be let in or refused. In a box, which keeps the many that were let in small.
-    Pending(Box<Admission>),
+    Pending(Box<ConnectRequest>),
     /// It was let in.
     Joined(Arc<Socket>),
     /// It has left, and JavaScript has not told its listeners yet.
-    Leaving(Departure),
+    Leaving(DisconnectedSocket),
     /// Its client left before it was let in.
-    Withdrawn(Arc<Socket>),
+    ConnectAborted(Arc<Socket>),
 }
 
 impl Held {
     pub(crate) fn socket(&self) -> &Arc<Socket> {
         match self {
-            Self::Pending(admission) => admission.socket(),
-            Self::Joined(socket) | Self::Withdrawn(socket) => socket,
-            Self::Leaving(departure) => departure.socket(),
+            Self::Pending(connect_request) => connect_request.socket(),
+            Self::Joined(socket) | Self::ConnectAborted(socket) => socket,
+            Self::Leaving(disconnected) => disconnected.socket(),
         }
     }
 }
@@ -92,9 +92,9 @@ pub struct HeldCounts {
     /// Sockets in any state.
     pub sockets: u32,
     /// Those of them that have neither been let in nor refused.
-    pub admissions: u32,
+    pub connect_requests: u32,
     /// Those of them that have left.
-    pub departures: u32,
+    pub disconnected_sockets: u32,
     /// Sessions whose messages JavaScript reads.
     pub parsed: u32,
     /// Questions whose asker still waits.
@@ -154,10 +154,11 @@ impl NativeServer {
         let mut state = self.state.borrow_mut();
         let Some(held) = state.sockets.get_mut(&number(socket)) else { return false };
         let socket = held.socket().clone();
-        let Held::Pending(admission) = std::mem::replace(held, Held::Withdrawn(socket.clone())) else {
+        let Held::Pending(connect_request) = std::mem::replace(held, Held::ConnectAborted(socket.clone()))
+        else {
             return false;
         };
-        let is_there = admission.accept(&mut Writes::new()).is_ok();
+        let is_there = connect_request.accept(&mut Writes::new()).is_ok();
         if is_there {
             *held = Held::Joined(socket);
         }
@@ -170,9 +171,9 @@ impl NativeServer {
         let mut state = self.state.borrow_mut();
         if let Entry::Occupied(entry) = state.sockets.entry(number(socket))
             && let Held::Pending(_) = entry.get()
-            && let Held::Pending(admission) = entry.remove()
+            && let Held::Pending(connect_request) = entry.remove()
         {
-            admission.refuse(&message, data.as_deref(), &mut Writes::new());
+            connect_request.refuse(&message, data.as_deref(), &mut Writes::new());
         }
     }
 
@@ -207,13 +208,14 @@ impl NativeServer {
         let mut state = self.state.borrow_mut();
         let (requests, streams) = self.entry_points.len();
         let n_sockets = |is: fn(&Held) -> bool| count(state.sockets.values().filter(|held| is(held)).count());
-        let admissions = n_sockets(|held| matches!(held, Held::Pending(_)));
-        let departures = n_sockets(|held| matches!(held, Held::Leaving(_) | Held::Withdrawn(_)));
+        let connect_requests = n_sockets(|held| matches!(held, Held::Pending(_)));
+        let disconnected_sockets =
+            n_sockets(|held| matches!(held, Held::Leaving(_) | Held::ConnectAborted(_)));
         HeldCounts {
             connections: count(self.server.engine().n_sessions()),
             sockets: count(state.sockets.len()),
-            admissions,
-            departures,
+            connect_requests,
+            disconnected_sockets,
             parsed: state.parsed.as_ref().map_or(0, |parsed| count(parsed.len())),
             questions: count(
                 state.requests.n_open()
@@ -262,16 +264,19 @@ impl NativeServer {
         self.state.borrow().namespaces.get(&number(namespace)).cloned()
     }
 
-    /// Keeps departures until JavaScript has told of them.
-    pub(crate) fn keep_departures(&self, departures: Vec<Departure>) -> Vec<DepartureRecord> {
+    /// Keeps disconnected_sockets until JavaScript has told of them.
+    pub(crate) fn keep_disconnected_sockets(
+        &self,
+        disconnected_sockets: Vec<DisconnectedSocket>,
+    ) -> Vec<DepartureRecord> {
         let mut state = self.state.borrow_mut();
-        departures
+        disconnected_sockets
             .into_iter()
-            .map(|departure| {
+            .map(|disconnected| {
                 #[expect(clippy::cast_precision_loss, reason = "keys count up from one")]
-                let socket = departure.socket().key().0 as f64;
-                let reason = departure.reason().as_str().to_owned();
-                state.leave(departure);
+                let socket = disconnected.socket().key().0 as f64;
+                let reason = disconnected.reason().as_str().to_owned();
+                state.leave(disconnected);
                 DepartureRecord { socket, reason }
             })
             .collect()
@@ -288,8 +293,8 @@ impl NativeServer {
 
 impl State {
     /// A socket wants to join.
-    pub(crate) fn expect(&mut self, admission: Admission) {
-        self.sockets.insert(admission.socket().key().0, Held::Pending(Box::new(admission)));
+    pub(crate) fn expect(&mut self, connect_request: ConnectRequest) {
+        self.sockets.insert(connect_request.socket().key().0, Held::Pending(Box::new(connect_request)));
     }
 
     /// JavaScript is about to be told of an event of a session.
@@ -308,24 +313,24 @@ impl State {
     }
 
     /// A socket has left.
-    pub(crate) fn leave(&mut self, departure: Departure) {
-        self.sockets.insert(departure.socket().key().0, Held::Leaving(departure));
+    pub(crate) fn leave(&mut self, disconnected: DisconnectedSocket) {
+        self.sockets.insert(disconnected.socket().key().0, Held::Leaving(disconnected));
     }
 
     /// A client has gone before its socket was let in.
     pub(crate) fn withdraw(&mut self, socket: Arc<Socket>) {
         // What was decided meanwhile is over; JavaScript knows.
         let Some(held) = self.sockets.get_mut(&socket.key().0) else { return };
-        if let Held::Pending(admission) = std::mem::replace(held, Held::Withdrawn(socket)) {
+        if let Held::Pending(connect_request) = std::mem::replace(held, Held::ConnectAborted(socket)) {
             // Its client may come back for the session that it wanted to continue, so this is no refusal.
-            let _ = admission.accept(&mut Writes::new());
+            let _ = connect_request.accept(&mut Writes::new());
         }
     }
 
     /// Ends what JavaScript has finished telling of. One that it has not heard of yet stays.
     pub(crate) fn depart(&mut self, socket: u64) {
         if let Entry::Occupied(entry) = self.sockets.entry(socket)
-            && let Held::Leaving(_) | Held::Withdrawn(_) = entry.get()
+            && let Held::Leaving(_) | Held::ConnectAborted(_) = entry.get()
         {
             entry.remove();
         }

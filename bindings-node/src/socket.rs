@@ -41,8 +41,9 @@ impl NativeServer {
     /// Puts a client out of the namespace, or ends its whole connection.
     #[napi(catch_unwind)]
     pub fn disconnect(&self, socket: f64, close: bool) -> Vec<DepartureRecord> {
-        let departures = self.with_socket(socket, |socket| socket.disconnect(close, &mut Writes::new()));
-        self.keep_departures(departures.unwrap_or_default())
+        let disconnected_sockets =
+            self.with_socket(socket, |socket| socket.disconnect(close, &mut Writes::new()));
+        self.keep_disconnected_sockets(disconnected_sockets.unwrap_or_default())
     }
 }
 

@@ -238,7 +238,7 @@ impl Bridge {
         self.process.get().is_some()
     }
 
-    /// Keeps a client's session for its return, from the moment that its departure comes: the core may forget it while
+    /// Keeps a client's session for its return, from the moment that its disconnect comes: the core may forget it while
     /// the disconnect handler is still at work.
     pub(crate) fn keep_session(&self, key: SocketKey, session: Py<PyAny>) {
         let former = self.kept_sessions.lock().insert(key, session);

@@ -5,13 +5,13 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use ferrio::{Admission, Credit, DisconnectReason, Payload, Socket};
+use ferrio::{ConnectRequest, Credit, DisconnectReason, Payload, Socket};
 use parking_lot::Mutex;
 use pyo3::{intern, prelude::*, types::PyString};
 
 use crate::{
     bridge::{Bridge, EventLoop},
-    socket::{Departure, SocketState},
+    socket::{DisconnectedSocket, SocketState},
     tasks::Purpose,
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct Unconnected(Mutex<HashMap<Arc<str>, Client>>);
 /// A client that is in no room, but that its handlers may use.
 enum Client {
     /// Its connect handler has not decided yet.
-    Connecting(Admission),
+    Connecting(ConnectRequest),
     /// It has gone before its connect handler let it in, and its disconnect handler is at work.
     Leaving(Arc<Socket>),
 }
@@ -30,7 +30,7 @@ enum Client {
 impl Client {
     fn socket(&self) -> &Arc<Socket> {
         match self {
-            Self::Connecting(admission) => admission.socket(),
+            Self::Connecting(connect_request) => connect_request.socket(),
             Self::Leaving(socket) => socket,
         }
     }
@@ -57,9 +57,9 @@ impl Unconnected {
     }
 
     /// Keeps a client that is asked about.
-    fn keep_connecting(&self, admission: Admission) {
-        let id = admission.socket().id().clone();
-        let former = self.0.lock().insert(id, Client::Connecting(admission));
+    fn keep_connecting(&self, connect_request: ConnectRequest) {
+        let id = connect_request.socket().id().clone();
+        let former = self.0.lock().insert(id, Client::Connecting(connect_request));
         drop(former);
     }
 
@@ -76,9 +76,9 @@ impl Unconnected {
     }
 
     /// What takes the decision about a client whose connect handler is at work.
-    fn take_admission(&self, socket: &Arc<Socket>) -> Option<Admission> {
+    fn take_admission(&self, socket: &Arc<Socket>) -> Option<ConnectRequest> {
         match self.take(socket, |client| matches!(client, Client::Connecting(_))) {
-            Some(Client::Connecting(admission)) => Some(admission),
+            Some(Client::Connecting(connect_request)) => Some(connect_request),
             _ => None,
         }
     }
@@ -104,9 +104,9 @@ pub(crate) enum Connecting {
 }
 
 impl Connecting {
-    fn waiting(bridge: &Arc<Bridge>, admission: Admission) -> Self {
-        let socket = admission.socket().clone();
-        bridge.unconnected.keep_connecting(admission);
+    fn waiting(bridge: &Arc<Bridge>, connect_request: ConnectRequest) -> Self {
+        let socket = connect_request.socket().clone();
+        bridge.unconnected.keep_connecting(connect_request);
         Self::Waiting(bridge.clone(), socket)
     }
 }
@@ -114,8 +114,8 @@ impl Connecting {
 impl Drop for Connecting {
     fn drop(&mut self) {
         if let Self::Waiting(bridge, socket) = self {
-            let admission = bridge.unconnected.take_admission(socket);
-            drop(admission);
+            let connect_request = bridge.unconnected.take_admission(socket);
+            drop(connect_request);
         }
     }
 }
@@ -128,7 +128,7 @@ impl Bridge {
         event_loop: &EventLoop,
         socket: &Arc<Socket>,
         auth: &Payload,
-        admission: Admission,
+        connect_request: ConnectRequest,
     ) -> PyResult<()> {
         let state = SocketState::attach(py, socket);
         if let Some(former) = socket.recovered() {
@@ -136,17 +136,17 @@ impl Bridge {
         }
         let namespace = state.namespace.bind(py);
         if !event_loop.host.call_method1(py, intern!(py, "_decides"), (namespace,))?.is_truthy(py)? {
-            let _ = self.write(py, |writes| admission.accept(writes));
+            let _ = self.write(py, |writes| connect_request.accept(writes));
             return Ok(());
         }
         let auth = if auth.is_empty() { py.None().into_bound(py) } else { self.json.value(py, auth)? };
         let connecting = if self.behaviour.always_connect {
-            if self.write(py, |writes| admission.accept(writes)).is_err() {
+            if self.write(py, |writes| connect_request.accept(writes)).is_err() {
                 return Ok(());
             }
             Connecting::In(Arc::downgrade(socket), socket.credit())
         } else {
-            Connecting::waiting(self, admission)
+            Connecting::waiting(self, connect_request)
         };
         let environ = state.environ(py, socket)?;
         let arguments = (state.sid.bind(py), namespace, environ, auth, socket.recovered().is_some());
@@ -176,8 +176,9 @@ impl Bridge {
     fn admit(self: &Arc<Self>, py: Python<'_>, connecting: &Connecting) -> PyResult<()> {
         let socket = match connecting {
             Connecting::Waiting(_, socket) => {
-                let admission = self.unconnected.take_admission(socket);
-                let is_in = admission.is_some_and(|one| self.write(py, |writes| one.accept(writes)).is_ok());
+                let connect_request = self.unconnected.take_admission(socket);
+                let is_in =
+                    connect_request.is_some_and(|one| self.write(py, |writes| one.accept(writes)).is_ok());
                 if !is_in {
                     return self.let_in_too_late(py, socket);
                 }
@@ -190,8 +191,8 @@ impl Bridge {
         };
         if SocketState::attach(py, &socket).is_out() {
             // Its own connect handler has put it out.
-            for departure in self.write(py, |writes| socket.disconnect(false, writes)) {
-                self.departed(py, &*self.event_loop()?, &socket, departure, socket.credit())?;
+            for disconnected in self.write(py, |writes| socket.disconnect(false, writes)) {
+                self.departed(py, &*self.event_loop()?, &socket, disconnected, socket.credit())?;
             }
         }
         Ok(())
@@ -208,11 +209,11 @@ impl Bridge {
             self.refuse_silently(py, connecting);
             return Ok(());
         };
-        let Some(admission) = self.unconnected.take_admission(socket) else { return Ok(()) };
-        // An error drops the admission, which refuses the client.
+        let Some(connect_request) = self.unconnected.take_admission(socket) else { return Ok(()) };
+        // An error drops the request, which refuses the client.
         let data = data.map(|data| self.json.text(&data, "data")).transpose()?;
         let message = message.to_string_lossy();
-        self.write(py, |writes| admission.refuse(&message, data.as_deref(), writes));
+        self.write(py, |writes| connect_request.refuse(&message, data.as_deref(), writes));
         Ok(())
     }
 
@@ -223,21 +224,21 @@ impl Bridge {
         let Connecting::In(socket, _) = connecting else { return };
         let Some(socket) = socket.upgrade() else { return };
         SocketState::attach(py, &socket).refuse();
-        let departures = self.write(py, |writes| socket.disconnect(false, writes));
-        drop(departures);
+        let disconnected_sockets = self.write(py, |writes| socket.disconnect(false, writes));
+        drop(disconnected_sockets);
     }
 
     /// Takes note that a client has gone before it was let in. Its connect handler goes on.
-    pub(crate) fn withdrawn(
+    pub(crate) fn connect_aborted(
         self: &Arc<Self>,
         py: Python<'_>,
         socket: &Arc<Socket>,
         reason: DisconnectReason,
     ) -> PyResult<()> {
         let state = SocketState::attach(py, socket);
-        if let Some(admission) = self.unconnected.take_admission(socket) {
+        if let Some(connect_request) = self.unconnected.take_admission(socket) {
             // Too late, which is not the same as a refusal: it may come back once more to what it had left.
-            let _ = self.write(py, |writes| admission.accept(writes));
+            let _ = self.write(py, |writes| connect_request.accept(writes));
             if let Some(former) = socket.recovered() {
                 self.keep_session(former, state.session(py).unbind());
             }
@@ -264,8 +265,9 @@ impl Bridge {
         let Ok(event_loop) = self.event_loop() else { return Ok(()) };
         let is_out = SocketState::attach(py, socket).is_out();
         let reason = if is_out { DisconnectReason::ServerNamespaceDisconnect } else { reason };
-        let departure = Bound::new(py, Departure::outside(self, socket, reason))?;
-        let coroutine = event_loop.host.bind(py).call_method1(intern!(py, "_withdrawn"), (departure,))?;
+        let disconnected = Bound::new(py, DisconnectedSocket::outside(self, socket, reason))?;
+        let coroutine =
+            event_loop.host.bind(py).call_method1(intern!(py, "_connect_aborted"), (disconnected,))?;
         if coroutine.is_none() {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferrio::{Credit, HostEvent, Payload, Reply, Socket};
+use ferrio::{Ack, Credit, HostEvent, Payload, Socket};
 use ferrio_host::TURN_EVENTS;
 use pyo3::{exceptions::PyException, intern, prelude::*};
 
@@ -20,7 +20,7 @@ use crate::{
     handlers::is_awaitable,
     lanes::{Deferred, Laned, Occupied},
     request,
-    socket::{Departure, SocketState},
+    socket::{DisconnectedSocket, SocketState},
     tasks::{FirstStep, Purpose},
 };
 
@@ -93,28 +93,30 @@ impl Bridge {
 
     fn dispatch(self: &Arc<Self>, py: Python<'_>, event_loop: &EventLoop, event: HostEvent) -> PyResult<()> {
         match event {
-            HostEvent::Event { socket, payload, reply, credit } => {
+            HostEvent::Event { socket, payload, ack, credit } => {
                 SocketState::attach(py, &socket);
-                let event = Deferred::Event(payload, reply, credit);
+                let event = Deferred::Event(payload, ack, credit);
                 let Some(event) = self.enter_lane(py, event_loop, &socket, event)? else { return Ok(()) };
                 socket.handle(py, self, event_loop, event).map(drop)
             }
-            HostEvent::Connect { socket, auth, admission } => {
-                self.connect(py, event_loop, &socket, &auth, admission)
+            HostEvent::Connect { socket, auth, connect_request } => {
+                self.connect(py, event_loop, &socket, &auth, connect_request)
             }
-            HostEvent::Withdrawn { socket: Some(socket), reason, .. } => self.withdrawn(py, &socket, reason),
-            HostEvent::Disconnect(departure) => {
-                let socket = departure.socket().clone();
-                if self.behaviour.recovers && departure.reason().is_recoverable() {
+            HostEvent::ConnectAborted { socket: Some(socket), reason, .. } => {
+                self.connect_aborted(py, &socket, reason)
+            }
+            HostEvent::Disconnect(disconnected) => {
+                let socket = disconnected.socket().clone();
+                if self.behaviour.recovers && disconnected.reason().is_recoverable() {
                     let session = SocketState::attach(py, &socket).session(py);
                     self.keep_session(socket.key(), session.unbind());
                 }
                 SocketState::attach(py, &socket);
-                let departure = Deferred::Departure(departure, socket.credit());
-                let Some(departure) = self.enter_lane(py, event_loop, &socket, departure)? else {
+                let disconnected = Deferred::DisconnectedSocket(disconnected, socket.credit());
+                let Some(disconnected) = self.enter_lane(py, event_loop, &socket, disconnected)? else {
                     return Ok(());
                 };
-                socket.handle(py, self, event_loop, departure).map(drop)
+                socket.handle(py, self, event_loop, disconnected).map(drop)
             }
             HostEvent::Ack { token, outcome } => self.acked(py, event_loop, token, &outcome),
             HostEvent::Origin { head, answer } => {
@@ -146,7 +148,7 @@ impl Bridge {
         event_loop: &EventLoop,
         socket: &Arc<Socket>,
         payload: &Payload,
-        reply: Option<Reply>,
+        ack: Option<Ack>,
         credit: Credit,
     ) -> PyResult<bool> {
         if !self.listens_to(socket) {
@@ -161,7 +163,7 @@ impl Bridge {
         };
         // The first is the event's name.
         let result = handler.call(event_loop, state.sid.bind(py), values.iter().skip(1))?;
-        let purpose = Purpose::Answer { socket: Arc::downgrade(socket), reply, _credit: credit };
+        let purpose = Purpose::Answer { socket: Arc::downgrade(socket), ack, _credit: credit };
         if !is_awaitable(&result)? {
             self.use_result(py, purpose, Ok(result))?;
             return Ok(false);
@@ -175,14 +177,15 @@ impl Bridge {
         py: Python<'_>,
         event_loop: &EventLoop,
         socket: &Arc<Socket>,
-        departure: ferrio::Departure,
+        disconnected: ferrio::DisconnectedSocket,
         credit: Credit,
     ) -> PyResult<()> {
         if SocketState::attach(py, socket).is_refused() {
             return Ok(());
         }
-        let departure = Bound::new(py, Departure::new(self, departure, credit))?;
-        let coroutine = event_loop.host.bind(py).call_method1(intern!(py, "_disconnected"), (departure,))?;
+        let disconnected = Bound::new(py, DisconnectedSocket::new(self, disconnected, credit))?;
+        let coroutine =
+            event_loop.host.bind(py).call_method1(intern!(py, "_disconnected"), (disconnected,))?;
         if !coroutine.is_none() {
             self.run_alone(py, event_loop, coroutine, Purpose::None)?;
         }
@@ -232,10 +235,10 @@ impl Bridge {
             return result.map(drop);
         }
         match purpose {
-            Purpose::None | Purpose::Message { .. } | Purpose::Answer { reply: None, .. } => result.map(drop),
-            Purpose::Answer { reply: Some(reply), .. } => {
+            Purpose::None | Purpose::Message { .. } | Purpose::Answer { ack: None, .. } => result.map(drop),
+            Purpose::Answer { ack: Some(ack), .. } => {
                 let answer = self.json.answer(&result?)?;
-                self.write(py, |writes| reply.send(&answer, writes));
+                self.write(py, |writes| ack.send(&answer, writes));
                 Ok(())
             }
             Purpose::Connect(connecting) => self.decided(py, &connecting, result),

@@ -22,7 +22,9 @@ pub(crate) fn acks(py: Python<'_>, status: AckStatus, answers: Bound<'_, PyList>
     static TIMEOUT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static TOO_LARGE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let (class, message) = match status {
-        AckStatus::Gone => (TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError"), "the client has left"),
+        AckStatus::Disconnected => {
+            (TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError"), "the client has left")
+        }
         AckStatus::TimedOut => (TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError"), "no answer in time"),
         AckStatus::Complete => {
             (TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError"), "an answer that cannot be read")

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use ferrio::{Credit, Payload, Reply, Socket};
+use ferrio::{Ack, Credit, Payload, Socket};
 use parking_lot::Mutex;
 use pyo3::{intern, prelude::*};
 
@@ -39,8 +39,8 @@ pub(crate) trait Laned: Send + Sync + Sized + 'static {
 
 /// Something of a socket that may have to wait for the handler before.
 pub(crate) enum Deferred {
-    Event(Payload, Option<Reply>, Credit),
-    Departure(ferrio::Departure, Credit),
+    Event(Payload, Option<Ack>, Credit),
+    DisconnectedSocket(ferrio::DisconnectedSocket, Credit),
 }
 
 impl Laned for Socket {
@@ -51,7 +51,7 @@ impl Laned for Socket {
     }
 
     fn is_end(what: &Deferred) -> bool {
-        matches!(what, Deferred::Departure(..))
+        matches!(what, Deferred::DisconnectedSocket(..))
     }
 
     fn handle(
@@ -62,11 +62,11 @@ impl Laned for Socket {
         what: Deferred,
     ) -> PyResult<bool> {
         match what {
-            Deferred::Event(payload, reply, credit) => {
-                bridge.event(py, event_loop, self, &payload, reply, credit)
+            Deferred::Event(payload, ack, credit) => {
+                bridge.event(py, event_loop, self, &payload, ack, credit)
             }
-            Deferred::Departure(departure, credit) => {
-                bridge.departed(py, event_loop, self, departure, credit)?;
+            Deferred::DisconnectedSocket(disconnected, credit) => {
+                bridge.departed(py, event_loop, self, disconnected, credit)?;
                 Ok(false)
             }
         }

@@ -52,6 +52,6 @@ mod _native {
         request::Handshake,
         server::Server,
         session::{Session, SessionEnd},
-        socket::{Departure, Socket},
+        socket::{DisconnectedSocket, Socket},
     };
 }

@@ -38,14 +38,15 @@ impl Bridge {
             return Ok(vec![Py::new(py, end)?.into_any()]);
         }
         let Some(connection) = connection else { return Ok(Vec::new()) };
-        let departures = py.detach(|| self.server.force_close(&connection));
-        let departures = departures.into_iter().map(|departure| {
-            SocketState::attach(py, departure.socket()).put_out();
-            let credit = departure.socket().credit();
+        let disconnected_sockets = py.detach(|| self.server.force_close(&connection));
+        let disconnected_sockets = disconnected_sockets.into_iter().map(|disconnected| {
+            SocketState::attach(py, disconnected.socket()).put_out();
+            let credit = disconnected.socket().credit();
             let reason = DisconnectReason::ServerNamespaceDisconnect;
-            Ok(Py::new(py, socket::Departure::new(self, departure, credit).because(reason))?.into_any())
+            Ok(Py::new(py, socket::DisconnectedSocket::new(self, disconnected, credit).because(reason))?
+                .into_any())
         });
-        departures.collect()
+        disconnected_sockets.collect()
     }
 }
 

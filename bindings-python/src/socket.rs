@@ -49,7 +49,7 @@ enum Withdrawal {
     #[default]
     None,
     /// The client has gone.
-    Gone(DisconnectReason),
+    Disconnected(DisconnectReason),
     /// Its connect handler has let it in.
     LetIn,
 }
@@ -122,14 +122,14 @@ impl SocketState {
 
     /// Takes note that the client has gone. Returns whether its connect handler has let it in.
     pub(crate) fn withdraw(&self, reason: DisconnectReason) -> bool {
-        let former = std::mem::replace(&mut *self.withdrawal.lock(), Withdrawal::Gone(reason));
+        let former = std::mem::replace(&mut *self.withdrawal.lock(), Withdrawal::Disconnected(reason));
         matches!(former, Withdrawal::LetIn)
     }
 
     /// Takes note that the connect handler has let it in, which has gone. Returns why, if that is known.
     pub(crate) fn let_in_too_late(&self) -> Option<DisconnectReason> {
         match std::mem::replace(&mut *self.withdrawal.lock(), Withdrawal::LetIn) {
-            Withdrawal::Gone(reason) => Some(reason),
+            Withdrawal::Disconnected(reason) => Some(reason),
             Withdrawal::None | Withdrawal::LetIn => None,
         }
     }
@@ -286,19 +286,19 @@ impl Socket {
     }
 
     /// Puts the client out. Returns what is left to do for each socket that leaves by it.
-    fn disconnect(&self, py: Python<'_>, close: bool) -> PyResult<Vec<Departure>> {
+    fn disconnect(&self, py: Python<'_>, close: bool) -> PyResult<Vec<DisconnectedSocket>> {
         let Local { socket, bridge } = self.0.here()?;
-        let departures = bridge.write(py, |writes| socket.disconnect(close, writes));
+        let disconnected_sockets = bridge.write(py, |writes| socket.disconnect(close, writes));
         // It may have left by itself, or not have been let in: its events are not wanted any more in any case.
         SocketState::attach(py, socket).put_out();
-        for departure in &departures {
-            SocketState::attach(py, departure.socket()).put_out();
+        for disconnected in &disconnected_sockets {
+            SocketState::attach(py, disconnected.socket()).put_out();
         }
-        let departures = departures.into_iter().map(|departure| {
-            let credit = departure.socket().credit();
-            Departure::new(bridge, departure, credit)
+        let disconnected_sockets = disconnected_sockets.into_iter().map(|disconnected| {
+            let credit = disconnected.socket().credit();
+            DisconnectedSocket::new(bridge, disconnected, credit)
         });
-        Ok(departures.collect())
+        Ok(disconnected_sockets.collect())
     }
 }
 
@@ -315,10 +315,10 @@ pub(crate) fn duration(seconds: Option<f64>) -> PyResult<Option<Duration>> {
 
 /// A socket that has left, while its rooms and session are still known.
 #[pyclass(frozen, module = "ferrio._native")]
-pub(crate) struct Departure(Own<Leaving>);
+pub(crate) struct DisconnectedSocket(Own<Leaving>);
 
 struct Leaving {
-    departure: Mutex<Option<(ferrio::Departure, Credit)>>,
+    disconnected: Mutex<Option<(ferrio::DisconnectedSocket, Credit)>>,
     socket: Arc<CoreSocket>,
     reason: DisconnectReason,
     bridge: Arc<Bridge>,
@@ -330,12 +330,16 @@ impl Drop for Leaving {
     }
 }
 
-impl Departure {
-    pub(crate) fn new(bridge: &Arc<Bridge>, departure: ferrio::Departure, credit: Credit) -> Self {
+impl DisconnectedSocket {
+    pub(crate) fn new(
+        bridge: &Arc<Bridge>,
+        disconnected: ferrio::DisconnectedSocket,
+        credit: Credit,
+    ) -> Self {
         Self(Own::new(Leaving {
-            socket: departure.socket().clone(),
-            reason: departure.reason(),
-            departure: Mutex::new(Some((departure, credit))),
+            socket: disconnected.socket().clone(),
+            reason: disconnected.reason(),
+            disconnected: Mutex::new(Some((disconnected, credit))),
             bridge: bridge.clone(),
         }))
     }
@@ -351,8 +355,8 @@ impl Departure {
     /// That of a client that was not in.
     pub(crate) fn outside(bridge: &Arc<Bridge>, socket: &Arc<CoreSocket>, reason: DisconnectReason) -> Self {
         bridge.unconnected.keep_leaving(socket);
-        let departure = Mutex::default();
-        Self(Own::new(Leaving { departure, socket: socket.clone(), reason, bridge: bridge.clone() }))
+        let disconnected = Mutex::default();
+        Self(Own::new(Leaving { disconnected, socket: socket.clone(), reason, bridge: bridge.clone() }))
     }
 
     fn state(&self, py: Python<'_>) -> PyResult<&SocketState> {
@@ -361,7 +365,7 @@ impl Departure {
 }
 
 #[pymethods]
-impl Departure {
+impl DisconnectedSocket {
     #[getter]
     fn sid<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyString>> {
         Ok(self.state(py)?.sid.bind(py).clone())
@@ -381,8 +385,8 @@ impl Departure {
     /// Forgets the socket.
     fn finish(&self, py: Python<'_>) -> PyResult<()> {
         let this = self.0.here()?;
-        let departure = this.departure.lock().take();
-        drop(departure);
+        let disconnected = this.disconnected.lock().take();
+        drop(disconnected);
         this.bridge.unconnected.forget_leaving(&this.socket);
         let session = SocketState::attach(py, &this.socket).session.lock().take();
         if let Some(session) = session {

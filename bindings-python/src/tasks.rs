@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use ferrio::{Credit, Reply, Socket};
+use ferrio::{Ack, Credit, Socket};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration},
@@ -189,7 +189,7 @@ pub(crate) enum Purpose {
     /// It is the ack for an event of this client, if it wants one.
     Answer {
         socket: Weak<Socket>,
-        reply: Option<Reply>,
+        ack: Option<Ack>,
         /// The event's place among those of its client that are under way.
         _credit: Credit,
     },

@@ -82,8 +82,8 @@ fn ack(n: usize) {
     let answer = Payload::new(format!(r#"["{TEXT}"]"#), Vec::new());
     measure(n, || {
         now(client.receive_text(&packet));
-        let HostEvent::Event { reply: Some(reply), .. } = host.next() else { panic!("an ack is wanted") };
-        reply.send(&answer, &mut Writes::new());
+        let HostEvent::Event { ack: Some(ack), .. } = host.next() else { panic!("an ack is wanted") };
+        ack.send(&answer, &mut Writes::new());
         assert_eq!(until(client.next()).expect("the ack").len(), 1);
     });
 }
@@ -164,10 +164,10 @@ async fn websocket(n: usize) {
     // The open packet, and then CONNECT, each with one object.
     read_behind(&mut client, b"}").await;
     client.write_all(&masked("40")).await.expect("it is read");
-    let Some(HostEvent::Connect { admission, .. }) = host.events.next().await else {
+    let Some(HostEvent::Connect { connect_request, .. }) = host.events.next().await else {
         panic!("a client comes")
     };
-    admission.accept(&mut Writes::new()).expect("it is there");
+    connect_request.accept(&mut Writes::new()).expect("it is there");
     read_behind(&mut client, b"}").await;
 
     let event = format!(r#"42["event","{TEXT}"]"#);
@@ -208,8 +208,10 @@ impl Host {
     }
 
     fn accept(&mut self) -> Arc<Socket> {
-        let HostEvent::Connect { socket, admission, .. } = self.next() else { panic!("a client comes") };
-        admission.accept(&mut Writes::new()).expect("it is there");
+        let HostEvent::Connect { socket, connect_request, .. } = self.next() else {
+            panic!("a client comes")
+        };
+        connect_request.accept(&mut Writes::new()).expect("it is there");
         socket
     }
 

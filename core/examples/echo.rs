@@ -20,18 +20,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(event) = events.next().await {
         let mut writes = Writes::new();
         match event {
-            HostEvent::Connect { admission, .. } => _ = admission.accept(&mut writes),
-            HostEvent::Event { payload, reply: Some(reply), .. } => {
+            HostEvent::Connect { connect_request, .. } => _ = connect_request.accept(&mut writes),
+            HostEvent::Event { payload, ack: Some(ack), .. } => {
                 // An ack has no event name.
                 let arguments = payload.values()?.split_off(1);
                 let text = serde_json::to_string(&arguments)?;
-                reply.send(&ferrio::Payload::new(text, payload.attachments().to_vec()), &mut writes);
+                ack.send(&ferrio::Payload::new(text, payload.attachments().to_vec()), &mut writes);
             }
             HostEvent::Event { payload, .. } => {
                 main.emit(&Selection::all(), &payload, Flags::default(), &mut writes);
             }
-            HostEvent::Disconnect(departure) => {
-                println!("{} left: {}", departure.socket().id(), departure.reason());
+            HostEvent::Disconnect(disconnected) => {
+                println!("{} left: {}", disconnected.socket().id(), disconnected.reason());
             }
             _ => {}
         }

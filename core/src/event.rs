@@ -87,10 +87,10 @@ pub enum HostEvent {
         /// What the client sent along, an object or nothing.
         auth: Payload,
         /// Takes the decision.
-        admission: Admission,
+        connect_request: ConnectRequest,
     },
     /// A client has gone before it was let in or refused: there is nothing to decide any more.
-    Withdrawn {
+    ConnectAborted {
         /// The name of the namespace that it wanted to connect to.
         namespace: Arc<str>,
         /// The socket it would have been; `None` while the host is asked whether the namespace shall exist.
@@ -105,7 +105,7 @@ pub enum HostEvent {
         /// Its name and arguments.
         payload: Payload,
         /// Present when the client wants an ack.
-        reply: Option<Reply>,
+        ack: Option<Ack>,
         /// The event's place among those of its connection that are under way, to be kept while it is dealt with.
         credit: Credit,
     },
@@ -117,7 +117,7 @@ pub enum HostEvent {
         outcome: AckOutcome,
     },
     /// A socket left its namespace.
-    Disconnect(Departure),
+    Disconnect(DisconnectedSocket),
     /// A session that could have been recovered will not be: what the host kept for the socket may go.
     Forget {
         /// The socket that had the session.
@@ -141,7 +141,7 @@ impl Queued for HostEvent {
             | Self::Headers { head, .. }
             | Self::Refused { head, .. } => head.n_bytes(),
             Self::Session { event, .. } => event.weight(),
-            Self::Disconnect(_) | Self::Withdrawn { .. } | Self::Forget { .. } => 0,
+            Self::Disconnect(_) | Self::ConnectAborted { .. } | Self::Forget { .. } => 0,
         }
     }
 
@@ -181,7 +181,7 @@ impl<T> fmt::Debug for Answer<T> {
 ///
 /// Dropped without a decision, the client is refused with the message `Connection refused by server`: nobody is left
 /// waiting.
-pub struct Admission {
+pub struct ConnectRequest {
     pub(crate) socket: Arc<Socket>,
     /// In a box, because few clients have any, and every event in the queue has the size of the largest.
     pub(crate) restored: Option<Box<Restored>>,
@@ -192,7 +192,7 @@ pub struct Admission {
 ///
 /// Its connection to the namespace is over, but it is still in its rooms, so that the host's `disconnecting`
 /// handlers see them. [`finish`](Self::finish), or dropping it, takes it out of them.
-pub struct Departure {
+pub struct DisconnectedSocket {
     pub(crate) socket: Arc<Socket>,
     pub(crate) reason: DisconnectReason,
     /// Whether the client cannot come back.
@@ -201,7 +201,7 @@ pub struct Departure {
 
 /// The ack that a client waits for. It is given at most once; dropped, the client never gets one.
 #[derive(Debug)]
-pub struct Reply {
+pub struct Ack {
     /// One that is never given must not keep a client that has gone.
     pub(crate) socket: Weak<Socket>,
     pub(crate) id: u64,

@@ -16,8 +16,8 @@
 //! while let Some(event) = events.next().await {
 //!     let mut writes = Writes::new();
 //!     match event {
-//!         HostEvent::Connect { admission, .. } => _ = admission.accept(&mut writes),
-//!         HostEvent::Event { payload, reply: Some(reply), .. } => reply.send(&payload, &mut writes),
+//!         HostEvent::Connect { connect_request, .. } => _ = connect_request.accept(&mut writes),
+//!         HostEvent::Event { payload, ack: Some(ack), .. } => ack.send(&payload, &mut writes),
 //!         _ => {}
 //!     }
 //! }
@@ -64,10 +64,10 @@ mod socket_io;
 
 pub use acks::{AckOutcome, AckStatus, collector::Gathering};
 pub use adapter::{Adapter, BoxFuture, Gathered, InMemory, RemoteAcks, RemoteSocket};
-pub use client::Gone;
+pub use client::ClientDisconnected;
 pub use config::{Config, Limits, Parser, Recovery};
 pub use emit::AckRequest;
-pub use event::{Admission, Answer, Departure, Events, HostEvent, Reply, SessionEvent};
+pub use event::{Ack, Answer, ConnectRequest, DisconnectedSocket, Events, HostEvent, SessionEvent};
 pub use ferrio_engine::{
     Admitted, AnswerInHand, CloseReason, ConfigError, Cookie, Cors, Data, Encoded, Frame, Handshake,
     ListenOptions, Listener, Message, OpenedSession, Origin, OriginDecision, OutboxLimits, Outgoing,

@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 
 use crate::{
     client::{Entry, Inbound, connect, disconnect},
-    event::{HostEvent, Reply},
+    event::{Ack, HostEvent},
     packet::{encode::Encoder, payload::Payload},
     queue::backpressure::Credit,
     reason::DisconnectReason,
@@ -154,10 +154,10 @@ fn socket(inbound: &mut Inbound, namespace: &str) -> Result<Arc<Socket>, Violati
 #[inline]
 fn event(connection: &Connection, socket: Arc<Socket>, packet: &impl Incoming) {
     let queue = &connection.layer().queue;
-    let reply = packet.id().map(|id| Reply { socket: Arc::downgrade(&socket), id });
+    let ack = packet.id().map(|id| Ack { socket: Arc::downgrade(&socket), id });
     let payload = packet.payload();
     let credit = Credit::new(&connection.state().share, &queue.budget, payload.len());
-    queue.push(HostEvent::Event { socket, payload, reply, credit });
+    queue.push(HostEvent::Event { socket, payload, ack, credit });
 }
 
 fn violated(connection: &Arc<Connection>, violation: &Violation) {

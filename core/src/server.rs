@@ -14,7 +14,7 @@ use crate::{
     adapter::{Adapter, InMemory},
     client::{Entry, disconnect, watch},
     config::Config,
-    event::{Departure, SessionEvent},
+    event::{DisconnectedSocket, SessionEvent},
     key::SocketKey,
     namespace::Namespace,
     packet::payload::Payload,
@@ -106,7 +106,7 @@ impl Server {
         self.shared.namespaces.read().values().cloned().collect()
     }
 
-    /// A socket by its key, from its admission until its departure is finished.
+    /// A socket by its key, from its request to connect until the host has handled its disconnect.
     pub fn socket(&self, key: SocketKey) -> Option<Arc<Socket>> {
         self.shared.socket(key)
     }
@@ -129,7 +129,7 @@ impl Server {
 
     /// Ends a connection at the host's own word. Returns the sockets that leave by it, as
     /// [`Socket::disconnect`] does; their reason is `forced close`.
-    pub fn force_close(&self, connection: &Arc<Connection>) -> Vec<Departure> {
+    pub fn force_close(&self, connection: &Arc<Connection>) -> Vec<DisconnectedSocket> {
         disconnect::force_close(connection)
     }
 

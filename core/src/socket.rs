@@ -153,7 +153,7 @@ impl Socket {
         &self.slot
     }
 
-    /// Joins rooms. Does nothing once the socket's departure is finished.
+    /// Joins rooms. Does nothing once the socket's disconnected is finished.
     pub fn join<R: Into<Room>>(&self, rooms: impl IntoIterator<Item = R>) {
         let rooms: Vec<Room> = rooms.into_iter().map(Into::into).collect();
         self.namespace.join_rooms(self, &rooms);

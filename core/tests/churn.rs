@@ -127,20 +127,20 @@ async fn serve(mut events: Events) {
     while let Some(event) = events.next().await {
         let mut writes = Writes::new();
         match event {
-            HostEvent::Connect { socket, admission, .. } => {
+            HostEvent::Connect { socket, connect_request, .. } => {
                 n_connects += 1;
                 if n_connects.is_multiple_of(10) {
-                    admission.refuse("not today", None, &mut writes);
+                    connect_request.refuse("not today", None, &mut writes);
                     continue;
                 }
                 socket.join(["everybody".to_owned(), format!("room {}", n_connects % 100)]);
                 // The client may have gone.
-                let _ = admission.accept(&mut writes);
+                let _ = connect_request.accept(&mut writes);
             }
             HostEvent::Event { socket, payload, .. } if payload.text() == r#"["away"]"# => {
                 drop(socket.disconnect(true, &mut writes));
             }
-            HostEvent::Event { reply: Some(reply), payload, .. } => reply.send(&payload, &mut writes),
+            HostEvent::Event { ack: Some(ack), payload, .. } => ack.send(&payload, &mut writes),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from typing import Any, final
 
 __all__ = [
-    "Departure",
+    "DisconnectedSocket",
     "Handshake",
     "Listener",
     "Namespace",
@@ -136,7 +136,7 @@ class Socket:
         self, event: str, data: Any, target: Any, is_future: bool, timeout: float | None
     ) -> int: ...
     def forget_ack(self, token: int) -> None: ...
-    def disconnect(self, close: bool) -> list[Departure]: ...
+    def disconnect(self, close: bool) -> list[DisconnectedSocket]: ...
 
 @final
 class Session:
@@ -169,7 +169,7 @@ class Question:
     def forget(self) -> None: ...
 
 @final
-class Departure:
+class DisconnectedSocket:
     @property
     def sid(self) -> str: ...
     @property

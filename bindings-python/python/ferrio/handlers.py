@@ -142,30 +142,30 @@ class Handlers(Serving):
             return "Connection rejected by server", None
         return None
 
-    def _disconnected(self, departure: _native.Departure) -> Coroutine[Any, Any, None] | None:
+    def _disconnected(self, disconnected: _native.DisconnectedSocket) -> Coroutine[Any, Any, None] | None:
         """Tells the disconnect handler; `None` when there is none and all is done."""
-        found = self._find_handler("disconnect", departure.namespace)
+        found = self._find_handler("disconnect", disconnected.namespace)
         if found is None:
-            departure.finish()
+            disconnected.finish()
             return None
         handler, first = found
-        reason = REASONS.get(departure.reason, departure.reason)
+        reason = REASONS.get(disconnected.reason, disconnected.reason)
 
         async def run() -> None:
             with self._under_way(self._begin_disconnect()):
                 try:
-                    await calling.call(handler, *first, departure.sid, reason, optional=1)
+                    await calling.call(handler, *first, disconnected.sid, reason, optional=1)
                 finally:
-                    departure.finish()
+                    disconnected.finish()
 
         return run()
 
-    def _withdrawn(self, departure: _native.Departure) -> Coroutine[Any, Any, None] | None:
+    def _connect_aborted(self, disconnected: _native.DisconnectedSocket) -> Coroutine[Any, Any, None] | None:
         """The same for a client that had gone when its connect handler let it in; middleware alone lets nobody in."""
-        if self._find_handler("connect", departure.namespace) is None:
-            departure.finish()
+        if self._find_handler("connect", disconnected.namespace) is None:
+            disconnected.finish()
             return None
-        return self._disconnected(departure)
+        return self._disconnected(disconnected)
 
 
 def _report(message: str, error: BaseException) -> None:

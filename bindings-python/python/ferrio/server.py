@@ -98,7 +98,7 @@ class AsyncServer(Handlers, Operations):
         target = self._native_namespace(namespace)
         sockets = target.sockets(room) if target is not None else []
         await self._run_disconnects(
-            [departure for socket in sockets for departure in socket.disconnect(close)]
+            [disconnected for socket in sockets for disconnected in socket.disconnect(close)]
         )
 
     def transport(self, sid: str, namespace: str | None = None) -> str:

@@ -126,7 +126,7 @@ class Serving(Basics):
         self._listeners, self._disconnects = [], set()
 
     @abstractmethod
-    def _disconnected(self, departure: Any) -> Coroutine[Any, Any, None] | None:
+    def _disconnected(self, disconnected: Any) -> Coroutine[Any, Any, None] | None:
         """Tells the disconnect handler; `None` when there is none and all is done."""
 
     @abstractmethod
@@ -137,31 +137,31 @@ class Serving(Basics):
     def _session_id(self) -> Any:
         """An id for a new session of the engine, where the core does not make it."""
 
-    async def _run_disconnects(self, departures: list[_native.Departure]) -> None:
+    async def _run_disconnects(self, disconnected_sockets: list[_native.DisconnectedSocket]) -> None:
         """Runs the disconnect handler of every client that was disconnected, even if another one raises."""
         failure: Exception | None = None
         try:
-            while departures:
+            while disconnected_sockets:
                 try:
-                    handling = self._disconnected(departures.pop(0))
+                    handling = self._disconnected(disconnected_sockets.pop(0))
                     if handling is not None:
                         await handling
                 except Exception as error:
                     failure = failure or error
         finally:
-            if departures:
+            if disconnected_sockets:
                 # The caller was cancelled. What it has begun ends without it.
-                rest = asyncio.ensure_future(self._finish_disconnects(departures, self._begin_disconnect()))
+                rest = asyncio.ensure_future(self._finish_disconnects(disconnected_sockets, self._begin_disconnect()))
                 _at_work.add(rest)
                 rest.add_done_callback(_at_work.discard)
         if failure is not None:
             raise failure
 
     async def _finish_disconnects(
-        self, departures: list[_native.Departure], over: asyncio.Future[None]
+        self, disconnected_sockets: list[_native.DisconnectedSocket], over: asyncio.Future[None]
     ) -> None:
         with self._under_way(over):
-            await self._run_disconnects(departures)
+            await self._run_disconnects(disconnected_sockets)
 
     def _begin_disconnect(self) -> asyncio.Future[None]:
         """Makes a shutdown wait until `_end_disconnect`."""

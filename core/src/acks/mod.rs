@@ -23,7 +23,7 @@ pub enum AckStatus {
     /// The time was up; the answers are those that came before.
     TimedOut,
     /// The socket left, and no time limit was set: nothing will come any more.
-    Gone,
+    Disconnected,
     /// The answers of many sockets became too large to keep; these are the ones before. Only with
     /// [`max_ack_bytes`](crate::Limits::max_ack_bytes) and its like.
     TooLarge,

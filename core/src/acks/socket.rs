@@ -10,13 +10,13 @@ use ferrio_engine::{DeadlineKey, Due, Expire};
 use crate::{
     Writes,
     acks::{AckOutcome, AckStatus, collector::Collector, waiters::Waiter},
-    event::{HostEvent, Reply},
+    event::{Ack, HostEvent},
     packet::payload::Payload,
     socket::{Socket, Stage},
     socket_io::SocketIo,
 };
 
-impl Reply {
+impl Ack {
     /// The client's number for it, with which [`Socket::answer`] gives the same ack.
     pub fn id(&self) -> u64 {
         self.id
@@ -31,7 +31,7 @@ impl Reply {
 }
 
 impl Socket {
-    /// Gives the ack of this number: [`Reply::send`] for hosts that keep numbers instead of objects. The client
+    /// Gives the ack of this number: [`Ack::send`] for hosts that keep numbers instead of objects. The client
     /// ignores a second one.
     pub fn answer(&self, id: u64, payload: &Payload, writes: &mut Writes) {
         let packet = self.encoder().ack(self.namespace().name(), id, payload);
@@ -99,7 +99,9 @@ impl Socket {
         let waiters = self.waiters.lock().take();
         for waiter in waiters {
             match waiter {
-                Waiter::One { token, deadline: None } => self.report(token, Vec::new(), AckStatus::Gone),
+                Waiter::One { token, deadline: None } => {
+                    self.report(token, Vec::new(), AckStatus::Disconnected)
+                }
                 Waiter::One { token, deadline: Some(deadline) } => {
                     // The entry lives on without the socket. If it fires at this moment it finds no waiter.
                     let due = Due::Weak(downgrade(server), token);

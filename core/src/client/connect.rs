@@ -18,7 +18,7 @@ use crate::{
         Entry, Inbound,
         disconnect::{is_silent, send_refusal},
     },
-    event::{Admission, Answer, HostEvent},
+    event::{Answer, ConnectRequest, HostEvent},
     namespace::Namespace,
     packet::payload::Payload,
     rooms::log::Restored,
@@ -157,8 +157,8 @@ fn ask_host(connection: &Arc<Connection>, inbound: &mut Inbound, namespace: Arc<
     let name = namespace.name().clone();
     let socket = Arc::new(Socket::new(namespace, connection.clone(), id, restored.as_ref()));
     inbound.entries.push((name, Entry::Pending(socket.clone())));
-    let admission = Admission::new(socket.clone(), restored);
-    connection.layer().queue.push(HostEvent::Connect { socket, auth, admission });
+    let connect_request = ConnectRequest::new(socket.clone(), restored);
+    connection.layer().queue.push(HostEvent::Connect { socket, auth, connect_request });
 }
 
 /// Clients of the older protocol derive a socket's id from that of the session.

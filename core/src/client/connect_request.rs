@@ -4,21 +4,21 @@ use std::{fmt, sync::Arc};
 
 use ferrio_engine::runtime;
 
-use crate::{Writes, client::disconnect, event::Admission, rooms::log::Restored, socket::Socket};
+use crate::{Writes, client::disconnect, event::ConnectRequest, rooms::log::Restored, socket::Socket};
 
 /// The client has gone before it was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gone;
+pub struct ClientDisconnected;
 
-impl fmt::Display for Gone {
+impl fmt::Display for ClientDisconnected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("client has gone before it was accepted")
     }
 }
 
-impl std::error::Error for Gone {}
+impl std::error::Error for ClientDisconnected {}
 
-impl Admission {
+impl ConnectRequest {
     pub(crate) fn new(socket: Arc<Socket>, restored: Option<Restored>) -> Self {
         Self { socket, restored: restored.map(Box::new), is_decided: false }
     }
@@ -32,12 +32,12 @@ impl Admission {
     ///
     /// # Errors
     /// When the client has gone. It then never was in the namespace, and no disconnect follows.
-    pub fn accept(mut self, writes: &mut Writes) -> Result<(), Gone> {
+    pub fn accept(mut self, writes: &mut Writes) -> Result<(), ClientDisconnected> {
         self.is_decided = true;
         if self.socket.accept(self.restored.take().map(|restored| *restored), writes) {
             Ok(())
         } else {
-            Err(Gone)
+            Err(ClientDisconnected)
         }
     }
 
@@ -60,7 +60,7 @@ fn decline(
     socket.namespace().forget_sessions(restored.map(|restored| restored.session.key));
 }
 
-impl Drop for Admission {
+impl Drop for ConnectRequest {
     fn drop(&mut self) {
         if !self.is_decided {
             let (socket, restored) = (self.socket.clone(), self.restored.take());
@@ -72,8 +72,8 @@ impl Drop for Admission {
     }
 }
 
-impl fmt::Debug for Admission {
+impl fmt::Debug for ConnectRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Admission")
+        f.write_str("ConnectRequest")
     }
 }

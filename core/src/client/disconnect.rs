@@ -9,7 +9,7 @@ use crate::{
     Writes,
     client::{Entry, Inbound, watch},
     config::Parser,
-    event::{Departure, HostEvent, SessionEvent},
+    event::{DisconnectedSocket, HostEvent, SessionEvent},
     namespace::Namespace,
     packet::encode::Encoder,
     reason::DisconnectReason,
@@ -23,7 +23,7 @@ impl Socket {
     ///
     /// Returns the sockets that leave by it, this one first; the caller reports them to the application, which in
     /// socket.io hears of them before the call returns. They do not come by the queue as well.
-    pub fn disconnect(self: &Arc<Self>, close: bool, writes: &mut Writes) -> Vec<Departure> {
+    pub fn disconnect(self: &Arc<Self>, close: bool, writes: &mut Writes) -> Vec<DisconnectedSocket> {
         if close {
             return disconnect_all(self.connection(), writes);
         }
@@ -41,11 +41,11 @@ impl Socket {
     }
 
     /// The reason and rooms of a socket that goes, for the host; kept for recovery when the reason allows it.
-    pub(crate) fn disconnected(self: &Arc<Self>, reason: DisconnectReason) -> Departure {
+    pub(crate) fn disconnected(self: &Arc<Self>, reason: DisconnectReason) -> DisconnectedSocket {
         tracing::debug!(namespace = %self.namespace().name(), socket = %self.id(), %reason, "client left a namespace");
         let is_kept = self.namespace().keep_session(self, reason);
         self.namespace().server.counters.sockets.sub(1);
-        Departure::new(self.clone(), reason, !is_kept)
+        DisconnectedSocket::new(self.clone(), reason, !is_kept)
     }
 }
 
@@ -58,15 +58,15 @@ impl Namespace {
         close: bool,
         local: bool,
         writes: &mut Writes,
-    ) -> Vec<Departure> {
-        let mut departures = Vec::new();
+    ) -> Vec<DisconnectedSocket> {
+        let mut disconnected_sockets = Vec::new();
         for socket in self.select(selection) {
-            departures.extend(socket.disconnect(close, writes));
+            disconnected_sockets.extend(socket.disconnect(close, writes));
         }
         if !local {
             self.adapter.disconnect(selection, close);
         }
-        departures
+        disconnected_sockets
     }
 }
 
@@ -113,7 +113,7 @@ fn disconnect_from_namespace(
     connection: &Arc<Connection>,
     socket: &Arc<Socket>,
     writes: &mut Writes,
-) -> Option<Departure> {
+) -> Option<DisconnectedSocket> {
     let mut inbound = connection.state().inbound.lock();
     let name = socket.namespace().name().clone();
     match inbound.entry(&name) {
@@ -131,48 +131,52 @@ fn disconnect_from_namespace(
 }
 
 /// Puts the client out of every namespace, and closes the connection.
-fn disconnect_all(connection: &Arc<Connection>, writes: &mut Writes) -> Vec<Departure> {
+fn disconnect_all(connection: &Arc<Connection>, writes: &mut Writes) -> Vec<DisconnectedSocket> {
     let sockets = connected(&connection.state().inbound.lock());
-    let departures =
+    let disconnected_sockets =
         sockets.iter().filter_map(|socket| disconnect_from_namespace(connection, socket, writes)).collect();
     connection.close(CloseReason::ForcedClose);
-    departures
+    disconnected_sockets
 }
 
 /// Ends every socket of the connection, and tells the host.
 pub(crate) fn end(connection: &Arc<Connection>, reason: DisconnectReason) {
     let mut inbound = connection.state().inbound.lock();
     // Under the lock, so that no event of a socket can come after its disconnect.
-    for departure in take_sockets(connection, &mut inbound, reason) {
-        connection.layer().queue.push(HostEvent::Disconnect(departure));
+    for disconnected in take_sockets(connection, &mut inbound, reason) {
+        connection.layer().queue.push(HostEvent::Disconnect(disconnected));
     }
     report_end(connection, &mut inbound, reason);
 }
 
 /// Ends the connection at the host's own word. Returns the sockets that leave by it, as
 /// [`Socket::disconnect`] does; their reason is `forced close`.
-pub(crate) fn force_close(connection: &Arc<Connection>) -> Vec<Departure> {
+pub(crate) fn force_close(connection: &Arc<Connection>) -> Vec<DisconnectedSocket> {
     let reason = DisconnectReason::Connection(CloseReason::ForcedClose);
     let mut inbound = connection.state().inbound.lock();
-    let departures = take_sockets(connection, &mut inbound, reason);
-    for departure in &departures {
-        departure.socket().drop_by_host();
+    let disconnected_sockets = take_sockets(connection, &mut inbound, reason);
+    for disconnected in &disconnected_sockets {
+        disconnected.socket().drop_by_host();
     }
     report_end(connection, &mut inbound, reason);
     drop(inbound);
     connection.close(CloseReason::ForcedClose);
-    departures
+    disconnected_sockets
 }
 
 /// Takes all sockets out. Those that were not let in yet are told of here.
-fn take_sockets(connection: &Connection, inbound: &mut Inbound, reason: DisconnectReason) -> Vec<Departure> {
+fn take_sockets(
+    connection: &Connection,
+    inbound: &mut Inbound,
+    reason: DisconnectReason,
+) -> Vec<DisconnectedSocket> {
     inbound.assembler = Assembler::new();
-    let mut departures = Vec::new();
+    let mut disconnected_sockets = Vec::new();
     for (namespace, entry) in std::mem::take(&mut inbound.entries) {
         let socket = match entry {
             Entry::Connected(socket) => {
                 if socket.mark_disconnected() {
-                    departures.push(socket.disconnected(reason));
+                    disconnected_sockets.push(socket.disconnected(reason));
                 }
                 continue;
             }
@@ -182,9 +186,9 @@ fn take_sockets(connection: &Connection, inbound: &mut Inbound, reason: Disconne
             }
             Entry::Asking(_) => None,
         };
-        connection.layer().queue.push(HostEvent::Withdrawn { namespace, socket, reason });
+        connection.layer().queue.push(HostEvent::ConnectAborted { namespace, socket, reason });
     }
-    departures
+    disconnected_sockets
 }
 
 /// Tells of the end once, where the host wants to know.
@@ -216,7 +220,7 @@ fn encoder(connection: &Connection) -> Encoder {
 /// The client has left a namespace by a packet.
 pub(crate) fn by_client(socket: &Arc<Socket>) {
     if socket.mark_disconnected() {
-        let departure = socket.disconnected(DisconnectReason::ClientNamespaceDisconnect);
-        socket.namespace().server.queue.push(HostEvent::Disconnect(departure));
+        let disconnected = socket.disconnected(DisconnectReason::ClientNamespaceDisconnect);
+        socket.namespace().server.queue.push(HostEvent::Disconnect(disconnected));
     }
 }

@@ -3,8 +3,8 @@
 mod backpressure;
 pub(crate) mod connect;
 mod connect_request;
-mod departure;
 pub(crate) mod disconnect;
+mod disconnected;
 mod layer;
 mod requests;
 pub(crate) mod watch;
@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::{config::Limits, queue::backpressure::Share, socket::Socket};
 
-pub use connect_request::Gone;
+pub use connect_request::ClientDisconnected;
 
 /// What Socket.IO keeps with an engine's session.
 pub struct Client {

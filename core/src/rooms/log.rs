@@ -216,7 +216,7 @@ impl Log {
         Some(forgotten)
     }
 
-    /// Notes that a socket left a room while its departure was on its way to the host.
+    /// Notes that a socket left a room while its disconnect was on its way to the host.
     pub(crate) fn remove_room(&mut self, private_id: &str, key: SocketKey, room: &Room) {
         if let Some((_, session)) = self.sessions.get_mut(private_id).filter(|kept| kept.1.key == key)
             && session.rooms.remove(room)
@@ -226,7 +226,7 @@ impl Log {
         }
     }
 
-    /// Notes rooms that a socket joined while its departure was on its way to the host.
+    /// Notes rooms that a socket joined while its disconnect was on its way to the host.
     pub(crate) fn add_rooms(&mut self, private_id: &str, key: SocketKey, rooms: &[Room]) {
         if let Some((_, session)) = self.sessions.get_mut(private_id).filter(|kept| kept.1.key == key) {
             for room in rooms {

@@ -94,7 +94,7 @@ async fn a_socket_that_leaves_owes_no_ack() {
             client.close().await;
         }
         let (token, outcome) = test.host.ack().await;
-        assert_eq!((token, outcome.status), (1, AckStatus::Gone), "left before: {has_left_before}");
+        assert_eq!((token, outcome.status), (1, AckStatus::Disconnected), "left before: {has_left_before}");
     }
 }
 
@@ -115,7 +115,7 @@ async fn a_socket_that_left_is_not_kept_for_an_ack_that_is_due_later() {
     let (client, socket) = test.join(EntryPoint::Channel).await;
     ask(&socket, 1, LONG);
     client.close().await;
-    drop(test.host.departure().await);
+    drop(test.host.disconnected().await);
     let kept = Arc::downgrade(&socket);
     drop(socket);
     eventually(|| kept.upgrade().is_none()).await;
@@ -161,7 +161,7 @@ async fn very_many_acks_may_come_in_reverse_and_not_at_all() {
     client.close().await;
     for id in 0..N {
         let (token, outcome) = test.host.ack().await;
-        assert_eq!((token, outcome.status), (id, AckStatus::Gone));
+        assert_eq!((token, outcome.status), (id, AckStatus::Disconnected));
     }
 }
 
@@ -259,9 +259,9 @@ async fn a_reply_to_a_client_that_left_does_nothing() {
     let mut test = start_default().await;
     let (mut client, _) = test.join(EntryPoint::Channel).await;
     client.send(r#"427["question"]"#).await;
-    let (_, _, reply) = test.host.event().await;
+    let (_, _, ack) = test.host.event().await;
     client.close().await;
-    drop(test.host.departure().await);
-    reply.unwrap().send(&array("[]"), &mut Writes::new());
+    drop(test.host.disconnected().await);
+    ack.unwrap().send(&array("[]"), &mut Writes::new());
     test.host.assert_silent();
 }

@@ -1,7 +1,8 @@
 //! Who is let in: at once, later, or not; and what is sent to a client meanwhile.
 
 use ferrio::{
-    Config, Cors, Flags, Gone, HostEvent, Origin, OriginDecision, Payload, Recovery, Selection, Writes,
+    ClientDisconnected, Config, Cors, Flags, HostEvent, Origin, OriginDecision, Payload, Recovery, Selection,
+    Writes,
 };
 use http::Method;
 
@@ -22,11 +23,11 @@ async fn a_client_may_be_let_in_later_and_from_another_thread() {
     let mut test = start_default().await;
     let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
-    let (socket, _, admission) = test.host.connect().await;
+    let (socket, _, connect_request) = test.host.connect().await;
     // Others come and go meanwhile.
     test.assert_alive().await;
     assert!(!socket.is_connected());
-    std::thread::spawn(move || admission.accept(&mut Writes::new())).join().unwrap().unwrap();
+    std::thread::spawn(move || connect_request.accept(&mut Writes::new())).join().unwrap().unwrap();
     assert!(client.text().await.starts_with("40{"));
     assert!(socket.is_connected());
 }
@@ -38,13 +39,13 @@ async fn what_is_sent_before_the_admission_follows_the_connect_packet() {
             let mut test = start(Config { recovery, ..Config::default() }).await;
             let mut client = test.open(entry_point).await;
             client.send("40").await;
-            let (socket, _, admission) = test.host.connect().await;
+            let (socket, _, connect_request) = test.host.connect().await;
             socket.emit(&event("early"), Flags::default(), &mut Writes::new());
             let volatile = Flags { volatile: true, ..Flags::default() };
             socket.emit(&event("volatile"), volatile, &mut Writes::new());
             let to_all = Selection::all();
             test.main().emit(&to_all, &event("not for it"), Flags::default(), &mut Writes::new());
-            admission.accept(&mut Writes::new()).unwrap();
+            connect_request.accept(&mut Writes::new()).unwrap();
             socket.emit(&event("late"), Flags::default(), &mut Writes::new());
             assert!(client.text().await.starts_with("40{"), "{entry_point:?}");
             assert!(client.text().await.starts_with(r#"42["early""#), "{entry_point:?}");
@@ -119,8 +120,8 @@ async fn a_client_that_is_forgotten_is_refused() {
     let mut test = start_default().await;
     let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
-    let (_, _, admission) = test.host.connect().await;
-    drop(admission);
+    let (_, _, connect_request) = test.host.connect().await;
+    drop(connect_request);
     assert_eq!(client.text().await, r#"44{"message":"Connection refused by server"}"#);
     // It may try again on the same connection.
     test.join_with(&mut client, "40").await;
@@ -131,8 +132,8 @@ async fn a_message_of_refusal_may_have_any_characters() {
     let mut test = start_default().await;
     let mut client = test.open(EntryPoint::Listen).await;
     client.send("40").await;
-    let (_, _, admission) = test.host.connect().await;
-    admission.refuse("\"quoted\"\n\u{1f980}", None, &mut Writes::new());
+    let (_, _, connect_request) = test.host.connect().await;
+    connect_request.refuse("\"quoted\"\n\u{1f980}", None, &mut Writes::new());
     assert_eq!(client.text().await, "44{\"message\":\"\\\"quoted\\\"\\n\u{1f980}\"}");
 }
 
@@ -142,13 +143,13 @@ async fn a_client_that_left_before_was_never_there() {
         let mut test = start_default().await;
         let mut client = test.open(entry_point).await;
         client.send("40").await;
-        let (socket, _, admission) = test.host.connect().await;
+        let (socket, _, connect_request) = test.host.connect().await;
         socket.join(["room"]);
         client.close().await;
         test.emptied().await;
-        assert_eq!(test.host.withdrawn().await.key(), socket.key());
-        assert_eq!(admission.socket().key(), socket.key());
-        assert_eq!(admission.accept(&mut Writes::new()), Err(Gone), "{entry_point:?}");
+        assert_eq!(test.host.connect_aborted().await.key(), socket.key());
+        assert_eq!(connect_request.socket().key(), socket.key());
+        assert_eq!(connect_request.accept(&mut Writes::new()), Err(ClientDisconnected), "{entry_point:?}");
         assert!(!socket.is_connected(), "{entry_point:?}");
         assert!(test.main().rooms().is_empty(), "{entry_point:?}");
         assert_eq!(test.server.metrics().socket_io.sockets, 0, "{entry_point:?}");
@@ -157,18 +158,18 @@ async fn a_client_that_left_before_was_never_there() {
 }
 
 #[tokio::test]
-async fn a_socket_is_found_from_its_admission_until_its_departure_is_finished() {
+async fn a_socket_is_found_from_its_admission_until_its_disconnected_is_finished() {
     let mut test = start_default().await;
     let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
-    let (socket, _, admission) = test.host.connect().await;
+    let (socket, _, connect_request) = test.host.connect().await;
     assert!(test.server.socket(socket.key()).is_none() && test.main().socket(socket.id()).is_none());
-    admission.accept(&mut Writes::new()).unwrap();
+    connect_request.accept(&mut Writes::new()).unwrap();
     assert!(test.server.socket(socket.key()).is_some() && test.main().socket(socket.id()).is_some());
     client.close().await;
-    let departure = test.host.departure().await;
+    let disconnected = test.host.disconnected().await;
     assert!(test.server.socket(socket.key()).is_some());
-    departure.finish();
+    disconnected.finish();
     assert!(test.server.socket(socket.key()).is_none() && test.main().socket(socket.id()).is_none());
 }
 
@@ -177,7 +178,7 @@ async fn a_socket_joined_late_stays_out() {
     let mut test = start_default().await;
     let (client, socket) = test.join(EntryPoint::Channel).await;
     client.close().await;
-    test.host.departure().await.finish();
+    test.host.disconnected().await.finish();
     socket.join(["room"]);
     socket.emit(&event("nobody hears"), Flags::default(), &mut Writes::new());
     assert!(socket.disconnect(true, &mut Writes::new()).is_empty());

@@ -414,8 +414,8 @@ async fn a_client_that_has_gone_while_its_messages_wait_is_noticed() {
     }
     drop(flooding.await.unwrap());
     // What it has sent is never read, but it cannot be written to any more.
-    let departure = test.host.departure().await;
-    assert_eq!(departure.socket().key(), socket.key());
-    drop(departure);
+    let disconnected = test.host.disconnected().await;
+    assert_eq!(disconnected.socket().key(), socket.key());
+    drop(disconnected);
     test.emptied().await;
 }

@@ -150,7 +150,7 @@ async fn nothing_keeps_a_socket_that_left() {
     let watched = Arc::downgrade(&socket);
     drop(socket);
     client.close().await;
-    test.host.departure().await.finish();
+    test.host.disconnected().await.finish();
     eventually(|| watched.upgrade().is_none()).await;
 }
 
@@ -189,7 +189,7 @@ async fn reading_pauses_while_the_host_is_busy_and_nothing_is_lost() {
             let client = sending.await.unwrap();
             assert_eq!(test.server.metrics().socket_io.host_queue_depth, 0);
             client.close().await;
-            test.host.departure().await;
+            test.host.disconnected().await;
         }
     }
 }
@@ -283,8 +283,8 @@ async fn the_newest_events_may_be_dropped_instead() {
     emit_until(&test.server, &socket, |server| server.metrics().engine.outbox_dropped > 100).await;
     // An ack is not dropped.
     lazy.writer.text(r#"429["question"]"#).await;
-    let (_, _, reply) = test.host.event().await;
-    reply.unwrap().send(&Payload::new("[]", Vec::new()), &mut Writes::new());
+    let (_, _, ack) = test.host.event().await;
+    ack.unwrap().send(&Payload::new("[]", Vec::new()), &mut Writes::new());
     let mut next = 0;
     loop {
         let message = lazy.reader.receive().await;
@@ -307,7 +307,7 @@ async fn acks_alone_cannot_grow_an_outbox_without_bound() {
     while test.server.metrics().engine.slow_readers_closed == 0 {
         lazy.writer.text(r#"420["question"]"#).await;
         match test.host.next().await {
-            ferrio::HostEvent::Event { reply, .. } => reply.unwrap().send(&answer, &mut Writes::new()),
+            ferrio::HostEvent::Event { ack, .. } => ack.unwrap().send(&answer, &mut Writes::new()),
             other => panic!("{other:?}"),
         }
     }

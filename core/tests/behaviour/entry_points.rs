@@ -23,11 +23,11 @@ async fn a_client_connects_with_auth() {
         let mut test = start_default().await;
         let mut client = test.open(entry_point).await;
         client.send(r#"40{"token":"secret"}"#).await;
-        let (socket, auth, admission) = test.host.connect().await;
+        let (socket, auth, connect_request) = test.host.connect().await;
         assert_eq!(auth.text(), r#"{"token":"secret"}"#, "{entry_point:?}");
         assert!(!socket.is_connected(), "{entry_point:?}");
         assert_eq!(test.main().n_sockets(), 0, "{entry_point:?}: not reachable before it is let in");
-        admission.accept(&mut Writes::new()).unwrap();
+        connect_request.accept(&mut Writes::new()).unwrap();
         assert_eq!(client.text().await, format!(r#"40{{"sid":"{}"}}"#, socket.id()), "{entry_point:?}");
         assert_ne!(&**socket.id(), client.session_id(), "{entry_point:?}: the session's id stays secret");
         assert_eq!(
@@ -46,9 +46,9 @@ async fn connect_leaves_alone() {
     let client = test.server.engine().serve_messages(request).await.unwrap();
     client.next().await;
     client.receive_text("40").await;
-    let (socket, _, admission) = test.host.connect().await;
+    let (socket, _, connect_request) = test.host.connect().await;
     socket.emit(&Payload::event("early", ["1"]), Flags::default(), &mut Writes::new());
-    admission.accept(&mut Writes::new()).unwrap();
+    connect_request.accept(&mut Writes::new()).unwrap();
     let connect = Outgoing::Text(format!(r#"40{{"sid":"{}"}}"#, socket.id()).into());
     assert_eq!(client.next().await, Some(vec![connect]));
     assert_eq!(client.next().await, Some(vec![Outgoing::Text(r#"42["early",1]"#.into())]));
@@ -81,9 +81,9 @@ async fn a_client_is_refused_with_data() {
         let mut test = start_default().await;
         let mut client = test.open(entry_point).await;
         client.send("40").await;
-        let (_, auth, admission) = test.host.connect().await;
+        let (_, auth, connect_request) = test.host.connect().await;
         assert!(auth.is_empty(), "{entry_point:?}");
-        admission.refuse("not you", Some(r#"{"retry":false}"#), &mut Writes::new());
+        connect_request.refuse("not you", Some(r#"{"retry":false}"#), &mut Writes::new());
         assert_eq!(
             client.text().await,
             r#"44{"message":"not you","data":{"retry":false}}"#,
@@ -99,10 +99,10 @@ async fn events_and_acks_go_both_ways() {
         let mut test = start_default().await;
         let (mut client, socket) = test.join(entry_point).await;
         client.send(r#"427["question",{"a":[1,null,"é🦀\u0000"]}]"#).await;
-        let (from, payload, reply) = test.host.event().await;
+        let (from, payload, ack) = test.host.event().await;
         assert_eq!(from.key(), socket.key(), "{entry_point:?}");
         assert_eq!(payload.text(), r#"["question",{"a":[1,null,"é🦀\u0000"]}]"#, "{entry_point:?}");
-        reply.expect("an ack is wanted").send(&Payload::new("[1,\"é\"]", Vec::new()), &mut Writes::new());
+        ack.expect("an ack is wanted").send(&Payload::new("[1,\"é\"]", Vec::new()), &mut Writes::new());
         assert_eq!(client.text().await, "437[1,\"é\"]", "{entry_point:?}");
 
         let ack = AckRequest { token: 5, timeout: None };
@@ -126,11 +126,11 @@ async fn binary_goes_both_ways() {
         let (mut client, socket) = test.join(entry_point).await;
         client.send(&format!(r#"451-3["picture",{PLACEHOLDER}]"#)).await;
         client.send_binary(&[0, 1, 254, 255]).await;
-        let (_, payload, reply) = test.host.event().await;
+        let (_, payload, ack) = test.host.event().await;
         assert_eq!(payload, binary_event(), "{entry_point:?}");
 
         let answer = Payload::new(format!("[{PLACEHOLDER}]"), vec![Bytes::new()]);
-        reply.expect("an ack is wanted").send(&answer, &mut Writes::new());
+        ack.expect("an ack is wanted").send(&answer, &mut Writes::new());
         assert_eq!(client.text().await, format!("461-3[{PLACEHOLDER}]"), "{entry_point:?}");
         assert_eq!(client.binary().await, b"", "{entry_point:?}");
 
@@ -146,16 +146,16 @@ async fn a_client_says_goodbye() {
         let mut test = start_default().await;
         let (client, socket) = test.join(entry_point).await;
         client.close().await;
-        let departure = test.host.departure().await;
-        assert_eq!(departure.socket().key(), socket.key(), "{entry_point:?}");
-        assert_eq!(departure.reason().as_str(), "transport close", "{entry_point:?}");
+        let disconnected = test.host.disconnected().await;
+        assert_eq!(disconnected.socket().key(), socket.key(), "{entry_point:?}");
+        assert_eq!(disconnected.reason().as_str(), "transport close", "{entry_point:?}");
         assert!(!socket.is_connected(), "{entry_point:?}");
         assert_eq!(
             socket.rooms(),
             [socket.id().clone().into()],
             "{entry_point:?}: rooms stay for `disconnecting`"
         );
-        departure.finish();
+        disconnected.finish();
         assert!(socket.rooms().is_empty(), "{entry_point:?}");
         assert_eq!(test.main().n_sockets(), 0, "{entry_point:?}");
         test.emptied().await;
@@ -181,10 +181,14 @@ async fn the_server_puts_a_client_out_of_a_namespace() {
     for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
         let (mut client, socket) = test.join(entry_point).await;
-        let departures = socket.disconnect(false, &mut Writes::new());
-        assert_eq!(departures.len(), 1, "{entry_point:?}");
-        assert_eq!(departures[0].reason().as_str(), "server namespace disconnect", "{entry_point:?}");
-        drop(departures);
+        let disconnected_sockets = socket.disconnect(false, &mut Writes::new());
+        assert_eq!(disconnected_sockets.len(), 1, "{entry_point:?}");
+        assert_eq!(
+            disconnected_sockets[0].reason().as_str(),
+            "server namespace disconnect",
+            "{entry_point:?}"
+        );
+        drop(disconnected_sockets);
         assert_eq!(client.text().await, "41", "{entry_point:?}");
         test.join_with(&mut client, "40").await;
         test.host.assert_silent();
@@ -199,10 +203,11 @@ async fn the_server_closes_a_connection() {
         let (mut client, socket) = test.join(entry_point).await;
         let other = test.join_with(&mut client, "40/other,").await;
         socket.emit(&Payload::event("last", []), Flags::default(), &mut Writes::new());
-        let departures = socket.disconnect(true, &mut Writes::new());
-        let keys: Vec<_> = departures.iter().map(|departure| departure.socket().key()).collect();
+        let disconnected_sockets = socket.disconnect(true, &mut Writes::new());
+        let keys: Vec<_> =
+            disconnected_sockets.iter().map(|disconnected| disconnected.socket().key()).collect();
         assert_eq!(keys, [socket.key(), other.key()], "{entry_point:?}");
-        drop(departures);
+        drop(disconnected_sockets);
         let received = client.closed().await;
         let texts: Vec<_> = received
             .iter()

@@ -48,10 +48,10 @@ async fn packets_that_nobody_sends_in_good_faith_end_their_own_connection() {
         for packet in packets {
             let (mut client, socket) = test.join(entry_point).await;
             client.send(packet).await;
-            let departure = test.host.departure().await;
+            let disconnected = test.host.disconnected().await;
             let start: String = packet.chars().take(60).collect();
-            assert_eq!(departure.socket().key(), socket.key(), "{start} by {entry_point:?}");
-            drop(departure);
+            assert_eq!(disconnected.socket().key(), socket.key(), "{start} by {entry_point:?}");
+            drop(disconnected);
             assert!(matches!(client.closed().await.last(), Some(Message::Closed(_))), "{start}");
         }
     }

@@ -47,9 +47,9 @@ async fn namespaces_of_one_connection_are_apart() {
     assert_eq!(client.text().await, r#"42/chat,["news"]"#);
 
     client.send("41/chat,").await;
-    let departure = test.host.departure().await;
-    assert_eq!(departure.socket().key(), chat_socket.key());
-    drop(departure);
+    let disconnected = test.host.disconnected().await;
+    assert_eq!(disconnected.socket().key(), chat_socket.key());
+    drop(disconnected);
     client.send(r#"42["still here"]"#).await;
     assert_eq!(test.host.event().await.0.key(), main_socket.key());
 }
@@ -70,11 +70,11 @@ async fn a_dynamic_namespace_comes_and_goes_with_its_clients() {
     test.host.answer_namespace("/other", false).await;
     assert_eq!(client.text().await, format!("44/other,{INVALID}"));
     client.send("41/room-1,").await;
-    drop(test.host.departure().await);
+    drop(test.host.disconnected().await);
     assert!(test.server.find_namespace("/room-1").is_none());
     test.join_with(&mut client, "40/static,").await;
     client.send("41/static,").await;
-    drop(test.host.departure().await);
+    drop(test.host.disconnected().await);
     assert!(test.server.find_namespace("/static").is_some(), "only dynamic ones go");
 }
 
@@ -98,14 +98,14 @@ async fn a_client_that_comes_while_the_last_one_leaves_is_never_in_a_namespace_t
     let mut n_left = 0;
     while n_left < N_CLIENTS * N_VISITS {
         match test.host.next().await {
-            HostEvent::Connect { socket, admission, .. } => {
+            HostEvent::Connect { socket, connect_request, .. } => {
                 let found = test.server.find_namespace("/room").expect("it expects a client");
                 assert!(Arc::ptr_eq(&found, socket.namespace()));
                 // The client may have gone on only if it was let in, so it is still there.
-                admission.accept(&mut Writes::new()).unwrap();
+                connect_request.accept(&mut Writes::new()).unwrap();
             }
-            HostEvent::Disconnect(departure) => {
-                drop(departure);
+            HostEvent::Disconnect(disconnected) => {
+                drop(disconnected);
                 n_left += 1;
             }
             other => panic!("{other:?}"),
@@ -123,13 +123,13 @@ async fn a_dynamic_namespace_goes_when_its_only_client_is_not_let_in() {
     test.server.allow_any_namespace();
     let mut client = test.open(EntryPoint::Channel).await;
     client.send("40/refused,").await;
-    let (_, _, admission) = test.host.connect().await;
-    admission.refuse("no", None, &mut Writes::new());
+    let (_, _, connect_request) = test.host.connect().await;
+    connect_request.refuse("no", None, &mut Writes::new());
     client.send("40/lost,").await;
-    let (_, _, admission) = test.host.connect().await;
+    let (_, _, connect_request) = test.host.connect().await;
     drop(client);
     eventually(|| test.server.namespaces().len() == 1).await;
-    assert!(admission.accept(&mut Writes::new()).is_err());
+    assert!(connect_request.accept(&mut Writes::new()).is_err());
 }
 
 /// An adapter that uses the server in whatever it is asked, and notes what it hears of rooms.
@@ -345,7 +345,9 @@ async fn a_namespace_is_not_asked_for_twice() {
     client.send("40/dyn,").await;
     let HostEvent::Namespace { answer, .. } = test.host.next().await else { panic!("asked") };
     client.send("40/dyn,").await;
-    let HostEvent::Withdrawn { namespace, socket, .. } = test.host.next().await else { panic!("withdrawn") };
+    let HostEvent::ConnectAborted { namespace, socket, .. } = test.host.next().await else {
+        panic!("connect_aborted")
+    };
     assert_eq!((&*namespace, socket.is_none()), ("/dyn", true));
     assert_eq!(test.host.reason().await, "forced server close");
     // Nothing of the client waits for the host's word.
@@ -364,8 +366,8 @@ async fn a_question_about_a_namespace_keeps_nobody_who_has_left() {
     client.send("40/dyn,").await;
     let HostEvent::Namespace { answer, .. } = test.host.next().await else { panic!("asked") };
     client.close().await;
-    assert!(matches!(test.host.next().await, HostEvent::Withdrawn { socket: None, .. }));
-    drop(test.host.departure().await);
+    assert!(matches!(test.host.next().await, HostEvent::ConnectAborted { socket: None, .. }));
+    drop(test.host.disconnected().await);
     eventually(|| connection.upgrade().is_none()).await;
     answer.send(true);
     test.assert_alive().await;

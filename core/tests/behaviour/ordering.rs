@@ -25,9 +25,9 @@ async fn events_and_replies_keep_their_order() {
             }
             let mut writes = Writes::new();
             for number in numbers.clone() {
-                let (_, payload, reply) = test.host.event().await;
+                let (_, payload, ack) = test.host.event().await;
                 assert_eq!(payload.text(), format!(r#"["n",{number}]"#), "{entry_point:?}");
-                reply.unwrap().send(&Payload::new("[]", Vec::new()), &mut writes);
+                ack.unwrap().send(&Payload::new("[]", Vec::new()), &mut writes);
             }
             writes.finish();
             for number in numbers {
@@ -60,9 +60,9 @@ async fn nothing_comes_after_a_disconnect() {
                 }
             }
             assert_eq!(test.host.event().await.1.text(), r#"["before"]"#, "{entry_point:?}");
-            let departure = test.host.departure().await;
-            assert_eq!(departure.socket().key(), socket.key(), "{ending} by {entry_point:?}");
-            drop(departure);
+            let disconnected = test.host.disconnected().await;
+            assert_eq!(disconnected.socket().key(), socket.key(), "{ending} by {entry_point:?}");
+            drop(disconnected);
             test.emptied().await;
             test.host.assert_silent();
         }
@@ -159,8 +159,8 @@ async fn a_connect_comes_before_the_events_that_follow_it() {
     websocket.writer.text(r#"42["first"]"#).await;
     websocket.writer.frame(crate::support::websocket::CLOSE, &[]).await;
     assert_eq!(test.host.event().await.0.key(), socket.key());
-    let HostEvent::Disconnect(departure) = test.host.next().await else { panic!("it left") };
-    assert_eq!(departure.socket().key(), socket.key());
+    let HostEvent::Disconnect(disconnected) = test.host.next().await else { panic!("it left") };
+    assert_eq!(disconnected.socket().key(), socket.key());
     let Message::Text(connect) = websocket.reader.receive().await else { panic!("it was let in") };
     assert!(connect.starts_with("40{"), "{connect}");
 }

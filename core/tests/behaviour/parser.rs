@@ -72,17 +72,17 @@ async fn the_host_reads_and_writes_every_packet() {
         let mut client = test.open(entry_point).await;
         client.send("4connect / - {}").await;
         let connection = receive(&mut test).await;
-        let (socket, auth, admission) = test.host.connect().await;
+        let (socket, auth, connect_request) = test.host.connect().await;
         assert_eq!(auth.text(), "{}");
         connection.send(&Data::Text("welcome"), SendOptions::default());
-        admission.accept(&mut Writes::new()).unwrap();
+        connect_request.accept(&mut Writes::new()).unwrap();
         assert_eq!(client.text().await, "4welcome", "{entry_point:?}");
 
         client.send("4event / 3 [1]").await;
         receive(&mut test).await;
-        let (_, payload, reply) = test.host.event().await;
+        let (_, payload, ack) = test.host.event().await;
         assert_eq!(payload.text(), "[1]");
-        reply.unwrap().send(&encoded(&["answer 3"]), &mut Writes::new());
+        ack.unwrap().send(&encoded(&["answer 3"]), &mut Writes::new());
         assert_eq!(client.text().await, "4answer 3");
 
         test.server.namespace("/").emit(

@@ -29,10 +29,10 @@ async fn a_packet_that_ends_a_socket_says_why() {
                 // What cannot be decoded is answered with an error.
                 client.polling().http.post(&client.polling().query, packet.as_bytes()).await;
             }
-            let departure = test.host.departure().await;
-            assert_eq!(departure.reason().as_str(), reason, "{packet} by {entry_point:?}");
-            assert_eq!(departure.socket().key(), socket.key());
-            drop(departure);
+            let disconnected = test.host.disconnected().await;
+            assert_eq!(disconnected.reason().as_str(), reason, "{packet} by {entry_point:?}");
+            assert_eq!(disconnected.socket().key(), socket.key());
+            drop(disconnected);
             test.host.assert_silent();
         }
     }
@@ -43,8 +43,8 @@ async fn the_server_ends_sockets_in_its_own_ways() {
     for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
         let (_client, socket) = test.join(entry_point).await;
-        let reasons = |departures: Vec<ferrio::Departure>| -> Vec<_> {
-            departures.iter().map(|departure| departure.reason().as_str()).collect()
+        let reasons = |disconnected_sockets: Vec<ferrio::DisconnectedSocket>| -> Vec<_> {
+            disconnected_sockets.iter().map(|disconnected| disconnected.reason().as_str()).collect()
         };
         assert_eq!(reasons(socket.disconnect(true, &mut Writes::new())), ["server namespace disconnect"]);
         let (_client, _socket) = test.join(entry_point).await;
@@ -65,9 +65,9 @@ async fn every_socket_of_a_connection_hears_its_end() {
     let other = test.join_with(&mut client, "40/other,").await;
     drop(client);
     for expected in [socket, other] {
-        let departure = test.host.departure().await;
-        assert_eq!(departure.socket().key(), expected.key());
-        assert_eq!(departure.reason().as_str(), "transport close");
+        let disconnected = test.host.disconnected().await;
+        assert_eq!(disconnected.socket().key(), expected.key());
+        assert_eq!(disconnected.reason().as_str(), "transport close");
     }
 
     let older = Client::poll(Http::memory(&test), "EIO=3&transport=polling").await;
@@ -85,7 +85,7 @@ async fn the_end_of_a_connection_is_told_once_where_the_host_watches_it() {
         assert!(test.server.watch(&connection, Watch::CLOSE));
         // It has nothing to do with the sockets: this one leaves, and the connection stays.
         client.send("41").await;
-        drop(test.host.departure().await);
+        drop(test.host.disconnected().await);
         client.close().await;
         let (id, reason) = test.host.connection_end().await;
         assert_eq!((&id, reason), (connection.id(), "transport close"), "{entry_point:?}");
@@ -102,18 +102,19 @@ async fn a_connection_that_the_host_closes_gives_back_its_sockets() {
         test.server.namespace("/other");
         let (mut client, socket) = test.join(entry_point).await;
         client.send("40/other,").await;
-        let (waiting, _, admission) = test.host.connect().await;
+        let (waiting, _, connect_request) = test.host.connect().await;
         test.server.watch(socket.connection(), Watch::CLOSE);
-        let departures = test.server.force_close(socket.connection());
-        let reasons: Vec<_> = departures.iter().map(|departure| departure.reason().as_str()).collect();
+        let disconnected_sockets = test.server.force_close(socket.connection());
+        let reasons: Vec<_> =
+            disconnected_sockets.iter().map(|disconnected| disconnected.reason().as_str()).collect();
         assert_eq!(reasons, ["forced close"], "{entry_point:?}");
-        assert_eq!(departures[0].socket().key(), socket.key());
-        assert_eq!(test.host.withdrawn().await.key(), waiting.key());
+        assert_eq!(disconnected_sockets[0].socket().key(), socket.key());
+        assert_eq!(test.host.connect_aborted().await.key(), waiting.key());
         assert_eq!(test.host.connection_end().await.1, "forced close");
-        assert!(admission.accept(&mut Writes::new()).is_err());
+        assert!(connect_request.accept(&mut Writes::new()).is_err());
         assert!(test.server.force_close(socket.connection()).is_empty());
         assert!(!socket.connection().is_open());
-        drop(departures);
+        drop(disconnected_sockets);
         test.emptied().await;
         test.host.assert_silent();
     }

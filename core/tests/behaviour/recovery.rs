@@ -52,9 +52,9 @@ impl Returning {
     async fn lose(self, test: &mut TestServer) -> Lost {
         let rooms = self.socket.rooms();
         drop(self.client);
-        let departure = test.host.departure().await;
-        assert_eq!(departure.socket().rooms(), rooms, "`disconnecting` sees them");
-        drop(departure);
+        let disconnected = test.host.disconnected().await;
+        assert_eq!(disconnected.socket().rooms(), rooms, "`disconnecting` sees them");
+        drop(disconnected);
         Lost {
             key: self.socket.key(),
             id: self.socket.id().clone(),
@@ -83,9 +83,9 @@ impl Lost {
     async fn recovered(self, test: &mut TestServer) -> (Returning, Vec<String>) {
         let mut client = test.open(EntryPoint::Channel).await;
         client.send(&self.claim()).await;
-        let (socket, _, admission) = test.host.connect().await;
+        let (socket, _, connect_request) = test.host.connect().await;
         assert_eq!((socket.recovered(), socket.id()), (Some(self.key), &self.id));
-        admission.accept(&mut Writes::new()).unwrap();
+        connect_request.accept(&mut Writes::new()).unwrap();
         let mut back = Returning { client, socket, private_id: self.private_id, offset: self.offset };
         let mut missed = Vec::new();
         loop {
@@ -108,8 +108,8 @@ impl Lost {
         let socket = loop {
             match test.host.next().await {
                 HostEvent::Forget { key } => assert_eq!(key, self.key),
-                HostEvent::Connect { socket, admission, .. } => {
-                    admission.accept(&mut Writes::new()).unwrap();
+                HostEvent::Connect { socket, connect_request, .. } => {
+                    connect_request.accept(&mut Writes::new()).unwrap();
                     break socket;
                 }
                 other => panic!("{other:?}"),
@@ -130,16 +130,16 @@ fn emit(test: &TestServer, selection: &Selection, number: usize) {
 }
 
 #[tokio::test]
-async fn rooms_left_while_the_departure_is_on_its_way_are_not_got_back() {
+async fn rooms_left_while_the_disconnected_is_on_its_way_are_not_got_back() {
     let mut test = start_recovering().await;
     let client = Returning::new(&mut test).await;
     client.socket.join(["kept", "left"]);
     let Returning { client, socket, private_id, offset } = client;
     drop(client);
-    let departure = test.host.departure().await;
+    let disconnected = test.host.disconnected().await;
     socket.leave("left");
     socket.join(["joined"]);
-    drop(departure);
+    drop(disconnected);
     let lost = Lost { key: socket.key(), id: socket.id().clone(), private_id, offset };
     let (back, _) = lost.recovered(&mut test).await;
     assert_eq!(back.socket.rooms()[1..], ["kept".into(), "joined".into()]);
@@ -170,10 +170,10 @@ async fn events_are_kept_only_while_somebody_could_miss_them() {
     // Whoever wants to join may be sent something, but one who was refused may not come back.
     let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
-    let (_, _, admission) = test.host.connect().await;
+    let (_, _, connect_request) = test.host.connect().await;
     let event = emit_watched(&test);
     assert!(is_kept(&event));
-    admission.refuse("no", None, &mut Writes::new());
+    connect_request.refuse("no", None, &mut Writes::new());
     assert!(!is_kept(&event));
     // Two clients: one leaves on purpose, the other is lost, comes back, and leaves then.
     let quitter = Returning::new(&mut test).await;
@@ -186,7 +186,7 @@ async fn events_are_kept_only_while_somebody_could_miss_them() {
     let (mut back, _) = lost.recovered(&mut test).await;
     assert!(is_kept(&event));
     back.client.send("41").await;
-    drop(test.host.departure().await);
+    drop(test.host.disconnected().await);
     assert!(!is_kept(&event));
 }
 
@@ -244,7 +244,7 @@ async fn who_has_more_rooms_than_are_kept_begins_anew() {
     let greedy = greedy.lose(&mut test).await;
     assert_eq!(test.host.forgotten().await, key);
     drop(greedy.begins_anew(&mut test).await);
-    drop(test.host.departure().await);
+    drop(test.host.disconnected().await);
     modest.recovered(&mut test).await;
 }
 
@@ -255,11 +255,11 @@ async fn a_client_that_is_lost_while_it_comes_back_may_come_back_once_more() {
     emit(&test, &Selection::all(), 0);
     let mut client = test.open(EntryPoint::Channel).await;
     client.send(&lost.claim()).await;
-    let (socket, _, admission) = test.host.connect().await;
+    let (socket, _, connect_request) = test.host.connect().await;
     drop(client);
     test.emptied().await;
-    assert_eq!(test.host.withdrawn().await.key(), socket.key());
-    assert!(admission.accept(&mut Writes::new()).is_err());
+    assert_eq!(test.host.connect_aborted().await.key(), socket.key());
+    assert!(connect_request.accept(&mut Writes::new()).is_err());
     assert!(!socket.is_connected());
     let (_, missed) = lost.recovered(&mut test).await;
     assert_eq!(missed, numbers(0..1));
@@ -409,7 +409,7 @@ async fn who_left_on_purpose_or_was_sent_away_is_forgotten_at_once() {
     let mut test = start_recovering().await;
     let mut client = Returning::new(&mut test).await;
     client.client.send("41").await;
-    test.host.departure().await.finish();
+    test.host.disconnected().await.finish();
     assert_eq!(test.host.forgotten().await, client.socket.key());
     let client = Returning::new(&mut test).await;
     drop(client.socket.disconnect(true, &mut Writes::new()));
@@ -454,9 +454,9 @@ async fn a_recovered_client_may_be_refused_and_then_is_forgotten() {
     let lost = Returning::new(&mut test).await.lose(&mut test).await;
     let mut client = test.open(EntryPoint::Channel).await;
     client.send(&lost.claim()).await;
-    let (socket, _, admission) = test.host.connect().await;
+    let (socket, _, connect_request) = test.host.connect().await;
     assert_eq!(socket.recovered(), Some(lost.key));
-    admission.refuse("banned meanwhile", None, &mut Writes::new());
+    connect_request.refuse("banned meanwhile", None, &mut Writes::new());
     assert_eq!(client.text().await, r#"44{"message":"banned meanwhile"}"#);
     assert_eq!(test.host.forgotten().await, lost.key);
     let _anew = lost.begins_anew(&mut test).await;
@@ -536,8 +536,8 @@ async fn a_session_that_still_seems_open_is_not_recovered() {
     };
     let mut again = test.open(EntryPoint::Channel).await;
     again.send(&lost.claim()).await;
-    let (socket, _, admission) = test.host.connect().await;
+    let (socket, _, connect_request) = test.host.connect().await;
     assert_eq!(socket.recovered(), None, "a session in use is nobody's to take");
-    admission.accept(&mut Writes::new()).unwrap();
+    connect_request.accept(&mut Writes::new()).unwrap();
     assert!(client.socket.is_connected());
 }

@@ -112,7 +112,7 @@ async fn a_client_that_is_not_let_in_yet_may_have_very_many_rooms() {
     let mut test = start_default().await;
     let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
-    let (socket, _, admission) = test.host.connect().await;
+    let (socket, _, connect_request) = test.host.connect().await;
     let rooms: Vec<Room> = (0..100_000).map(|number| format!("room {number}").into()).collect();
     socket.join(rooms.iter().chain(&rooms).cloned());
     for room in rooms[1..].iter().rev() {
@@ -121,7 +121,7 @@ async fn a_client_that_is_not_let_in_yet_may_have_very_many_rooms() {
     assert_eq!(socket.rooms(), rooms[..1]);
     assert!(socket.is_meant(&Selection::all().to(socket.id().clone())));
     assert!(!socket.is_meant(&Selection::all().except("room 0")));
-    admission.accept(&mut Writes::new()).unwrap();
+    connect_request.accept(&mut Writes::new()).unwrap();
     assert_eq!(socket.rooms(), [socket.id().clone().into(), rooms[0].clone()]);
 }
 
@@ -135,9 +135,9 @@ async fn many_sockets_join_leave_and_go_together() {
     main.leave(&Selection::all().to("b"), &["c".into()], false);
     assert_eq!(meant(&main, &Selection::all().to("c"), &clients), [0]);
     assert_eq!(meant(&main, &Selection::all().to("d"), &clients), [0, 1]);
-    let departures = main.disconnect(&Selection::all().to("a"), false, false, &mut Writes::new());
-    assert_eq!(departures.len(), 2);
-    drop(departures);
+    let disconnected_sockets = main.disconnect(&Selection::all().to("a"), false, false, &mut Writes::new());
+    assert_eq!(disconnected_sockets.len(), 2);
+    drop(disconnected_sockets);
     assert_eq!(main.n_sockets(), 1);
     for (client, _) in &mut clients[..2] {
         assert_eq!(client.text().await, "41");

@@ -41,10 +41,10 @@ async fn a_close_ends_everything_and_says_why() {
             r#"["before"]"#,
             "{entry_point:?}: what was queued still comes"
         );
-        let departure = test.host.departure().await;
-        assert_eq!(departure.socket().key(), socket.key());
-        assert_eq!(departure.reason().as_str(), "server shutting down");
-        drop(departure);
+        let disconnected = test.host.disconnected().await;
+        assert_eq!(disconnected.socket().key(), socket.key());
+        assert_eq!(disconnected.reason().as_str(), "server shutting down");
+        drop(disconnected);
         assert!(test.host.next_or_end().await.is_none(), "{entry_point:?}");
         assert!(matches!(client.closed().await.last(), Some(Message::Closed(_))), "{entry_point:?}");
         assert_eq!(test.server.engine().n_sessions(), 0);
@@ -76,12 +76,12 @@ async fn a_close_while_busy_is_clean() {
         assert!(matches!(received.last(), Some(Message::Closed(_) | Message::Lost)));
     }
     emitting.join().unwrap();
-    let mut n_departures = 0;
+    let mut n_disconnected_sockets = 0;
     while let Some(event) = test.host.next_or_end().await {
         assert!(matches!(event, HostEvent::Disconnect(_)), "{event:?}");
-        n_departures += 1;
+        n_disconnected_sockets += 1;
     }
-    assert_eq!(n_departures, STAYING.len());
+    assert_eq!(n_disconnected_sockets, STAYING.len());
     drop(pending);
 }
 
@@ -95,12 +95,12 @@ async fn a_client_that_leaves_while_the_server_closes_is_reported() {
         }
         let leaving = tokio::spawn(async move { drop(clients) });
         test.server.close();
-        let mut n_departures = 0;
+        let mut n_disconnected_sockets = 0;
         while let Some(event) = test.host.next_or_end().await {
             assert!(matches!(event, HostEvent::Disconnect(_)), "{event:?}");
-            n_departures += 1;
+            n_disconnected_sockets += 1;
         }
-        assert_eq!(n_departures, 8);
+        assert_eq!(n_disconnected_sockets, 8);
         leaving.await.unwrap();
     }
 }
@@ -117,7 +117,7 @@ async fn a_drain_tells_clients_and_ends_with_the_last_of_them() {
     let answer = Http::memory(&test).get("EIO=4&transport=polling").await;
     assert_refused(&answer, 503, r#"{"code":3,"message":"Server is shutting down"}"#);
     quick.close().await;
-    drop(test.host.departure().await);
+    drop(test.host.disconnected().await);
     // Those who are still there are served.
     slow.send(r#"42["not yet"]"#).await;
     assert_eq!(test.host.event().await.1.text(), r#"["not yet"]"#);
@@ -148,10 +148,10 @@ async fn a_pending_client_is_refused_by_a_close() {
     let mut test = start_default().await;
     let mut client = test.open(EntryPoint::Channel).await;
     client.send("40").await;
-    let (socket, _, admission) = test.host.connect().await;
+    let (socket, _, connect_request) = test.host.connect().await;
     test.server.close();
-    assert_eq!(test.host.withdrawn().await.key(), socket.key());
-    assert!(admission.accept(&mut Writes::new()).is_err());
+    assert_eq!(test.host.connect_aborted().await.key(), socket.key());
+    assert!(connect_request.accept(&mut Writes::new()).is_err());
     assert!(!socket.is_connected());
     assert!(test.host.next_or_end().await.is_none());
 }

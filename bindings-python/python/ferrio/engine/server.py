@@ -189,21 +189,21 @@ class AsyncServer(Serving, Engine):
             self.logger.error("connect handler error", exc_info=error)
             return standard_json.dumps("Unauthorized")
 
-    def _disconnected(self, departure: _native.SessionEnd) -> Coroutine[Any, Any, None] | None:
+    def _disconnected(self, disconnected: _native.SessionEnd) -> Coroutine[Any, Any, None] | None:
         handler = self.handlers.get("disconnect")
         if handler is None:
-            departure.finish()
+            disconnected.finish()
             return None
-        reason = REASONS.get(departure.reason, departure.reason)
+        reason = REASONS.get(disconnected.reason, disconnected.reason)
 
         async def run() -> None:
             with self._under_way(self._begin_disconnect()):
                 try:
-                    await calling.call(handler, departure.sid, reason, optional=1)
+                    await calling.call(handler, disconnected.sid, reason, optional=1)
                 except Exception as error:
                     self.logger.error("disconnect handler error", exc_info=error)
                 finally:
-                    departure.finish()
+                    disconnected.finish()
 
         return run()
 

@@ -34,7 +34,7 @@ pub(crate) struct PollRefused;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WebSocketEnd {
     /// It is no longer the session's.
-    Gone,
+    Detached,
     /// Everything was written, the close frame last.
     Closed,
     /// It cannot be written to any more.
@@ -126,7 +126,7 @@ impl<L: Layer> Session<L> {
         let mut io = self.io.lock();
         let is_open = io.machine.is_open();
         let Some((websocket, outbox)) = io.websocket_of(websocket_id) else {
-            return Poll::Ready(WebSocketEnd::Gone);
+            return Poll::Ready(WebSocketEnd::Detached);
         };
         // Under the lock, and only for the WebSocket that is the session's: what is queued later wakes this task.
         self.waker.register(context.waker());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ferrio::{
-    AckOutcome, Admission, Departure, Events, HostEvent, Payload, Reply, SessionEvent, Socket, SocketKey,
-    Writes,
+    Ack, AckOutcome, ConnectRequest, DisconnectedSocket, Events, HostEvent, Payload, SessionEvent, Socket,
+    SocketKey, Writes,
 };
 
 use super::in_time;
@@ -35,24 +35,24 @@ impl Host {
         in_time(self.events.next()).await
     }
 
-    pub(crate) async fn connect(&mut self) -> (Arc<Socket>, Payload, Admission) {
+    pub(crate) async fn connect(&mut self) -> (Arc<Socket>, Payload, ConnectRequest) {
         match self.next().await {
-            HostEvent::Connect { socket, auth, admission } => (socket, auth, admission),
+            HostEvent::Connect { socket, auth, connect_request } => (socket, auth, connect_request),
             other => panic!("a connect was due, not {other:?}"),
         }
     }
 
     /// Lets the next client in.
     pub(crate) async fn accept(&mut self) -> Arc<Socket> {
-        let (socket, _, admission) = self.connect().await;
-        admission.accept(&mut Writes::new()).unwrap();
+        let (socket, _, connect_request) = self.connect().await;
+        connect_request.accept(&mut Writes::new()).unwrap();
         socket
     }
 
     /// The socket of a client that has left before it was let in or refused.
-    pub(crate) async fn withdrawn(&mut self) -> Arc<Socket> {
+    pub(crate) async fn connect_aborted(&mut self) -> Arc<Socket> {
         match self.next().await {
-            HostEvent::Withdrawn { socket: Some(socket), .. } => socket,
+            HostEvent::ConnectAborted { socket: Some(socket), .. } => socket,
             other => panic!("a withdrawal was due, not {other:?}"),
         }
     }
@@ -67,23 +67,23 @@ impl Host {
         }
     }
 
-    pub(crate) async fn event(&mut self) -> (Arc<Socket>, Payload, Option<Reply>) {
+    pub(crate) async fn event(&mut self) -> (Arc<Socket>, Payload, Option<Ack>) {
         match self.next().await {
-            HostEvent::Event { socket, payload, reply, .. } => (socket, payload, reply),
+            HostEvent::Event { socket, payload, ack, .. } => (socket, payload, ack),
             other => panic!("an event was due, not {other:?}"),
         }
     }
 
-    pub(crate) async fn departure(&mut self) -> Departure {
+    pub(crate) async fn disconnected(&mut self) -> DisconnectedSocket {
         match self.next().await {
-            HostEvent::Disconnect(departure) => departure,
+            HostEvent::Disconnect(disconnected) => disconnected,
             other => panic!("a disconnect was due, not {other:?}"),
         }
     }
 
     /// The reason of the disconnect that comes next.
     pub(crate) async fn reason(&mut self) -> &'static str {
-        self.departure().await.reason().as_str()
+        self.disconnected().await.reason().as_str()
     }
 
     pub(crate) async fn ack(&mut self) -> (u64, AckOutcome) {

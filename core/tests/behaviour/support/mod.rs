@@ -86,8 +86,8 @@ impl TestServer {
         client.send(r#"42["are you there"]"#).await;
         let (from, payload, _) = self.host.event().await;
         assert_eq!((from.key(), payload.text()), (socket.key(), r#"["are you there"]"#));
-        let departures = socket.disconnect(true, &mut Writes::new());
-        assert_eq!(departures.len(), 1);
+        let disconnected_sockets = socket.disconnect(true, &mut Writes::new());
+        assert_eq!(disconnected_sockets.len(), 1);
         assert_eq!(client.text().await, "41");
         assert!(matches!(client.receive().await, Message::Closed(_)));
     }

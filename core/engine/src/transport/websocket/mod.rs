@@ -173,7 +173,7 @@ impl<L: Layer> Driver<L> {
     fn poll_websocket(&mut self, context: &mut Context<'_>) -> Poll<Step> {
         self.session.poll_websocket(self.websocket_id, context).map(|end| match end {
             WebSocketEnd::Closed => Step::Closed,
-            WebSocketEnd::Gone => Step::Lost { is_error: false },
+            WebSocketEnd::Detached => Step::Lost { is_error: false },
             WebSocketEnd::Broken => Step::Lost { is_error: true },
         })
     }

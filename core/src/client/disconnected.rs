@@ -2,9 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{event::Departure, reason::DisconnectReason, socket::Socket};
+use crate::{event::DisconnectedSocket, reason::DisconnectReason, socket::Socket};
 
-impl Departure {
+impl DisconnectedSocket {
     pub(crate) fn new(socket: Arc<Socket>, reason: DisconnectReason, is_final: bool) -> Self {
         Self { socket, reason, is_final }
     }
@@ -23,7 +23,7 @@ impl Departure {
     pub fn finish(self) {}
 }
 
-impl Drop for Departure {
+impl Drop for DisconnectedSocket {
     fn drop(&mut self) {
         let namespace = self.socket.namespace();
         namespace.forget(&self.socket);
@@ -34,9 +34,9 @@ impl Drop for Departure {
     }
 }
 
-impl fmt::Debug for Departure {
+impl fmt::Debug for DisconnectedSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Departure")
+        f.debug_struct("DisconnectedSocket")
             .field("socket", self.socket.id())
             .field("reason", &self.reason)
             .finish_non_exhaustive()
