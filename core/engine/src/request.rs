@@ -39,11 +39,15 @@ pub struct Handshake {
     pub head: RequestHead,
     /// When the session was opened.
     pub issued: SystemTime,
+    /// Whether it came from a browser that looks for scripts in answers, and spoils what it takes for one.
+    pub(crate) guards_against_scripts: bool,
 }
 
 impl Handshake {
     pub(crate) fn new(head: RequestHead) -> Self {
-        Self { head, issued: SystemTime::now() }
+        let agent = head.header(header::USER_AGENT).unwrap_or_default();
+        let guards_against_scripts = agent.contains(";MSIE") || agent.contains("Trident/");
+        Self { head, issued: SystemTime::now(), guards_against_scripts }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Every entry point calls [`Server::handle`] for plain requests and [`upgrade`](super::upgrade::upgrade) for WebSockets, so
 //! that no check depends on the way in.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use ferrio_protocol::engine::{Protocol, TransportKind};
@@ -16,6 +16,7 @@ use crate::{
     layer::{Admitted, Layer},
     request::{AnswerInHand, Handshake, OpenedSession, Refusal, RequestHead},
     server::{Server, Shared},
+    session::Session,
     transport::polling::{self, PollForm, Waiting},
 };
 
@@ -99,7 +100,7 @@ where
             let answered = polling::ended(shared, &id, &head.method, &form).await;
             return answered.unwrap_or_else(|| refuse(shared, &head, &Refusal::BAD_REQUEST));
         }
-        Ok(Purpose::Handshake(protocol)) => return open(shared, head, &form, protocol).await,
+        Ok(Purpose::Handshake(protocol)) => return open(shared, head, &mut form, protocol).await,
         Err(refusal) => return refuse(shared, &head, &refusal),
     };
     if session.transport() != TransportKind::Polling {
@@ -107,7 +108,7 @@ where
     }
     form.follow_handshake(&session);
     // A poll may wait long, and keeps its head only where the layer wants to see it.
-    let kept = asks_for_headers(shared, &head).then(|| head.clone());
+    let kept = asks_for_headers(shared, &head).then(|| Box::new(head.clone()));
     let mut response = match head.method {
         Method::GET => {
             drop(head);
@@ -118,12 +119,7 @@ where
         _ => return refuse(shared, &head, &Refusal::BAD_REQUEST),
     };
     if let Some(head) = kept.filter(|_| response.status() == StatusCode::OK) {
-        // What a poll is answered with is lost if its client goes now. A POST has been taken.
-        let waiting = (head.method == Method::GET).then(|| Waiting::begin(&session));
-        shared.layer.headers(&head, false, response.headers_mut()).await;
-        if let Some(waiting) = waiting {
-            waiting.end();
-        }
+        add_headers(&session, &head, false, &mut response).await;
     }
     response
 }
@@ -146,6 +142,24 @@ pub(super) fn refused<L: Layer>(shared: &Shared<L>, head: &RequestHead, refusal:
 /// Whether the layer is asked which headers the answer has.
 fn asks_for_headers<L: Layer>(shared: &Shared<L>, head: &RequestHead) -> bool {
     shared.asks_for_headers() && head.extensions.get::<AnswerInHand>().is_none()
+}
+
+/// Has the layer add headers to an answer. In a box, because few layers want to, and the future of every request would be
+/// as large.
+fn add_headers<'a, L: Layer>(
+    session: &'a Arc<Session<L>>,
+    head: &'a RequestHead,
+    is_first: bool,
+    response: &'a mut Response<Bytes>,
+) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    Box::pin(async move {
+        // What a poll is answered with is lost if its client goes now. A POST has been taken.
+        let waiting = (head.method == Method::GET).then(|| Waiting::begin(session));
+        session.layer().headers(head, is_first, response.headers_mut()).await;
+        if let Some(waiting) = waiting {
+            waiting.end();
+        }
+    })
 }
 
 /// What has to be true for any new session.
@@ -171,7 +185,7 @@ pub(super) async fn admit<L: Layer>(shared: &Shared<L>, head: &RequestHead) -> R
 async fn open<L: Layer>(
     shared: &Arc<Shared<L>>,
     mut head: RequestHead,
-    form: &PollForm,
+    form: &mut PollForm,
     protocol: Protocol,
 ) -> Response<Bytes> {
     let mut admitted = match admit(shared, &head).await {
@@ -185,6 +199,7 @@ async fn open<L: Layer>(
         Ok(session) => session,
         Err(refusal) => return refuse(shared, &handshake.head, &refusal),
     };
+    form.follow_handshake(&session);
     // The open packet is in the outbox, so this poll is answered at once.
     let mut response = polling::get(&session, form).await;
     if session.is_watched() {
@@ -197,9 +212,7 @@ async fn open<L: Layer>(
         }
     }
     if asks_for_headers(shared, &handshake.head) {
-        let waiting = Waiting::begin(&session);
-        shared.layer.headers(&handshake.head, true, response.headers_mut()).await;
-        waiting.end();
+        add_headers(&session, &handshake.head, true, &mut response).await;
     }
     response
 }

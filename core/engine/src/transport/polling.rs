@@ -43,14 +43,14 @@ impl PollForm {
             supports_binary: !is_base64_wanted && jsonp.is_none(),
             jsonp: jsonp.map(Cow::into_owned),
             accept_encoding: head.headers.get(header::ACCEPT_ENCODING).cloned(),
-            guards_against_scripts: head
-                .header(header::USER_AGENT)
-                .is_some_and(|agent| agent.contains(";MSIE") || agent.contains("Trident/")),
+            guards_against_scripts: false,
         }
     }
 
-    /// What the first request says counts for all answers: the number of a JSONP client, and that it takes no bytes.
+    /// What the first request says counts for all answers: what browser it comes from, the number of a JSONP client, and
+    /// that it takes no bytes.
     pub(crate) fn follow_handshake<L: Layer>(&mut self, session: &Session<L>) {
+        self.guards_against_scripts = session.handshake().guards_against_scripts;
         let first = &session.handshake().head;
         if self.jsonp.is_some()
             && let Some(number) = first.query("j")
@@ -67,10 +67,9 @@ impl PollForm {
 pub(crate) async fn get<L: Layer>(session: &Arc<Session<L>>, form: &PollForm) -> Response<Bytes> {
     let shared = session.server();
     let (sender, answer) = oneshot::channel();
-    let supports_binary = form.supports_binary && !is_base64_session(session);
-    if session.poll(PendingPoll { sender, supports_binary }).is_err() {
+    if session.poll(PendingPoll { sender, supports_binary: form.supports_binary }).is_err() {
         // It may have ended just now.
-        return match shared.answer_ended(session.id(), supports_binary) {
+        return match shared.answer_ended(session.id(), form.supports_binary) {
             Some(answer) => answer_response(shared, form, answer).await,
             None => Refusal::BAD_REQUEST.response(),
         };
@@ -83,12 +82,6 @@ pub(crate) async fn get<L: Layer>(session: &Arc<Session<L>>, form: &PollForm) ->
         // The session ended without a last packet: its transport was lost.
         Err(_) => Refusal::BAD_REQUEST.response(),
     }
-}
-
-/// Whether a session's handshake has asked for base64: an older client need not repeat it.
-fn is_base64_session<L: Layer>(session: &Session<L>) -> bool {
-    let query = session.handshake().head.uri.query().unwrap_or_default();
-    session.protocol() == Protocol::V3 && parse_query(query).any(|(name, _)| name == "b64")
 }
 
 /// Serves a request for a session that has ended and has something left to tell.
