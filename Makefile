@@ -95,7 +95,7 @@ test: build tests/node/node_modules/.installed examples/chat-express/node_module
 		browser "npx jest --config tests/browser/jest.config.js" \
 		packaging ".venv/bin/pytest tests/packaging" \
 		tools ".venv/bin/pytest tests/tools" \
-		cost "scripts/require valgrind && bench/cost"
+		cost "bench/cost"
 
 .PHONY: check
 check: build-python node_modules/.installed ## Runs every formatter, linter and type checker
