@@ -19,7 +19,8 @@ use pyo3::{
 use crate::{
     bridge::{Bridge, EventLoop},
     handlers::{Handler, is_awaitable},
-    lanes::Laned as _,
+    lane::Lane,
+    lanes::Laned,
     request,
     session::SessionEnd,
     sessions::{Deferred, SessionState},
@@ -35,6 +36,34 @@ const UNAUTHORIZED: &str = "\"Unauthorized\"";
 /// python-engineio's words for the ends that the core knows by others.
 const CLIENT_DISCONNECT: &str = "client disconnect";
 const TRANSPORT_CLOSE: &str = "transport close";
+
+impl Laned for SessionState {
+    type Deferred = Deferred;
+
+    fn lane(&self) -> Option<&Lane<Deferred>> {
+        Some(&self.lane)
+    }
+
+    fn is_end(what: &Deferred) -> bool {
+        matches!(what, Deferred::End(_))
+    }
+
+    fn handle(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        bridge: &Arc<Bridge>,
+        event_loop: &EventLoop,
+        what: Deferred,
+    ) -> PyResult<bool> {
+        match what {
+            Deferred::Message(message, credit) => bridge.message(py, event_loop, self, &message, credit),
+            Deferred::End(reason) => {
+                bridge.ended_session(py, event_loop, self, reason)?;
+                Ok(false)
+            }
+        }
+    }
+}
 
 impl Bridge {
     /// Names the session that a request wants to open, and without Socket.IO asks the connect handler about it.

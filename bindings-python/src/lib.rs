@@ -3,7 +3,7 @@
 //! In reading order:
 //! - `server`: a server; `entry_points`: how clients reach it; `namespace`, `socket`, `session`: what it consists of;
 //! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
-//! - `handlers`: which handler; `tasks`: how it runs; `lanes`: which event waits for another;
+//! - `handlers`: which handler; `tasks`: how it runs; `lane`, `lanes`: which event waits for another;
 //! - `connect`: clients that are not in; `sessions`, `engine`: sessions without Socket.IO, and their events;
 //! - `acks`: who waits for acks; `writes`: what a turn sends;
 //! - `pending`: the core's futures, polled by the event loop;
@@ -24,6 +24,7 @@ mod engine;
 mod entry_points;
 mod error;
 mod handlers;
+mod lane;
 mod lanes;
 mod namespace;
 mod options;

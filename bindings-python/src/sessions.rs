@@ -14,11 +14,7 @@ use ferrio::{Connection, Credit, Frame, Message, RequestHead, SendOptions, Trans
 use parking_lot::Mutex;
 use pyo3::{prelude::*, types::PyString};
 
-use crate::{
-    bridge::{Bridge, EventLoop},
-    engine::Verdict,
-    lanes::{Lane, Laned},
-};
+use crate::{bridge::Bridge, engine::Verdict, lane::Lane};
 
 /// What Python keeps with a session.
 pub(crate) struct SessionState {
@@ -31,7 +27,7 @@ pub(crate) struct SessionState {
     is_over: AtomicBool,
     /// The application's session, once it was asked for.
     pub(crate) session: Mutex<Option<Py<PyAny>>>,
-    lane: Lane<Deferred>,
+    pub(crate) lane: Lane<Deferred>,
 }
 
 /// How far a session is.
@@ -51,34 +47,6 @@ enum Link {
 pub(crate) enum Deferred {
     Message(Message, Credit),
     End(&'static str),
-}
-
-impl Laned for SessionState {
-    type Deferred = Deferred;
-
-    fn lane(&self) -> Option<&Lane<Deferred>> {
-        Some(&self.lane)
-    }
-
-    fn is_end(what: &Deferred) -> bool {
-        matches!(what, Deferred::End(_))
-    }
-
-    fn handle(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        bridge: &Arc<Bridge>,
-        event_loop: &EventLoop,
-        what: Deferred,
-    ) -> PyResult<bool> {
-        match what {
-            Deferred::Message(message, credit) => bridge.message(py, event_loop, self, &message, credit),
-            Deferred::End(reason) => {
-                bridge.ended_session(py, event_loop, self, reason)?;
-                Ok(false)
-            }
-        }
-    }
 }
 
 impl SessionState {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ferrio::{Credit, DisconnectReason, Flags, Socket as CoreSocket};
+use ferrio::{Ack, Credit, DisconnectReason, Flags, Payload, Socket as CoreSocket};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::PyValueError,
@@ -18,13 +18,13 @@ use pyo3::{
     types::{PyDict, PyList, PyString},
 };
 
-use crate::{
-    acks::AckTarget,
-    bridge::Bridge,
-    lanes::{Deferred, Lane},
-    process::Own,
-    request::Handshake,
-};
+use crate::{acks::AckTarget, bridge::Bridge, lane::Lane, process::Own, request::Handshake};
+
+/// Something of a socket that may have to wait for the handler before.
+pub(crate) enum Deferred {
+    Event(Payload, Option<Ack>, Credit),
+    DisconnectedSocket(ferrio::DisconnectedSocket, Credit),
+}
 
 /// What Python keeps with a socket, in the core's slot for it.
 pub(crate) struct SocketState {
