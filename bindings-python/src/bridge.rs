@@ -27,7 +27,7 @@ use crate::{
     process::Own,
     room::Rooms,
     sessions::Sessions,
-    socket::SocketState,
+    socket_state::SocketState,
     tasks::Tasks,
     value::Json,
     waker::{Pipe, Waker},

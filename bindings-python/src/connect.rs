@@ -11,7 +11,8 @@ use pyo3::{intern, prelude::*, types::PyString};
 
 use crate::{
     bridge::{Bridge, EventLoop},
-    socket::{DisconnectedSocket, SocketState},
+    socket::DisconnectedSocket,
+    socket_state::SocketState,
     tasks::Purpose,
 };
 

@@ -21,7 +21,8 @@ use crate::{
     lane::Lane,
     lanes::{Laned, Occupied},
     request,
-    socket::{Deferred, DisconnectedSocket, SocketState},
+    socket::DisconnectedSocket,
+    socket_state::{Deferred, SocketState},
     tasks::{FirstStep, Purpose},
 };
 

@@ -2,6 +2,7 @@
 //!
 //! In reading order:
 //! - `server`: a server; `entry_points`: how clients reach it; `namespace`, `socket`, `session`: what it consists of;
+//! - `socket_state`: what is kept with a socket;
 //! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
 //! - `handlers`: which handler; `tasks`: how it runs; `lane`, `lanes`: which event waits for another;
 //! - `connect`: clients that are not in; `sessions`, `engine`: sessions without Socket.IO, and their events;
@@ -36,6 +37,7 @@ mod server;
 mod session;
 mod sessions;
 mod socket;
+mod socket_state;
 mod tasks;
 mod value;
 mod waker;

@@ -13,7 +13,8 @@ use crate::{
     bridge::Bridge,
     process::Own,
     sessions::SessionState,
-    socket::{self, SocketState},
+    socket::DisconnectedSocket,
+    socket_state::{self, SocketState},
 };
 
 /// Why a session is over that the application has ended, in python-engineio's words.
@@ -43,8 +44,7 @@ impl Bridge {
             SocketState::attach(py, disconnected.socket()).put_out();
             let credit = disconnected.socket().credit();
             let reason = DisconnectReason::ServerNamespaceDisconnect;
-            Ok(Py::new(py, socket::DisconnectedSocket::new(self, disconnected, credit).because(reason))?
-                .into_any())
+            Ok(Py::new(py, DisconnectedSocket::new(self, disconnected, credit).because(reason))?.into_any())
         });
         disconnected_sockets.collect()
     }
@@ -111,7 +111,7 @@ impl Session {
         if let Some(data) = &*session.session.lock() {
             return Ok(data.bind(py).clone());
         }
-        Ok(socket::first(&session.session, &PyDict::new(py)))
+        Ok(socket_state::first(&session.session, &PyDict::new(py)))
     }
 
     #[setter]
