@@ -20,10 +20,10 @@ use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyDict};
 
 use crate::{
-    acks::AckTarget,
+    ack_target::AckTarget,
     connect::Unconnected,
+    futures::Futures,
     lanes::InLine,
-    pending::Futures,
     process::Own,
     room::Rooms,
     sessions::Sessions,

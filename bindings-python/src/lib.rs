@@ -6,8 +6,8 @@
 //! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
 //! - `handlers`: which handler; `tasks`: how it runs; `lane`, `lanes`: which event waits for another;
 //! - `connect`: clients that are not in; `sessions`, `engine`: sessions without Socket.IO, and their events;
-//! - `acks`: who waits for acks; `writes`: what a turn sends;
-//! - `pending`: the core's futures, polled by the event loop;
+//! - `ack_target`, `acks`: who waits for acks, and how they are told; `writes`: what a turn sends;
+//! - `futures`, `pending`: the core's futures, polled by the event loop, and those who wait for them;
 //! - `waker`: how other threads wake the event loop;
 //! - `process`: what a forked child must leave alone;
 //! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
@@ -17,6 +17,7 @@
 
 #![deny(unsafe_code)]
 
+mod ack_target;
 mod acks;
 mod bridge;
 mod connect;
@@ -24,6 +25,7 @@ mod drain;
 mod engine;
 mod entry_points;
 mod error;
+mod futures;
 mod handlers;
 mod lane;
 mod lanes;

@@ -10,7 +10,9 @@ use pyo3::{
     types::{PyList, PyString},
 };
 
-use crate::{acks::AckTarget, bridge::Bridge, process::Own, request::Handshake, socket_state::SocketState};
+use crate::{
+    ack_target::AckTarget, bridge::Bridge, process::Own, request::Handshake, socket_state::SocketState,
+};
 
 /// A socket, as the package sees it.
 #[pyclass(frozen, module = "ferrio._native")]
