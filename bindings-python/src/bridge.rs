@@ -21,7 +21,6 @@ use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyDict};
 
 use crate::{
     ack_target::AckTarget,
-    connect::Unconnected,
     futures::Futures,
     lanes::InLine,
     process::Own,
@@ -29,6 +28,7 @@ use crate::{
     sessions::Sessions,
     socket_state::SocketState,
     tasks::Tasks,
+    unconnected::Unconnected,
     value::Json,
     waker::{Pipe, Waker},
 };

@@ -5,7 +5,7 @@
 //! - `socket_state`: what is kept with a socket;
 //! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
 //! - `handlers`: which handler; `tasks`: how it runs; `lane`, `lanes`: which event waits for another;
-//! - `connect`: clients that are not in; `sessions`, `engine`: sessions without Socket.IO, and their events;
+//! - `connect`, `unconnected`: clients that are not in; `sessions`, `engine`: sessions without Socket.IO, and their events;
 //! - `ack_target`, `acks`: who waits for acks, and how they are told; `writes`: what a turn sends;
 //! - `futures`, `pending`: the core's futures, polled by the event loop, and those who wait for them;
 //! - `waker`: how other threads wake the event loop;
@@ -41,6 +41,7 @@ mod sessions;
 mod socket;
 mod socket_state;
 mod tasks;
+mod unconnected;
 mod value;
 mod waker;
 mod writes;

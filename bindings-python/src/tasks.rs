@@ -26,11 +26,11 @@ use pyo3::{
 
 use crate::{
     bridge::{Bridge, EventLoop},
-    connect::Connecting,
     engine::Opening,
     lanes::{Laned, Occupied},
     process::Own,
     sessions::SessionState,
+    unconnected::Connecting,
 };
 
 /// The tasks of one server's handlers.
