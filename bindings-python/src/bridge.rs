@@ -86,7 +86,7 @@ pub(crate) struct Bridge {
     pub(crate) futures: Futures,
     pub(crate) writes: Mutex<Writes>,
     pub(crate) will_flush: AtomicBool,
-    pub(crate) unconnected: Unconnected,
+    pub(crate) unconnected: Arc<Unconnected>,
     /// Clients whose events wait for a handler that was given up.
     pub(crate) freed_lanes: Mutex<Vec<Arc<dyn InLine>>>,
     pub(crate) sessions: Sessions,
@@ -126,7 +126,7 @@ impl Bridge {
             event_loop: Mutex::default(),
             writes: Mutex::default(),
             will_flush: AtomicBool::new(false),
-            unconnected: Unconnected::default(),
+            unconnected: Arc::default(),
             freed_lanes: Mutex::default(),
             acks: Acks::default(),
             sessions: Sessions::default(),

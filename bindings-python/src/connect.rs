@@ -39,7 +39,7 @@ impl Bridge {
             }
             Connecting::In(Arc::downgrade(socket), socket.credit())
         } else {
-            Connecting::waiting(self, connect_request)
+            Connecting::waiting(&self.unconnected, connect_request)
         };
         let environ = state.environ(py, socket)?;
         let arguments = (state.sid.bind(py), namespace, environ, auth, socket.recovered().is_some());

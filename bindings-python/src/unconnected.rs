@@ -8,8 +8,6 @@ use std::{
 use ferrio::{ConnectRequest, Credit, Socket};
 use parking_lot::Mutex;
 
-use crate::bridge::Bridge;
-
 /// Those clients of one server, by their ids.
 #[derive(Default)]
 pub(crate) struct Unconnected(Mutex<HashMap<Arc<str>, Client>>);
@@ -93,23 +91,23 @@ impl Unconnected {
 /// A client whose connect handler is at work. Whatever becomes of that, nothing is left behind of the client.
 pub(crate) enum Connecting {
     /// One that waits to be let in. When nobody decides, it is refused.
-    Waiting(Arc<Bridge>, Arc<Socket>),
+    Waiting(Arc<Unconnected>, Arc<Socket>),
     /// One that was let in before its handler was asked. It may leave and come again, and be asked about as often.
     In(Weak<Socket>, #[expect(dead_code, reason = "it is dropped")] Credit),
 }
 
 impl Connecting {
-    pub(crate) fn waiting(bridge: &Arc<Bridge>, connect_request: ConnectRequest) -> Self {
+    pub(crate) fn waiting(unconnected: &Arc<Unconnected>, connect_request: ConnectRequest) -> Self {
         let socket = connect_request.socket().clone();
-        bridge.unconnected.keep_connecting(connect_request);
-        Self::Waiting(bridge.clone(), socket)
+        unconnected.keep_connecting(connect_request);
+        Self::Waiting(unconnected.clone(), socket)
     }
 }
 
 impl Drop for Connecting {
     fn drop(&mut self) {
-        if let Self::Waiting(bridge, socket) = self {
-            let connect_request = bridge.unconnected.take_admission(socket);
+        if let Self::Waiting(unconnected, socket) = self {
+            let connect_request = unconnected.take_admission(socket);
             drop(connect_request);
         }
     }
