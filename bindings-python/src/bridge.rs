@@ -89,7 +89,7 @@ pub(crate) struct Bridge {
     pub(crate) unconnected: Arc<Unconnected>,
     /// Clients whose events wait for a handler that was given up.
     pub(crate) freed_lanes: Mutex<Vec<Arc<dyn InLine>>>,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) acks: Acks<AckTarget>,
     /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
     kept_sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
@@ -129,7 +129,7 @@ impl Bridge {
             unconnected: Arc::default(),
             freed_lanes: Mutex::default(),
             acks: Acks::default(),
-            sessions: Sessions::default(),
+            sessions: Arc::default(),
             kept_sessions: Mutex::default(),
             backlog: Mutex::default(),
             is_closing: AtomicBool::new(false),

@@ -274,7 +274,7 @@ impl Bridge {
                 Ok(())
             }
             Purpose::Connect(connecting) => self.decided(py, &connecting, result),
-            Purpose::Open(opening) => Self::decided_session(opening, result),
+            Purpose::Open(opening) => self.decided_session(opening, result),
         }
     }
 

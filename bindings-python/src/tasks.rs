@@ -26,10 +26,9 @@ use pyo3::{
 
 use crate::{
     bridge::{Bridge, EventLoop},
-    engine::Opening,
     lanes::{Laned, Occupied},
     process::Own,
-    sessions::SessionState,
+    sessions::{Opening, SessionState},
     unconnected::Connecting,
 };
 
