@@ -1,8 +1,8 @@
-//! Who waits for acks in Python, and how they are told.
+//! How those who wait for acks are told.
 
 use std::sync::Arc;
 
-use ferrio::{AckOutcome, AckStatus, Socket};
+use ferrio::{AckOutcome, AckStatus};
 use pyo3::{
     intern,
     prelude::*,
@@ -10,23 +10,14 @@ use pyo3::{
 };
 
 use crate::{
+    ack_target::AckTarget,
     bridge::{Bridge, EventLoop},
     error,
+    futures::settle,
     handlers::is_awaitable,
-    pending::settle,
     tasks::Purpose,
     value,
 };
-
-/// Who waits for an ack.
-pub(crate) enum AckTarget {
-    /// A callback, which gets the arguments, unless the client was put out meanwhile.
-    Callback(Py<PyAny>, Arc<Socket>),
-    /// A future for one answer.
-    One(Py<PyAny>),
-    /// A future for the answers of many.
-    Many(Py<PyAny>),
-}
 
 impl Bridge {
     pub(crate) fn acked(

@@ -20,15 +20,15 @@ use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyDict};
 
 use crate::{
-    acks::AckTarget,
-    connect::Unconnected,
+    ack_target::AckTarget,
+    futures::Futures,
     lanes::InLine,
-    pending::Futures,
     process::Own,
     room::Rooms,
     sessions::Sessions,
-    socket::SocketState,
+    socket_state::SocketState,
     tasks::Tasks,
+    unconnected::Unconnected,
     value::Json,
     waker::{Pipe, Waker},
 };
@@ -86,10 +86,10 @@ pub(crate) struct Bridge {
     pub(crate) futures: Futures,
     pub(crate) writes: Mutex<Writes>,
     pub(crate) will_flush: AtomicBool,
-    pub(crate) unconnected: Unconnected,
+    pub(crate) unconnected: Arc<Unconnected>,
     /// Clients whose events wait for a handler that was given up.
     pub(crate) freed_lanes: Mutex<Vec<Arc<dyn InLine>>>,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) acks: Acks<AckTarget>,
     /// Application sessions of clients that may come back. Each ends with a `Forget` of the core, or with the return.
     kept_sessions: Mutex<HashMap<SocketKey, Py<PyAny>>>,
@@ -126,10 +126,10 @@ impl Bridge {
             event_loop: Mutex::default(),
             writes: Mutex::default(),
             will_flush: AtomicBool::new(false),
-            unconnected: Unconnected::default(),
+            unconnected: Arc::default(),
             freed_lanes: Mutex::default(),
             acks: Acks::default(),
-            sessions: Sessions::default(),
+            sessions: Arc::default(),
             kept_sessions: Mutex::default(),
             backlog: Mutex::default(),
             is_closing: AtomicBool::new(false),

@@ -18,9 +18,11 @@ use crate::{
     bridge::{Bridge, EventLoop},
     error,
     handlers::is_awaitable,
-    lanes::{Deferred, Laned, Occupied},
+    lane::Lane,
+    lanes::{Laned, Occupied},
     request,
-    socket::{DisconnectedSocket, SocketState},
+    socket::DisconnectedSocket,
+    socket_state::{Deferred, SocketState},
     tasks::{FirstStep, Purpose},
 };
 
@@ -32,6 +34,36 @@ const TURN_TIME: Duration = Duration::from_millis(4);
 
 /// How many are taken from the core at once, between two looks at the clock.
 const BATCH: usize = 32;
+
+impl Laned for Socket {
+    type Deferred = Deferred;
+
+    fn lane(&self) -> Option<&Lane<Deferred>> {
+        SocketState::of(self).map(|state| &state.lane)
+    }
+
+    fn is_end(what: &Deferred) -> bool {
+        matches!(what, Deferred::DisconnectedSocket(..))
+    }
+
+    fn handle(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        bridge: &Arc<Bridge>,
+        event_loop: &EventLoop,
+        what: Deferred,
+    ) -> PyResult<bool> {
+        match what {
+            Deferred::Event(payload, ack, credit) => {
+                bridge.event(py, event_loop, self, &payload, ack, credit)
+            }
+            Deferred::DisconnectedSocket(disconnected, credit) => {
+                bridge.departed(py, event_loop, self, disconnected, credit)?;
+                Ok(false)
+            }
+        }
+    }
+}
 
 impl Bridge {
     /// Takes what has come and starts the handlers for it. Returns whether more waits for the next turn.
@@ -242,7 +274,7 @@ impl Bridge {
                 Ok(())
             }
             Purpose::Connect(connecting) => self.decided(py, &connecting, result),
-            Purpose::Open(opening) => Self::decided_session(opening, result),
+            Purpose::Open(opening) => self.decided_session(opening, result),
         }
     }
 

@@ -6,8 +6,7 @@ use std::{
 };
 
 use ferrio::{
-    Admitted, Answer, CloseReason, Connection, Credit, DisconnectReason, Message, Refusal, RequestHead,
-    SessionEvent,
+    Admitted, CloseReason, Connection, Credit, DisconnectReason, Message, Refusal, RequestHead, SessionEvent,
 };
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -19,22 +18,45 @@ use pyo3::{
 use crate::{
     bridge::{Bridge, EventLoop},
     handlers::{Handler, is_awaitable},
-    lanes::Laned as _,
+    lane::Lane,
+    lanes::Laned,
     request,
     session::SessionEnd,
-    sessions::{Deferred, SessionState},
+    sessions::{Deferred, Opening, SessionState, Verdict},
     tasks::Purpose,
 };
-
-/// What takes the word about a request.
-pub(crate) type Verdict = Answer<Result<Admitted, Refusal>>;
-
-/// What a client is told that a connect handler refuses without a word of its own.
-const UNAUTHORIZED: &str = "\"Unauthorized\"";
 
 /// python-engineio's words for the ends that the core knows by others.
 const CLIENT_DISCONNECT: &str = "client disconnect";
 const TRANSPORT_CLOSE: &str = "transport close";
+
+impl Laned for SessionState {
+    type Deferred = Deferred;
+
+    fn lane(&self) -> Option<&Lane<Deferred>> {
+        Some(&self.lane)
+    }
+
+    fn is_end(what: &Deferred) -> bool {
+        matches!(what, Deferred::End(_))
+    }
+
+    fn handle(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        bridge: &Arc<Bridge>,
+        event_loop: &EventLoop,
+        what: Deferred,
+    ) -> PyResult<bool> {
+        match what {
+            Deferred::Message(message, credit) => bridge.message(py, event_loop, self, &message, credit),
+            Deferred::End(reason) => {
+                bridge.ended_session(py, event_loop, self, reason)?;
+                Ok(false)
+            }
+        }
+    }
+}
 
 impl Bridge {
     /// Names the session that a request wants to open, and without Socket.IO asks the connect handler about it.
@@ -62,9 +84,9 @@ impl Bridge {
             return Ok(());
         }
         let session = self.sessions.begin(&sid, &id, head, verdict);
-        let opening = Opening { bridge: self.clone(), session };
+        let opening = Opening::new(&self.sessions, session);
         if self.handlers.bind(py).get_item(intern!(py, "connect"))?.is_none() {
-            opening.accept();
+            self.accept_session(&opening);
             return Ok(());
         }
         let environ = request::environ(py, head)?;
@@ -92,30 +114,36 @@ impl Bridge {
     }
 
     /// Carries out what a connect handler has decided: nothing, or with what JSON text its client is refused.
-    pub(crate) fn decided_session(opening: Opening, decision: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
+    pub(crate) fn decided_session(
+        self: &Arc<Self>,
+        opening: Opening,
+        decision: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         // An error drops what is opening, which refuses the client.
         match decision?.extract::<Option<String>>()? {
-            None => opening.accept(),
+            None => self.accept_session(&opening),
             Some(json) => opening.refuse(json),
         }
         Ok(())
     }
 
-    /// Refuses the client of a session that nobody has decided about. It never was a client for the application, which is
-    /// not told of its end.
-    fn refuse_session(&self, session: &Arc<SessionState>, refusal: Refusal) {
-        if let Some(verdict) = session.take_verdict() {
-            session.begin_end();
-            self.sessions.forget(session);
-            verdict.send(Err(refusal));
-        }
+    fn accept_session(self: &Arc<Self>, opening: &Opening) {
+        let session = opening.session();
+        let Some(verdict) = session.take_verdict() else { return };
+        let promise = Promise { bridge: Arc::downgrade(self), session: session.clone() };
+        verdict.send(Ok(Admitted {
+            id: Some(session.id.clone()),
+            messages: session.take_waiting(),
+            guard: Some(Box::new(promise)),
+            ..Admitted::default()
+        }));
     }
 
     /// Refuses every client that nobody has decided about.
     pub(crate) fn refuse_undecided(&self) {
         if self.is_engine {
             for session in self.sessions.all() {
-                self.refuse_session(&session, Refusal::unavailable("Server is shutting down"));
+                self.sessions.refuse(&session, Refusal::unavailable("Server is shutting down"));
             }
         }
     }
@@ -131,7 +159,7 @@ impl Bridge {
         let session = self.sessions.get(connection.id());
         match (session, event) {
             (Some(session), SessionEvent::Opened) if !session.is_over() => {
-                self.opened_session(py, &session, connection);
+                self.write(py, |writes| session.open(connection, writes));
             }
             // The application has ended it before it was open.
             (_, SessionEvent::Opened) => py.detach(|| connection.close(CloseReason::ForcedClose)),
@@ -226,35 +254,6 @@ fn end_reason(connection: &Connection, reason: DisconnectReason) -> &'static str
             CLIENT_DISCONNECT
         }
         reason => reason.as_str(),
-    }
-}
-
-/// A session whose connect handler is at work. Dropped without a decision, its client is refused.
-pub(crate) struct Opening {
-    bridge: Arc<Bridge>,
-    session: Arc<SessionState>,
-}
-
-impl Opening {
-    fn accept(self) {
-        let Some(verdict) = self.session.take_verdict() else { return };
-        let promise = Promise { bridge: Arc::downgrade(&self.bridge), session: self.session.clone() };
-        verdict.send(Ok(Admitted {
-            id: Some(self.session.id.clone()),
-            messages: self.session.take_waiting(),
-            guard: Some(Box::new(promise)),
-            ..Admitted::default()
-        }));
-    }
-
-    fn refuse(self, json: String) {
-        self.bridge.refuse_session(&self.session, Refusal::unauthorized(json));
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.bridge.refuse_session(&self.session, Refusal::unauthorized(UNAUTHORIZED.to_owned()));
     }
 }
 

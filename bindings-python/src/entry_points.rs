@@ -9,11 +9,7 @@ use pyo3::{
     types::{PyBytes, PyList, PyString},
 };
 
-use crate::{
-    bridge::Bridge,
-    pending::{self, Outcome},
-    process::Own,
-};
+use crate::{bridge::Bridge, futures::Outcome, pending, process::Own};
 
 /// A port of the server's own.
 #[pyclass(frozen, module = "ferrio._native")]

@@ -1,19 +1,13 @@
 //! The order of one client's events, where each waits for the handler of the one before.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    sync::{Arc, Weak},
-};
+use std::sync::{Arc, Weak};
 
-use ferrio::{Ack, Credit, Payload, Socket};
-use parking_lot::Mutex;
 use pyo3::{intern, prelude::*};
 
 use crate::{
     bridge::{Bridge, EventLoop},
+    lane::Lane,
     process::Own,
-    socket::SocketState,
 };
 
 /// Whose events may have to wait for each other.
@@ -35,104 +29,6 @@ pub(crate) trait Laned: Send + Sync + Sized + 'static {
         event_loop: &EventLoop,
         what: Self::Deferred,
     ) -> PyResult<bool>;
-}
-
-/// Something of a socket that may have to wait for the handler before.
-pub(crate) enum Deferred {
-    Event(Payload, Option<Ack>, Credit),
-    DisconnectedSocket(ferrio::DisconnectedSocket, Credit),
-}
-
-impl Laned for Socket {
-    type Deferred = Deferred;
-
-    fn lane(&self) -> Option<&Lane<Deferred>> {
-        SocketState::of(self).map(|state| &state.lane)
-    }
-
-    fn is_end(what: &Deferred) -> bool {
-        matches!(what, Deferred::DisconnectedSocket(..))
-    }
-
-    fn handle(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        bridge: &Arc<Bridge>,
-        event_loop: &EventLoop,
-        what: Deferred,
-    ) -> PyResult<bool> {
-        match what {
-            Deferred::Event(payload, ack, credit) => {
-                bridge.event(py, event_loop, self, &payload, ack, credit)
-            }
-            Deferred::DisconnectedSocket(disconnected, credit) => {
-                bridge.departed(py, event_loop, self, disconnected, credit)?;
-                Ok(false)
-            }
-        }
-    }
-}
-
-/// What waits for a client's handler at work; `None` when there is none. Bounded by the client's share of what may be
-/// under way: beyond, nothing is read from it.
-pub(crate) struct Lane<D>(Mutex<Option<Waiting<D>>>);
-
-struct Waiting<D> {
-    deferred: VecDeque<D>,
-    /// How many have gone on before.
-    n_before: u64,
-}
-
-impl<D> Default for Lane<D> {
-    fn default() -> Self {
-        Self(Mutex::new(None))
-    }
-}
-
-impl<D> Lane<D> {
-    /// Keeps something for later if it has to wait; gives it back if not.
-    fn queue(&self, what: D) -> Option<D> {
-        match &mut *self.0.lock() {
-            Some(waiting) => {
-                waiting.deferred.push_back(what);
-                None
-            }
-            None => Some(what),
-        }
-    }
-
-    /// Has what comes from now on wait.
-    fn occupy(&self) {
-        self.0.lock().get_or_insert_with(|| Waiting { deferred: VecDeque::new(), n_before: 0 });
-    }
-
-    /// The next that waits. When there is none, nothing has to wait any more.
-    fn next(&self) -> Option<D> {
-        let mut lane = self.0.lock();
-        let next = lane.as_mut().and_then(|waiting| waiting.deferred.pop_front());
-        match &mut *lane {
-            Some(waiting) if next.is_some() => waiting.n_before += 1,
-            _ => *lane = None,
-        }
-        next
-    }
-
-    /// How many handlers have had their turn since something had to wait.
-    fn n_before(&self) -> u64 {
-        self.0.lock().as_ref().map_or(0, |waiting| waiting.n_before)
-    }
-
-    /// Everything that waits, the end last, if the handler at work is the same as when `n_before` was asked. Nothing of it
-    /// if that is another, and `None` if no end waits.
-    fn leave(&self, n_before: u64, is_end: impl Fn(&D) -> bool) -> Option<VecDeque<D>> {
-        let mut lane = self.0.lock();
-        let waiting = lane.as_mut()?;
-        if !waiting.deferred.back().is_some_and(is_end) {
-            return None;
-        }
-        let is_same = waiting.n_before == n_before;
-        Some(if is_same { mem::take(&mut waiting.deferred) } else { VecDeque::new() })
-    }
 }
 
 /// A client whose events wait, whatever it is.

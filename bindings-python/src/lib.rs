@@ -2,11 +2,12 @@
 //!
 //! In reading order:
 //! - `server`: a server; `entry_points`: how clients reach it; `namespace`, `socket`, `session`: what it consists of;
+//! - `socket_state`: what is kept with a socket;
 //! - `bridge`: the server on an event loop; **`drain`**: the way of an event, from the core's queue to its ack;
-//! - `handlers`: which handler; `tasks`: how it runs; `lanes`: which event waits for another;
-//! - `connect`: clients that are not in; `sessions`, `engine`: sessions without Socket.IO, and their events;
-//! - `acks`: who waits for acks; `writes`: what a turn sends;
-//! - `pending`: the core's futures, polled by the event loop;
+//! - `handlers`: which handler; `tasks`: how it runs; `lane`, `lanes`: which event waits for another;
+//! - `connect`, `unconnected`: clients that are not in; `sessions`, `engine`: sessions without Socket.IO, and their events;
+//! - `ack_target`, `acks`: who waits for acks, and how they are told; `writes`: what a turn sends;
+//! - `futures`, `pending`: the core's futures, polled by the event loop, and those who wait for them;
 //! - `waker`: how other threads wake the event loop;
 //! - `process`: what a forked child must leave alone;
 //! - `value`, `request`, `options`: Python values, requests and options to Rust and back; `error`: exceptions.
@@ -16,6 +17,7 @@
 
 #![deny(unsafe_code)]
 
+mod ack_target;
 mod acks;
 mod bridge;
 mod connect;
@@ -23,7 +25,9 @@ mod drain;
 mod engine;
 mod entry_points;
 mod error;
+mod futures;
 mod handlers;
+mod lane;
 mod lanes;
 mod namespace;
 mod options;
@@ -35,7 +39,9 @@ mod server;
 mod session;
 mod sessions;
 mod socket;
+mod socket_state;
 mod tasks;
+mod unconnected;
 mod value;
 mod waker;
 mod writes;

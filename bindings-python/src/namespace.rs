@@ -6,7 +6,7 @@ use ferrio::{Flags, Gathering, Namespace as CoreNamespace, Selection};
 use pyo3::{prelude::*, types::PyString};
 
 use crate::{
-    acks::AckTarget,
+    ack_target::AckTarget,
     bridge::Bridge,
     process::Own,
     socket::{self, Socket},

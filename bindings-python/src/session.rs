@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ferrio::{CloseReason, DisconnectReason, Message, Watch};
+use ferrio::{CloseReason, Connection, DisconnectReason, Message, SendOptions, Watch};
 use pyo3::{
     prelude::*,
     types::{PyDict, PyString},
@@ -13,13 +13,43 @@ use crate::{
     bridge::Bridge,
     process::Own,
     sessions::SessionState,
-    socket::{self, SocketState},
+    socket::DisconnectedSocket,
+    socket_state::{self, SocketState},
 };
 
 /// Why a session is over that the application has ended, in python-engineio's words.
 const SERVER_DISCONNECT: &str = "server disconnect";
 
 impl Bridge {
+    /// A session of the engine.
+    pub(crate) fn session(&self, py: Python<'_>, id: &str) -> Option<Arc<SessionState>> {
+        if let Some(session) = self.sessions.get(id) {
+            return Some(session);
+        }
+        let connection = self.server.engine().session(id).filter(|_| !self.is_engine)?;
+        Some(self.sessions.opened(py, connection))
+    }
+
+    /// Every session of the engine, the oldest first.
+    pub(crate) fn all_sessions(&self, py: Python<'_>) -> Vec<Arc<SessionState>> {
+        if self.is_engine {
+            return self.sessions.all();
+        }
+        let mut connections = self.server.engine().sessions();
+        connections.sort_by_key(|connection| connection.handshake().issued);
+        let of = |connection: Arc<Connection>| {
+            self.sessions.get(connection.id()).unwrap_or_else(|| self.sessions.opened(py, connection))
+        };
+        connections.into_iter().map(of).collect()
+    }
+
+    /// Sends a message to a session, or keeps it until that is open.
+    pub(crate) fn send_to_session(&self, py: Python<'_>, session: &SessionState, message: Message) {
+        if let Some((connection, frame)) = session.outgoing(message) {
+            self.write(py, |writes| connection.push(&frame.into(), SendOptions::default(), writes));
+        }
+    }
+
     /// Ends a session. Returns what is left to do for it, and for each socket that leaves by it.
     fn end_session(
         self: &Arc<Self>,
@@ -43,8 +73,7 @@ impl Bridge {
             SocketState::attach(py, disconnected.socket()).put_out();
             let credit = disconnected.socket().credit();
             let reason = DisconnectReason::ServerNamespaceDisconnect;
-            Ok(Py::new(py, socket::DisconnectedSocket::new(self, disconnected, credit).because(reason))?
-                .into_any())
+            Ok(Py::new(py, DisconnectedSocket::new(self, disconnected, credit).because(reason))?.into_any())
         });
         disconnected_sockets.collect()
     }
@@ -111,7 +140,7 @@ impl Session {
         if let Some(data) = &*session.session.lock() {
             return Ok(data.bind(py).clone());
         }
-        Ok(socket::first(&session.session, &PyDict::new(py)))
+        Ok(socket_state::first(&session.session, &PyDict::new(py)))
     }
 
     #[setter]

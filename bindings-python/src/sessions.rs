@@ -10,15 +10,20 @@ use std::{
     },
 };
 
-use ferrio::{Connection, Credit, Frame, Message, RequestHead, SendOptions, TransportKind};
+use ferrio::{
+    Admitted, Answer, Connection, Credit, Frame, Message, Refusal, RequestHead, SendOptions, TransportKind,
+    Writes,
+};
 use parking_lot::Mutex;
 use pyo3::{prelude::*, types::PyString};
 
-use crate::{
-    bridge::{Bridge, EventLoop},
-    engine::Verdict,
-    lanes::{Lane, Laned},
-};
+use crate::lane::Lane;
+
+/// What takes the word about a request.
+pub(crate) type Verdict = Answer<Result<Admitted, Refusal>>;
+
+/// What a client is told that a connect handler refuses without a word of its own.
+const UNAUTHORIZED: &str = "\"Unauthorized\"";
 
 /// What Python keeps with a session.
 pub(crate) struct SessionState {
@@ -31,7 +36,7 @@ pub(crate) struct SessionState {
     is_over: AtomicBool,
     /// The application's session, once it was asked for.
     pub(crate) session: Mutex<Option<Py<PyAny>>>,
-    lane: Lane<Deferred>,
+    pub(crate) lane: Lane<Deferred>,
 }
 
 /// How far a session is.
@@ -51,34 +56,6 @@ enum Link {
 pub(crate) enum Deferred {
     Message(Message, Credit),
     End(&'static str),
-}
-
-impl Laned for SessionState {
-    type Deferred = Deferred;
-
-    fn lane(&self) -> Option<&Lane<Deferred>> {
-        Some(&self.lane)
-    }
-
-    fn is_end(what: &Deferred) -> bool {
-        matches!(what, Deferred::End(_))
-    }
-
-    fn handle(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        bridge: &Arc<Bridge>,
-        event_loop: &EventLoop,
-        what: Deferred,
-    ) -> PyResult<bool> {
-        match what {
-            Deferred::Message(message, credit) => bridge.message(py, event_loop, self, &message, credit),
-            Deferred::End(reason) => {
-                bridge.ended_session(py, event_loop, self, reason)?;
-                Ok(false)
-            }
-        }
-    }
 }
 
 impl SessionState {
@@ -122,6 +99,31 @@ impl SessionState {
         }
     }
 
+    /// Takes note that it is open. What was sent to it before leaves.
+    pub(crate) fn open(&self, connection: &Arc<Connection>, writes: &mut Writes) {
+        // Under the lock, so that nothing is sent ahead of what waits.
+        let mut link = self.link.lock();
+        let before = mem::replace(&mut *link, Link::Open(connection.clone()));
+        if let Link::Opening { waiting, .. } = before {
+            for message in waiting {
+                connection.push(&frame(connection, &message).into(), SendOptions::default(), writes);
+            }
+        }
+    }
+
+    /// What is to be sent for a message, and on which connection; `None` if it is kept until there is one.
+    pub(crate) fn outgoing(&self, message: Message) -> Option<(Arc<Connection>, Frame)> {
+        let connection = match &mut *self.link.lock() {
+            Link::Opening { waiting, .. } => {
+                waiting.push(message);
+                return None;
+            }
+            Link::Open(connection) => connection.clone(),
+        };
+        let frame = frame(&connection, &message);
+        Some((connection, frame))
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         !self.is_over() && self.connection().is_some_and(|connection| connection.is_open())
     }
@@ -163,6 +165,12 @@ impl Sessions {
         session
     }
 
+    /// One that is open. It is not kept.
+    pub(crate) fn opened(&self, py: Python<'_>, connection: Arc<Connection>) -> Arc<SessionState> {
+        let sid = PyString::new(py, connection.id());
+        self.make(&sid, &connection.id().clone(), Link::Open(connection))
+    }
+
     fn make(&self, sid: &Bound<'_, PyString>, id: &Arc<str>, link: Link) -> Arc<SessionState> {
         Arc::new(SessionState {
             id: id.clone(),
@@ -188,6 +196,16 @@ impl Sessions {
         drop(former);
     }
 
+    /// Refuses the client of a session that nobody has decided about. It never was a client for the application, which is
+    /// not told of its end.
+    pub(crate) fn refuse(&self, session: &Arc<SessionState>, refusal: Refusal) {
+        if let Some(verdict) = session.take_verdict() {
+            session.begin_end();
+            self.forget(session);
+            verdict.send(Err(refusal));
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.lock().len()
     }
@@ -200,64 +218,29 @@ impl Sessions {
     }
 }
 
-impl Bridge {
-    /// A session of the engine.
-    pub(crate) fn session(&self, py: Python<'_>, id: &str) -> Option<Arc<SessionState>> {
-        if let Some(session) = self.sessions.get(id) {
-            return Some(session);
-        }
-        let connection = self.server.engine().session(id).filter(|_| !self.is_engine)?;
-        Some(self.session_of(py, connection))
+/// A session whose connect handler is at work. Dropped without a decision, its client is refused.
+pub(crate) struct Opening {
+    sessions: Arc<Sessions>,
+    session: Arc<SessionState>,
+}
+
+impl Opening {
+    pub(crate) fn new(sessions: &Arc<Sessions>, session: Arc<SessionState>) -> Self {
+        Self { sessions: sessions.clone(), session }
     }
 
-    /// Every session of the engine, the oldest first.
-    pub(crate) fn all_sessions(&self, py: Python<'_>) -> Vec<Arc<SessionState>> {
-        if self.is_engine {
-            return self.sessions.all();
-        }
-        let mut connections = self.server.engine().sessions();
-        connections.sort_by_key(|connection| connection.handshake().issued);
-        let of = |connection: Arc<Connection>| {
-            self.sessions.get(connection.id()).unwrap_or_else(|| self.session_of(py, connection))
-        };
-        connections.into_iter().map(of).collect()
+    pub(crate) fn session(&self) -> &Arc<SessionState> {
+        &self.session
     }
 
-    fn session_of(&self, py: Python<'_>, connection: Arc<Connection>) -> Arc<SessionState> {
-        let sid = PyString::new(py, connection.id());
-        self.sessions.make(&sid, &connection.id().clone(), Link::Open(connection))
+    pub(crate) fn refuse(self, json: String) {
+        self.sessions.refuse(&self.session, Refusal::unauthorized(json));
     }
+}
 
-    /// Takes note that a session is open. What was sent to it before leaves.
-    pub(crate) fn opened_session(
-        &self,
-        py: Python<'_>,
-        session: &SessionState,
-        connection: &Arc<Connection>,
-    ) {
-        self.write(py, |writes| {
-            // Under the lock, so that nothing is sent ahead of what waits.
-            let mut link = session.link.lock();
-            let before = mem::replace(&mut *link, Link::Open(connection.clone()));
-            if let Link::Opening { waiting, .. } = before {
-                for message in waiting {
-                    connection.push(&frame(connection, &message).into(), SendOptions::default(), writes);
-                }
-            }
-        });
-    }
-
-    /// Sends a message to a session, or keeps it until that is open.
-    pub(crate) fn send_to_session(&self, py: Python<'_>, session: &SessionState, message: Message) {
-        let connection = match &mut *session.link.lock() {
-            Link::Opening { waiting, .. } => {
-                waiting.push(message);
-                return;
-            }
-            Link::Open(connection) => connection.clone(),
-        };
-        let frame = frame(&connection, &message);
-        self.write(py, |writes| connection.push(&frame.into(), SendOptions::default(), writes));
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.sessions.refuse(&self.session, Refusal::unauthorized(UNAUTHORIZED.to_owned()));
     }
 }
 

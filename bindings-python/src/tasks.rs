@@ -26,11 +26,10 @@ use pyo3::{
 
 use crate::{
     bridge::{Bridge, EventLoop},
-    connect::Connecting,
-    engine::Opening,
     lanes::{Laned, Occupied},
     process::Own,
-    sessions::SessionState,
+    sessions::{Opening, SessionState},
+    unconnected::Connecting,
 };
 
 /// The tasks of one server's handlers.

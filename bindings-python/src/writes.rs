@@ -5,7 +5,7 @@ use std::{mem, sync::atomic::Ordering, thread};
 use ferrio::Writes;
 use pyo3::prelude::*;
 
-use crate::{bridge::Bridge, pending};
+use crate::{bridge::Bridge, futures};
 
 impl Bridge {
     /// Puts on the wire what was emitted, and answers the requests that waited for it.
@@ -16,7 +16,7 @@ impl Bridge {
         self.will_flush.store(false, Ordering::Release);
         let mut writes = mem::take(&mut *self.writes.lock());
         py.detach(|| writes.finish());
-        pending::run_ready(py, &self.futures);
+        futures::run_ready(py, &self.futures);
     }
 
     /// Lends the batch of this turn to something that sends, and sees to it that it is flushed.
