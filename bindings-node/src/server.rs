@@ -219,7 +219,7 @@ impl NativeServer {
         self.state.borrow().namespaces.get(&number(namespace)).cloned()
     }
 
-    /// Keeps disconnected_sockets until JavaScript has told of them.
+    /// Keeps disconnected sockets until JavaScript has told of them.
     pub(crate) fn keep_disconnected_sockets(
         &self,
         disconnected_sockets: Vec<DisconnectedSocket>,
