@@ -15,10 +15,11 @@ use napi_derive::napi;
 
 use crate::{
     batch::{self, Batch, Misfit},
+    crossing::Report,
     error::misuse,
-    records::Report,
     room,
-    server::{Held, NativeServer, ParsedSession, State},
+    server::NativeServer,
+    state::{Held, ParsedSession, State},
 };
 
 /// What can be asked: the same as `Command` in `native.ts`, which a test compares with what is exported here.

@@ -1,8 +1,5 @@
 //! The one way into JavaScript: batches of what happened, which it takes when it is woken.
 
-use std::collections::VecDeque;
-
-use ferrio::HostEvent;
 use ferrio_host::TURN_EVENTS;
 use napi::{
     Env, JsString, Result,
@@ -10,26 +7,7 @@ use napi::{
 };
 use napi_derive::napi;
 
-use crate::{
-    outgoing::Outgoing,
-    records::{Beside, Records, Report},
-    server::NativeServer,
-    value,
-};
-
-/// What is on its way to JavaScript, besides what waits in the core's queue. It is bounded by what was taken from there
-/// in one go, what Node's HTTP server has open, and one report for each command of the last batch.
-#[derive(Default)]
-pub(crate) struct Crossing {
-    /// Events that have been taken, and are not told yet.
-    events: VecDeque<HostEvent>,
-    /// The same of what is for Node's HTTP server.
-    outgoing: VecDeque<Outgoing>,
-    /// What came of commands that could not be carried out.
-    pub(crate) reports: Vec<Report>,
-    /// What belongs to the last batch.
-    beside: Vec<Beside>,
-}
+use crate::{crossing::Beside, records::Records, server::NativeServer, value};
 
 #[napi]
 impl NativeServer {

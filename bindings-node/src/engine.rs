@@ -12,9 +12,9 @@ use napi_derive::napi;
 
 use crate::{
     request,
-    server::{DepartureRecord, NativeServer, number},
+    server::{DepartureRecord, NativeServer},
     socket::protocol_number,
-    value,
+    value::{self, number},
 };
 
 /// What came of closing a session.

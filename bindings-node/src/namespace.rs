@@ -8,8 +8,8 @@ use napi_derive::napi;
 
 use crate::{
     room,
-    server::{DepartureRecord, NativeServer, number},
-    value,
+    server::{DepartureRecord, NativeServer},
+    value::{self, number},
 };
 
 #[napi]

@@ -1,20 +1,11 @@
-//! A server's options, from the JSON text that `options.ts` makes, and the table of options for it and for tests.
+//! A server's options, from the JSON text that `options.ts` makes.
 
 use ferrio::{Config, Parser};
-use ferrio_host::options::{
-    self,
-    Language::Node,
-    Value,
-    document::{plain_type, text},
-};
+use ferrio_host::options::{self, Language::Node, Value};
 use napi::{Env, Result};
-use napi_derive::napi;
 use serde_json::Value as Json;
 
-use crate::{
-    error::{bad_option, misuse},
-    server::NativeServer,
-};
+use crate::error::{bad_option, misuse};
 
 /// Reads the options; with `is_engine` those of an Engine.IO server alone.
 pub(crate) fn parse(env: Env, text: &str, is_engine: bool) -> Result<Config> {
@@ -27,36 +18,6 @@ pub(crate) fn parse(env: Env, text: &str, is_engine: bool) -> Result<Config> {
         config.engine.answers_like_engine_io = true;
     }
     Ok(config)
-}
-
-/// One option, as the table has it.
-#[napi(object)]
-pub struct OptionEntry {
-    /// Its name, dotted where it is nested.
-    pub name: String,
-    /// Whether the core reads it.
-    pub is_read: bool,
-    /// Its type, if it is one plain type.
-    pub plain_type: Option<String>,
-    /// What the package's documentation says of it.
-    pub text: String,
-}
-
-#[napi]
-impl NativeServer {
-    /// Every option.
-    #[napi(catch_unwind)]
-    pub fn option_table() -> Vec<OptionEntry> {
-        let entry = |entry: &options::Entry| {
-            Some(OptionEntry {
-                name: entry.spelling(Node)?.to_owned(),
-                is_read: entry.is_read(),
-                plain_type: plain_type(entry, Node).map(str::to_owned),
-                text: text(entry, Node),
-            })
-        };
-        options::entries().filter_map(entry).collect()
-    }
 }
 
 fn value(json: Json) -> Value {

@@ -1,13 +1,19 @@
 //! The form of what happened: a batch of records, as `native.ts` reads it.
 
-use std::{collections::VecDeque, fmt::Write as _, sync::Arc};
+use std::{collections::VecDeque, fmt::Write as _};
 
 use bytes::Bytes;
-use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, Message, OpenedSession, Payload, Socket};
+use ferrio::{AckOutcome, AckStatus, Answer, HostEvent, OpenedSession, Payload, Socket};
 use ferrio_host::{Questions, TURN_EVENTS};
 use http::Response;
 
-use crate::{outgoing::Outgoing, request, server::State, value};
+use crate::{
+    crossing::{Beside, Report},
+    outgoing::Outgoing,
+    request,
+    state::State,
+    value,
+};
 
 /// A batch ends beyond this many bytes, so that one turn of JavaScript stays short.
 const MAX_BYTES: usize = 256 << 10;
@@ -58,41 +64,6 @@ pub(crate) enum Kind {
     SessionEnding = 26,
     SessionEnded = 27,
     SessionRefused = 28,
-}
-
-/// What came of a command that could not be carried out.
-pub(crate) enum Report {
-    /// Nobody was asked for the acks that are waited for.
-    Unasked { token: u64, status: AckStatus },
-    /// The fault is ours.
-    Problem(String),
-}
-
-/// What crosses beside a batch's text, which names it by its place in the list.
-pub(crate) enum Beside {
-    /// The text of this payload.
-    Text(Payload),
-    Message(Arc<str>),
-    Bytes(Bytes),
-}
-
-impl From<Message> for Beside {
-    fn from(message: Message) -> Self {
-        match message {
-            Message::Text(text) => Self::Message(text),
-            Message::Binary(bytes) => Self::Bytes(bytes),
-        }
-    }
-}
-
-impl Beside {
-    fn len(&self) -> usize {
-        match self {
-            Self::Text(payload) => payload.text().len(),
-            Self::Message(text) => text.len(),
-            Self::Bytes(bytes) => bytes.len(),
-        }
-    }
 }
 
 /// A batch being written.

@@ -1,4 +1,4 @@
-//! Text and bytes from and to JavaScript.
+//! Text, bytes and numbers from and to JavaScript.
 
 use bytes::Bytes;
 use napi::{Env, JsString, Result, bindgen_prelude::BufferSlice};
@@ -42,4 +42,14 @@ pub(crate) fn push_json_list<'a>(out: &mut String, texts: impl IntoIterator<Item
         push_json(out, text);
     }
     out.push(']');
+}
+
+/// A number that JavaScript got from here.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "keys and tokens are whole and positive"
+)]
+pub(crate) fn number(value: f64) -> u64 {
+    value as u64
 }

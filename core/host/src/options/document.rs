@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Entry, Form, Language, Unit, entries};
+use super::{
+    entry::{Entry, Form, Unit},
+    language::Language,
+    table::entries,
+};
 
 /// What a language's package says of an option, next to its declaration: the paragraph, the unit, the bounds and the
 /// default.

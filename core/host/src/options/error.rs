@@ -4,24 +4,13 @@ use std::{error::Error, fmt};
 
 use ferrio::ConfigError;
 
-use super::{Language, spelling};
+use super::{fault::ErrorKind, language::Language, table::spelling};
 
 /// A bad option: the application's mistake, found before anything is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionError {
     kind: ErrorKind,
     message: String,
-}
-
-/// What kind of mistake it is. Languages have different exceptions for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The value is of the wrong type.
-    Type,
-    /// The type is right, but the value is out of bounds, or a word that the option does not know.
-    Value,
-    /// There is no such option.
-    Unknown,
 }
 
 impl OptionError {

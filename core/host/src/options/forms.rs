@@ -5,23 +5,11 @@ use std::time::Duration;
 use ferrio::{Config, Cors, Origin, Parser, SlowReader, Transports};
 
 pub(super) use self::cookie::{node_cookie, python_cookie};
-use super::{ErrorKind, Fault, Value, table::DAY};
+use super::{entry::DAY, fault::Fault, value::Value};
 
 mod cookie;
 
 type Set = Result<(), Fault>;
-
-impl Fault {
-    /// The whole value is of the wrong type.
-    fn wrong_type(given: &Value) -> Self {
-        Self { kind: ErrorKind::Type, part: String::new(), expected: "", given: given.clone() }
-    }
-
-    /// The whole value, or one of a list, is not among what is accepted.
-    fn wrong_value(given: &Value) -> Self {
-        Self { kind: ErrorKind::Value, ..Self::wrong_type(given) }
-    }
-}
 
 pub(super) fn node_transports(config: &mut Config, value: &Value) -> Set {
     let Value::List(names) = value else { return Err(Fault::wrong_type(value)) };

@@ -5,9 +5,13 @@ use std::time::Duration;
 use ferrio::Config;
 
 use super::{
-    Entry, ErrorKind, Fault, Form, Language, OptionError, Value, core_error,
     document::{describe_form, units_per_second},
-    entries,
+    entry::{Entry, Form},
+    error::{OptionError, core_error},
+    fault::{ErrorKind, Fault},
+    language::Language,
+    table::entries,
+    value::Value,
 };
 
 /// Makes the configuration that an application asked for. What it did not give keeps the language's default.

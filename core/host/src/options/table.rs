@@ -1,10 +1,6 @@
 //! The table: what the options are called, where they go, what they accept and what they mean.
 
-use std::time::Duration;
-
-use ferrio::Config;
-
-use super::{Entry, Fault, Form, Spelled, Unit, Value};
+use super::{entry::Entry, language::Language};
 
 mod http;
 mod limits;
@@ -27,29 +23,8 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
     .flatten()
 }
 
-/// A day is long enough for every timer, and short enough for sums of them.
-pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-const fn entry(name: &'static str, spelled: Spelled, form: Form, doc: &'static str) -> Entry {
-    Entry { name, spelled, form, doc }
-}
-
-const fn time(field: fn(&mut Config) -> &mut Duration) -> Form {
-    Form::Time { field, low: Duration::from_millis(1), high: DAY }
-}
-
-const fn size(field: fn(&mut Config) -> &mut usize, unit: Unit, low: usize, high: usize) -> Form {
-    Form::Size { field, unit, low, high }
-}
-
-const fn special(
-    accepts: &'static str,
-    default: &'static str,
-    set: fn(&mut Config, &Value) -> Result<(), Fault>,
-) -> Form {
-    Form::Special { accepts, default, set }
-}
-
-const fn own(accepts: &'static str, default: &'static str) -> Form {
-    Form::Own { accepts, default }
+/// What a field of [`Config`](ferrio::Config) is called in a language; its own name where the language has no option for
+/// it.
+pub fn spelling(language: Language, name: &str) -> &str {
+    entries().filter(|entry| entry.name == name).find_map(|entry| entry.spelling(language)).unwrap_or(name)
 }

@@ -3,9 +3,11 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 use ferrio::{Config, Cookie, Cors, Origin, Parser, Recovery, Transports};
 
 use super::{
-    ErrorKind, Form,
+    ErrorKind,
     Language::{Node, Python},
-    OptionError, Value, document, entries, read, spelling,
+    OptionError, Value, document, entries,
+    entry::Form,
+    read, spelling,
 };
 
 fn given(name: &str, value: Value) -> Vec<(String, Value)> {

@@ -1,6 +1,6 @@
 //! A value of the application, in a form that every language has.
 
-use super::Language;
+use super::language::Language;
 
 /// What an application gave for an option.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,10 +4,13 @@ use std::fmt::Write;
 
 use ferrio::{Config, Cookie};
 
-use super::{super::ErrorKind, Fault, Set, Value};
+use crate::options::{
+    fault::{ErrorKind, Fault},
+    value::Value,
+};
 
 /// As npm's `cookie` writes it, with engine.io's defaults.
-pub(in super::super) fn node_cookie(config: &mut Config, value: &Value) -> Set {
+pub(in super::super) fn node_cookie(config: &mut Config, value: &Value) -> Result<(), Fault> {
     config.engine.cookie = match value {
         Value::Flag(false) | Value::Null => None,
         Value::Flag(true) => Some(node_parts(&[])?),
@@ -91,7 +94,7 @@ impl<'a> Parts<'a> {
 }
 
 /// As python-engineio writes it: attributes are those that are given, in their order.
-pub(in super::super) fn python_cookie(config: &mut Config, value: &Value) -> Set {
+pub(in super::super) fn python_cookie(config: &mut Config, value: &Value) -> Result<(), Fault> {
     config.engine.cookie = match value {
         Value::Null => None,
         Value::Text(name) => {

@@ -2,11 +2,13 @@
 
 use ferrio::{Config, Cors};
 
-use super::{entry, own, size, special};
 use crate::options::{
-    Entry, Form,
-    Spelled::{Node, Python},
-    Unit::Bytes,
+    entry::{
+        Entry, Form,
+        Spelled::{Node, Python},
+        Unit::Bytes,
+        entry, own, size, special,
+    },
     forms,
 };
 

@@ -1,10 +1,12 @@
 //! The options that bound what clients can make the server keep or do.
 
-use super::{entry, size, special, time};
 use crate::options::{
-    Entry, Form,
-    Spelled::Both,
-    Unit::{Bytes, Count},
+    entry::{
+        Entry, Form,
+        Spelled::Both,
+        Unit::{Bytes, Count},
+        entry, size, special, time,
+    },
     forms,
 };
 

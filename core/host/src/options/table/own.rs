@@ -1,9 +1,9 @@
 //! The options that only a binding knows what to do with. They are here for their documentation.
 
-use super::{entry, own};
-use crate::options::{
+use crate::options::entry::{
     Entry,
     Spelled::{Node, Python},
+    entry, own,
 };
 
 /// Of the npm package.

@@ -2,11 +2,13 @@
 
 use ferrio::{Config, Recovery};
 
-use super::{entry, own, size, special, time};
 use crate::options::{
-    Entry, Form,
-    Spelled::{Both, Node, Python},
-    Unit::{Bytes, Count},
+    entry::{
+        Entry, Form,
+        Spelled::{Both, Node, Python},
+        Unit::{Bytes, Count},
+        entry, own, size, special, time,
+    },
     forms,
 };
 

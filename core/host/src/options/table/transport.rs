@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use super::{entry, size, special, time};
 use crate::options::{
-    Entry, Form,
-    Spelled::{Both, Node, Python},
-    Unit::Bytes,
+    entry::{
+        Entry, Form,
+        Spelled::{Both, Node, Python},
+        Unit::Bytes,
+        entry, size, special, time,
+    },
     forms,
 };
 
