@@ -103,6 +103,7 @@ check: build-python node_modules/.installed ## Runs every formatter, linter and 
 	@scripts/each \
 		rustfmt "cargo fmt --all --check" \
 		clippy "cargo clippy --workspace --all-targets -- -D warnings" \
+		structure "scripts/structure" \
 		rustdoc "RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps --document-private-items" \
 		deny "$(cargo_deny) check bans licenses sources" \
 		ruff ".venv/bin/ruff check . && .venv/bin/ruff format --check ." \

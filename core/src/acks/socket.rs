@@ -100,7 +100,7 @@ impl Socket {
         for waiter in waiters {
             match waiter {
                 Waiter::One { token, deadline: None } => {
-                    self.report(token, Vec::new(), AckStatus::Disconnected)
+                    self.report(token, Vec::new(), AckStatus::Disconnected);
                 }
                 Waiter::One { token, deadline: Some(deadline) } => {
                     // The entry lives on without the socket. If it fires at this moment it finds no waiter.
