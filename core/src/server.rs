@@ -149,8 +149,8 @@ impl Server {
     }
 
     /// Has the sockets of a connection leave that is over, for [`Parser::Application`](crate::Parser): the host has handled
-    /// the messages that came before [`SessionEvent::Ending`](crate::SessionEvent::Ending), which says the reason.
-    /// [`SessionEvent::Ended`](crate::SessionEvent::Ended) follows.
+    /// the messages that came before [`SessionEvent::Ending`], which says the reason.
+    /// [`SessionEvent::Ended`] follows.
     pub fn end(&self, connection: &Arc<Connection>, reason: DisconnectReason) {
         disconnect::end(connection, reason);
         watch::push(connection, SessionEvent::Ended);

@@ -151,7 +151,9 @@ class Serving(Basics):
         finally:
             if disconnected_sockets:
                 # The caller was cancelled. What it has begun ends without it.
-                rest = asyncio.ensure_future(self._finish_disconnects(disconnected_sockets, self._begin_disconnect()))
+                rest = asyncio.ensure_future(
+                    self._finish_disconnects(disconnected_sockets, self._begin_disconnect())
+                )
                 _at_work.add(rest)
                 rest.add_done_callback(_at_work.discard)
         if failure is not None:
