@@ -3,6 +3,7 @@
 /** Applications that make mistakes, and clients that mean harm: nothing may block, leak or end the process. */
 
 const { execFile } = require("node:child_process");
+const { randomBytes } = require("node:crypto");
 const http = require("node:http");
 const path = require("node:path");
 const { POLLING, closing, eventually, ferrioOnly, once, openTcp, startEngine, within } = require("./support");
@@ -121,6 +122,27 @@ ferrioOnly("it can tell what it holds", () => {
     connection.write(`GET /engine.io/?${HANDSHAKE} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`);
     await within(asked, "the question");
     connection.socket.destroy();
+    await empty(server.engine);
+  });
+
+  // A port of its own answers by itself.
+  const testAttached = globalThis.FERRIO_TEST_DOOR === "attach" ? test : test.skip;
+
+  testAttached("a session that ends before its first answer leaves is told of, and forgotten", async () => {
+    const initialPacket = randomBytes(1 << 22).toString("hex");
+    const server = await startEngine({ initialPacket, httpCompression: { threshold: 1024 } });
+    const heard = [];
+    server.engine.on("connection", (socket) => {
+      heard.push("connection");
+      socket.on("close", (reason) => heard.push(reason));
+    });
+    const headers = { "accept-encoding": "gzip" };
+    const answer = server.request(HANDSHAKE, { headers });
+    await eventually(() => server.engine._held().openings > 0);
+    server.engine.close();
+    await answer;
+    await eventually(() => heard.length === 2);
+    expect(heard).toEqual(["connection", "forced close"]);
     await empty(server.engine);
   });
 
