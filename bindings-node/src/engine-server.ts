@@ -563,7 +563,7 @@ export class EngineServer extends WatchedEmitter<ServerEvents> implements Sessio
     try {
       const id = this.generateId(request);
       if (typeof (id as PromiseLike<unknown> | undefined)?.then !== "function") admit(String(id));
-      else (id as PromiseLike<unknown>).then((late) => admit(String(late)), fail).then(undefined, fail);
+      else (id as PromiseLike<unknown>).then((late) => admit(String(late))).then(undefined, fail);
     } catch (error) {
       fail(error);
     }

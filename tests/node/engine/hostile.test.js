@@ -11,6 +11,14 @@ const { POLLING, closing, eventually, ferrioOnly, once, openTcp, startEngine, wi
 const HANDSHAKE = "EIO=4&transport=polling";
 const UPGRADE = { transports: ["polling", "websocket"] };
 
+/** What a program prints. */
+function run(name) {
+  const program = path.resolve(__dirname, `../programs/${name}.js`);
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [program], (error, out) => (error ? reject(error) : resolve(out)));
+  });
+}
+
 /** Waits until the engine holds nothing for any client. */
 async function empty(engine) {
   await eventually(() => {
@@ -22,11 +30,7 @@ async function empty(engine) {
 
 ferrioOnly("it can tell what it holds", () => {
   test("listeners that throw cost nobody else anything", async () => {
-    const program = path.resolve(__dirname, "../programs/engine-throws.js");
-    const ended = new Promise((resolve, reject) => {
-      execFile(process.execPath, [program], (error, out) => (error ? reject(error) : resolve(out)));
-    });
-    const { answer, held, seen } = JSON.parse(await within(ended, "the program to end"));
+    const { answer, held, seen } = JSON.parse(await within(run("engine-throws"), "the program to end"));
     expect([answer, held]).toEqual(["still serving", []]);
     expect(seen).toEqual([
       "server connection",
@@ -144,6 +148,11 @@ ferrioOnly("it can tell what it holds", () => {
     await eventually(() => heard.length === 2);
     expect(heard).toEqual(["connection", "forced close"]);
     await empty(server.engine);
+  });
+
+  test("a listener that throws hears once of an id that could not be made", async () => {
+    const said = JSON.parse(await within(run("engine-no-id"), "the program to end"));
+    expect(said).toEqual({ status: 400, told: ["no id"], unhandled: "a listener's mistake" });
   });
 
   test("an id that never comes is not waited for", async () => {
