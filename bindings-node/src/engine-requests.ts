@@ -98,11 +98,6 @@ export abstract class EngineRequests extends EngineSessions {
     this.#requests.delete(tag);
   }
 
-  /** How many requests are kept. */
-  get _kept(): number {
-    return this.#requests.size;
-  }
-
   protected _requestOf(tag: number, head: RequestHead): EngineRequest {
     return this.#requests.get(tag) ?? makeRequest(head);
   }
@@ -154,7 +149,7 @@ export abstract class EngineRequests extends EngineSessions {
     try {
       const id = this.generateId(request);
       if (typeof (id as PromiseLike<unknown> | undefined)?.then !== "function") admit(String(id));
-      else (id as PromiseLike<unknown>).then((late) => admit(String(late)), fail).then(undefined, fail);
+      else (id as PromiseLike<unknown>).then((late) => admit(String(late))).then(undefined, fail);
     } catch (error) {
       fail(error);
     }

@@ -185,6 +185,19 @@ export abstract class EngineSessions extends WatchedEmitter<ServerEvents> {
   }
 
   onSessionEnd(id: string, reason: string, fault: string | undefined): void {
+    try {
+      if (!this.#sockets.has(id)) this.#tellOpeningOf(id);
+    } finally {
+      this.#onSessionEnd(id, reason, fault);
+    }
+  }
+
+  /** A session whose first answer is still being made has ended: nothing else would tell of it before its end. */
+  #tellOpeningOf(id: string): void {
+    for (const [tag, { engine }] of this.#openings) if (engine === id) this._onNoAnswer(tag);
+  }
+
+  #onSessionEnd(id: string, reason: string, fault: string | undefined): void {
     this.#sockets.get(id)?._onEnd(reason === "forced server close" ? "forced close" : reason, fault);
   }
 

@@ -58,7 +58,7 @@ impl Layer for SocketIo {
         connection.state().share.end();
         let reason = DisconnectReason::Connection(reason);
         if disconnect::is_silent(connection) {
-            watch::push(connection, SessionEvent::Ending(reason));
+            watch::ending(connection, reason);
         } else {
             disconnect::end(connection, reason);
         }

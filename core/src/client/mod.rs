@@ -31,6 +31,8 @@ pub(crate) struct Inbound {
     pub(crate) entries: SmallVec<[(Arc<str>, Entry); 1]>,
     pub(crate) assembler: Assembler,
     pub(crate) is_open: bool,
+    /// Whether the host has been told that the end is near, and no message any more.
+    pub(crate) is_ending: bool,
     pub(crate) due: Due,
 }
 
@@ -67,6 +69,7 @@ impl Client {
                 entries: SmallVec::new(),
                 assembler: Assembler::new(),
                 is_open: true,
+                is_ending: false,
                 due: Due::default(),
             }),
             share: Arc::new(Share::new(limits)),

@@ -39,11 +39,17 @@ pub(super) async fn origin(server: &SocketIo, head: &RequestHead) -> Result<Orig
     Ok(ask(server, question).await?.unwrap_or(OriginDecision::Refused))
 }
 
-/// Asks the host which headers are added to an answer.
+/// Asks the host which headers are added to an answer. None, when it is too far behind to say.
 pub(super) async fn headers(server: &SocketIo, head: &RequestHead, is_first: bool, headers: &mut HeaderMap) {
-    let (answer, decision) = Answer::new();
-    server.queue.push(HostEvent::Headers { head: Arc::new(head.clone()), is_first, answer });
-    if let Ok(Ok(added)) = timeout(server.config.connect_timeout, decision).await {
+    let asking = async {
+        // A client that leaves takes its request along, but not the question: so that waits for room.
+        let turn = if server.queue.budget.has_room() { None } else { Some(server.queue.budget.room().await) };
+        let (answer, decision) = Answer::new();
+        server.queue.push(HostEvent::Headers { head: Arc::new(head.clone()), is_first, answer });
+        drop(turn);
+        decision.await
+    };
+    if let Ok(Ok(added)) = timeout(server.config.connect_timeout, asking).await {
         for name in added.keys() {
             headers.remove(name);
         }

@@ -7,6 +7,7 @@ use ferrio_engine::{self as engine, Data, Message, Watch};
 use crate::{
     event::{HostEvent, SessionEvent},
     queue::backpressure::Credit,
+    reason::DisconnectReason,
     socket_io::Connection,
 };
 
@@ -28,8 +29,20 @@ pub(crate) fn push(connection: &Arc<Connection>, event: SessionEvent) {
 /// Passes a message on as it is.
 pub(super) fn message(connection: &Arc<Connection>, message: &Data<'_>) {
     let message = Message::from(message);
+    // Under the lock, so that none comes behind the end: another thread may have told that since the message was taken.
+    let inbound = connection.state().inbound.lock();
+    if !inbound.is_open || inbound.is_ending {
+        return;
+    }
     let credit = Credit::new(&connection.state().share, &connection.layer().queue.budget, message.len());
     push(connection, SessionEvent::Message(message, credit));
+}
+
+/// Tells that no more messages will come, before the sockets leave for this reason.
+pub(super) fn ending(connection: &Arc<Connection>, reason: DisconnectReason) {
+    let mut inbound = connection.state().inbound.lock();
+    inbound.is_ending = true;
+    push(connection, SessionEvent::Ending(reason));
 }
 
 /// Passes an event of the engine on. It may hold a lock: this only queues.

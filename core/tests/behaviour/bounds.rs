@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferrio::{Config, Flags, Limits, OutboxLimits, Payload, Server, SlowReader, Socket, Writes};
+use ferrio::{Config, Flags, HostEvent, Limits, OutboxLimits, Payload, Server, SlowReader, Socket, Writes};
+use http::{HeaderMap, HeaderValue, header};
 
 use crate::support::{
     Client, SOON, TestServer,
@@ -230,6 +231,29 @@ async fn heartbeats_go_on_while_reading_pauses() {
     for _ in 0..20 {
         test.host.event().await;
     }
+}
+
+#[tokio::test]
+async fn questions_about_headers_do_not_pile_up_while_the_host_is_busy() {
+    let mut test = start(limited(Limits { host_queue: 16, ..Limits::default() })).await;
+    let client = test.open(EntryPoint::Handle).await;
+    test.server.engine().ask_for_headers(true);
+    let polling = client.polling();
+    for _ in 0..100 {
+        let post = Box::pin(polling.http.post(&polling.query, b"3"));
+        assert!(futures_util::FutureExt::now_or_never(post).is_none(), "it waits for the host");
+    }
+    let depth = test.server.metrics().socket_io.host_queue_depth;
+    assert_eq!(depth, 16, "the others wait outside");
+    let answer_all = async {
+        for _ in 0..17 {
+            let question = test.host.next().await;
+            let HostEvent::Headers { answer, .. } = question else { panic!("not {question:?}") };
+            answer.send(HeaderMap::from_iter([(header::SERVER, HeaderValue::from_static("here"))]));
+        }
+    };
+    let (response, ()) = tokio::join!(polling.http.post(&polling.query, b"3"), answer_all);
+    assert_eq!(response.headers()[header::SERVER], "here");
 }
 
 // What a peer does not read.

@@ -120,3 +120,21 @@ async fn what_the_host_itself_has_refused_it_is_not_told() {
     let HostEvent::Refused { refusal, .. } = test.host.next().await else { panic!("a refusal was due") };
     assert_eq!(refusal.code(), 2);
 }
+
+#[tokio::test]
+async fn an_id_of_the_hosts_stays_the_value_of_the_cookie() {
+    let mut config = Config { parser: Parser::None, ..Config::default() };
+    config.engine.cookie = Some(ferrio::Cookie::default());
+    let mut test = start(config).await;
+    test.server.ask_about_requests(true);
+    let http = Http::memory(&test);
+    let asking = tokio::spawn(async move { http.get("EIO=4&transport=polling").await });
+    let HostEvent::Request { answer, .. } = test.host.next().await else { panic!("a question was due") };
+    let id = "a; Domain=\"evil\"\r\nX: é";
+    answer.send(Ok(Admitted { id: Some(id.into()), ..Admitted::default() }));
+    let opened = asking.await.unwrap();
+    // What `encodeURIComponent` makes of it, as with engine.io.
+    let expected = "io=a%3B%20Domain%3D%22evil%22%0D%0AX%3A%20%C3%A9; Path=/; HttpOnly; SameSite=Lax";
+    assert_eq!(opened.headers()["set-cookie"], expected);
+    assert!(test.server.engine().session(id).is_some());
+}

@@ -1,12 +1,12 @@
 //! A parser of the application's own: the host decodes messages and encodes packets.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use ferrio::{
     AckRequest, AckStatus, Config, Connection, Flags, HostEvent, Message, Parser, Payload, Selection,
-    SessionEvent, SocketPacketType as PacketType, Writes,
+    SessionEvent, SocketIo, SocketPacketType as PacketType, Writes,
 };
-use ferrio_engine::{Data, SendOptions};
+use ferrio_engine::{CloseReason, Data, Layer as _, SendOptions};
 
 use crate::support::{
     TestServer,
@@ -174,4 +174,30 @@ async fn a_packet_out_of_place_ends_its_connection() {
     end(&mut test).await;
     ended(&mut test).await;
     test.host.assert_silent();
+}
+
+#[tokio::test]
+async fn no_message_comes_behind_the_end() {
+    for parser in [Parser::Application, Parser::None] {
+        let mut test = start(Config { parser, ..Config::default() }).await;
+        test.server.engine().watch_new_sessions(ferrio::Watch::MESSAGE | ferrio::Watch::CLOSE);
+        let mut client = test.open(EntryPoint::Channel).await;
+        client.send("4first").await;
+        let opened = test.host.next().await;
+        assert!(matches!(opened, HostEvent::Session { event: SessionEvent::Opened, .. }), "{opened:?}");
+        let (connection, _) = message(&mut test).await;
+        connection.close(CloseReason::ForcedClose);
+        // As on a thread that took it just before the session was closed on another.
+        SocketIo::message(&connection, Data::Text("late"), Instant::now());
+        if parser == Parser::Application {
+            end(&mut test).await;
+            SocketIo::message(&connection, Data::Text("later"), Instant::now());
+        }
+        let closed = test.host.next().await;
+        assert!(matches!(closed, HostEvent::Session { event: SessionEvent::Closed(_), .. }), "{closed:?}");
+        if parser == Parser::Application {
+            ended(&mut test).await;
+        }
+        test.host.assert_silent();
+    }
 }

@@ -3,12 +3,21 @@
 /** Applications that make mistakes, and clients that mean harm: nothing may block, leak or end the process. */
 
 const { execFile } = require("node:child_process");
+const { randomBytes } = require("node:crypto");
 const http = require("node:http");
 const path = require("node:path");
 const { POLLING, closing, eventually, ferrioOnly, once, openTcp, startEngine, within } = require("./support");
 
 const HANDSHAKE = "EIO=4&transport=polling";
 const UPGRADE = { transports: ["polling", "websocket"] };
+
+/** What a program prints. */
+function run(name) {
+  const program = path.resolve(__dirname, `../programs/${name}.js`);
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [program], (error, out) => (error ? reject(error) : resolve(out)));
+  });
+}
 
 /** Waits until the engine holds nothing for any client. */
 async function empty(engine) {
@@ -21,11 +30,7 @@ async function empty(engine) {
 
 ferrioOnly("it can tell what it holds", () => {
   test("listeners that throw cost nobody else anything", async () => {
-    const program = path.resolve(__dirname, "../programs/engine-throws.js");
-    const ended = new Promise((resolve, reject) => {
-      execFile(process.execPath, [program], (error, out) => (error ? reject(error) : resolve(out)));
-    });
-    const { answer, held, seen } = JSON.parse(await within(ended, "the program to end"));
+    const { answer, held, seen } = JSON.parse(await within(run("engine-throws"), "the program to end"));
     expect([answer, held]).toEqual(["still serving", []]);
     expect(seen).toEqual([
       "server connection",
@@ -122,6 +127,32 @@ ferrioOnly("it can tell what it holds", () => {
     await within(asked, "the question");
     connection.socket.destroy();
     await empty(server.engine);
+  });
+
+  // A port of its own answers by itself.
+  const testAttached = globalThis.FERRIO_TEST_DOOR === "attach" ? test : test.skip;
+
+  testAttached("a session that ends before its first answer leaves is told of, and forgotten", async () => {
+    const initialPacket = randomBytes(1 << 22).toString("hex");
+    const server = await startEngine({ initialPacket, httpCompression: { threshold: 1024 } });
+    const heard = [];
+    server.engine.on("connection", (socket) => {
+      heard.push("connection");
+      socket.on("close", (reason) => heard.push(reason));
+    });
+    const headers = { "accept-encoding": "gzip" };
+    const answer = server.request(HANDSHAKE, { headers });
+    await eventually(() => server.engine._held().openings > 0);
+    server.engine.close();
+    await answer;
+    await eventually(() => heard.length === 2);
+    expect(heard).toEqual(["connection", "forced close"]);
+    await empty(server.engine);
+  });
+
+  test("a listener that throws hears once of an id that could not be made", async () => {
+    const said = JSON.parse(await within(run("engine-no-id"), "the program to end"));
+    expect(said).toEqual({ status: 400, told: ["no id"], unhandled: "a listener's mistake" });
   });
 
   test("an id that never comes is not waited for", async () => {

@@ -70,6 +70,8 @@ async function main() {
   await new Promise((resolve) =>
     http.get(`${url}/engine.io/?transport=pigeon`, (answer) => resolve(answer.resume())),
   );
+  // The refusal is told of beside its answer, not before it.
+  await eventually(() => seen.has("server connection_error"));
   await eventually(() => sockets.length === 3 && sockets.every((socket) => socket.readyState === "closed"));
 
   for (const event of OF_SERVER) engine.removeAllListeners(event);

@@ -3,7 +3,7 @@
 //! Every entry point calls [`Server::handle`] for plain requests and [`upgrade`](super::upgrade::upgrade) for WebSockets, so
 //! that no check depends on the way in.
 
-use std::{pin::Pin, sync::Arc};
+use std::{borrow::Cow, fmt::Write as _, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use ferrio_protocol::engine::{Protocol, TransportKind};
@@ -181,6 +181,23 @@ pub(super) async fn admit<L: Layer>(shared: &Shared<L>, head: &RequestHead) -> R
     Ok(admitted)
 }
 
+/// An id as the value of a cookie, escaped as by `encodeURIComponent`: a layer may give ids with any characters.
+fn cookie_value(id: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.!~*'()".contains(&byte);
+    if id.bytes().all(is_plain) {
+        return Cow::Borrowed(id);
+    }
+    let mut escaped = String::with_capacity(3 * id.len());
+    for byte in id.bytes() {
+        if is_plain(byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 /// Opens a session with long-polling.
 async fn open<L: Layer>(
     shared: &Arc<Shared<L>>,
@@ -206,7 +223,7 @@ async fn open<L: Layer>(
         response.extensions_mut().insert(OpenedSession(session.id().clone()));
     }
     if let Some(cookie) = &shared.config.cookie {
-        let text = format!("{}={}; {}", cookie.name, session.id(), cookie.attributes);
+        let text = format!("{}={}; {}", cookie.name, cookie_value(session.id()), cookie.attributes);
         if let Ok(value) = HeaderValue::from_str(&text) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }
