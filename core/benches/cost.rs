@@ -137,7 +137,7 @@ fn poll(n: usize) {
     });
 }
 
-/// A client shakes hands, joins the main namespace, and says goodbye.
+/// A client shakes hands, joins the main namespace, and disconnects.
 async fn handshake(n: usize) {
     let mut host = Host::new();
     let mut passes = Passes::default();

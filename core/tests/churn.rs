@@ -25,7 +25,7 @@ use tokio::{
 const N_CLIENTS: usize = 400;
 const N_ROUNDS: usize = 4;
 
-/// Clients of each kind that are there at once: the goodbye of a polling client is answered after a moment.
+/// Clients of each kind that are there at once: the close packet of a polling client is answered after a moment.
 const N_AT_ONCE: usize = 20;
 
 /// The ways of a client.
@@ -49,7 +49,7 @@ enum Way {
     Reset,
     /// A request's beginning on the server's own port.
     HalfSent,
-    /// Long-polling that says goodbye.
+    /// Long-polling that sends a close packet.
     PolitePoller,
     /// Long-polling, gone in the middle of a poll.
     CutOffPoller,
@@ -176,7 +176,7 @@ async fn round(server: &Server, address: SocketAddr) {
 /// One client's life. Whether the server has dropped it for being slow does not matter.
 async fn go(way: Way, server: &Server, address: SocketAddr) {
     match way {
-        Way::Polite => say_goodbye(websocket(server, WEBSOCKET).await).await,
+        Way::Polite => send_close(websocket(server, WEBSOCKET).await).await,
         Way::CutOff => {
             let mut websocket = joined(server).await;
             websocket.writer.raw(&frame(0x81, br#"42["cut off"]"#)[..9]).await;
@@ -243,7 +243,7 @@ async fn go(way: Way, server: &Server, address: SocketAddr) {
             probe.writer.text("2probe").await;
             probe.reader.receive().await;
             probe.writer.text("5").await;
-            say_goodbye(probe).await;
+            send_close(probe).await;
         }
         Way::Older => {
             let query = poller(server, "EIO=3&transport=polling").await;
@@ -274,7 +274,7 @@ async fn joined(server: &Server) -> WebSocket {
     websocket
 }
 
-async fn say_goodbye(mut websocket: WebSocket) {
+async fn send_close(mut websocket: WebSocket) {
     websocket.writer.text("40").await;
     websocket.writer.frame(CLOSE, &[]).await;
     drain(websocket).await;

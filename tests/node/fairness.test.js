@@ -63,7 +63,7 @@ describe("fairness", () => {
     expect(heard).toEqual(Array.from({ length: 20_000 }, (_, n) => n));
   });
 
-  test("a body of many goodbyes is answered like one", async () => {
+  test("a body of many close packets is answered like one", async () => {
     const server = await startServer();
     const { socket } = await server.pair();
     const session = await openPolling(server);

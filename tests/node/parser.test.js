@@ -250,7 +250,7 @@ describe.each(cases)("a parser of one's own: %s over %s", (_name, _over, make, o
     await nothingIsHeld(server);
   });
 
-  test("what is sent before goodbye is heard", async () => {
+  test("what is sent before a close is heard", async () => {
     const { server, transport } = await start();
     for (let n = 0; n < 20; n += 1) {
       const { client, socket } = await server.pair("/", transport);

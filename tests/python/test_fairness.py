@@ -95,8 +95,8 @@ async def test_long_body(serve, wire):
 
 
 @pytest.mark.ferrio_only("python-socketio drops a body of more than 16 packets.")
-async def test_many_goodbyes(serve, wire):
-    """a body of many goodbyes is answered like one"""
+async def test_many_close_packets(serve, wire):
+    """a body of many close packets is answered like one"""
     sio = new_server()
     gone: Mailbox[str] = Mailbox("disconnect handlers")
     sio.on("disconnect", lambda sid, reason: gone.put(reason))

@@ -60,7 +60,7 @@ enum Way {
     Reset,
     /// A request's beginning on the server's own port.
     HalfSent,
-    /// Long-polling that says goodbye.
+    /// Long-polling that sends a close packet.
     PolitePoller,
     /// Long-polling, gone in the middle of a poll.
     CutOffPoller,
@@ -210,7 +210,7 @@ async fn round(server: &Server<Obliging>, address: SocketAddr) {
 /// One client's life. Whether the server has dropped it for being slow does not matter.
 async fn go(way: Way, server: &Server<Obliging>, address: SocketAddr) {
     match way {
-        Way::Polite => say_goodbye(websocket(server, WEBSOCKET).await).await,
+        Way::Polite => send_close(websocket(server, WEBSOCKET).await).await,
         Way::CutOff => {
             let mut websocket = websocket(server, WEBSOCKET).await;
             websocket.writer.raw(&frame(TEXT, b"4cut off")[..9]).await;
@@ -285,7 +285,7 @@ async fn go(way: Way, server: &Server<Obliging>, address: SocketAddr) {
             probe.writer.text("2probe").await;
             probe.reader.receive().await;
             probe.writer.text("5").await;
-            say_goodbye(probe).await;
+            send_close(probe).await;
         }
         Way::Older => {
             let query = poller(server, "EIO=3&transport=polling").await;
@@ -314,7 +314,7 @@ async fn ask_and_drain(server: &Server<Obliging>, packet: &str) {
     drain(websocket).await;
 }
 
-async fn say_goodbye(mut websocket: WebSocket) {
+async fn send_close(mut websocket: WebSocket) {
     websocket.writer.text("4hello").await;
     websocket.writer.frame(CLOSE, &[]).await;
     drain(websocket).await;

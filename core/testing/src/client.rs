@@ -230,7 +230,7 @@ impl<L: Layer> Client<L> {
         received
     }
 
-    /// Leaves as a client does that says goodbye.
+    /// Leaves as a client does that sends a close packet.
     pub async fn close(mut self) {
         match &mut self.carrier {
             Carrier::Polling(polling) => polling.post(b"1").await,

@@ -141,7 +141,7 @@ async fn binary_goes_both_ways() {
 }
 
 #[tokio::test]
-async fn a_client_says_goodbye() {
+async fn a_client_sends_close() {
     for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
         let (client, socket) = test.join(entry_point).await;

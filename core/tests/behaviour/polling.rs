@@ -73,7 +73,7 @@ async fn the_host_is_asked_about_requests() {
         }
     };
     let cases = [
-        (Some(Err("no \"guests\"".to_owned())), r#"{"code":4,"message":"no \"guests\""}"#),
+        (Some(Err("no \"entry\"".to_owned())), r#"{"code":4,"message":"no \"entry\""}"#),
         (None, r#"{"code":4,"message":"Forbidden"}"#),
     ];
     for (decision, expected) in cases {

@@ -101,7 +101,7 @@ impl Lost {
         }
     }
 
-    /// Comes back and is a stranger.
+    /// Comes back and is not recognized.
     async fn begins_anew(self, test: &mut TestServer) -> Client {
         let mut client = test.open(EntryPoint::Channel).await;
         client.send(&self.claim()).await;

@@ -22,7 +22,7 @@ function open(url, name, options) {
   return client;
 }
 
-/** Runs `close` and waits for the end of the client's connection: over long-polling its goodbye is a request of its own. */
+/** Runs `close` and waits for the end of the client's connection: over long-polling its close packet is a request of its own. */
 async function closed(client, close) {
   const { engine } = client.io;
   close();

@@ -40,7 +40,7 @@ class PythonClient:
         await self._client.send(data)
 
     async def disconnect(self) -> None:
-        """Says goodbye to the server."""
+        """Sends a close packet and leaves."""
         await soon(self._client.disconnect(), "the client's disconnect")
 
     async def close(self) -> None:

@@ -50,7 +50,7 @@ async fn a_client_is_let_in_when_the_layer_has_decided() {
 #[tokio::test]
 async fn a_client_that_the_layer_does_not_want_is_told_so() {
     let cases = [
-        (Refusal::forbidden("no \"guests\"".to_owned()), 403, r#"{"code":4,"message":"no \"guests\""}"#),
+        (Refusal::forbidden("no \"entry\"".to_owned()), 403, r#"{"code":4,"message":"no \"entry\""}"#),
         (Refusal::forbidden(String::new()), 403, r#"{"code":4,"message":"Forbidden"}"#),
         (Refusal::unavailable("busy"), 503, r#"{"code":3,"message":"busy"}"#),
         (Refusal::bad_request("WHATEVER"), 400, r#"{"code":3,"message":"Bad request"}"#),

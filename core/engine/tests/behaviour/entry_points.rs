@@ -127,7 +127,7 @@ async fn a_layer_answers_from_within_its_message() {
 }
 
 #[tokio::test]
-async fn a_client_says_goodbye() {
+async fn a_client_sends_close() {
     for entry_point in EntryPoint::ALL {
         let mut test = start_default().await;
         let (client, session) = test.open(entry_point).await;

@@ -121,7 +121,7 @@ async fn a_second_poll_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_poll_is_answered_at_once_when_the_client_says_goodbye() {
+async fn a_poll_is_answered_at_once_when_the_client_sends_close() {
     let mut test = start_default().await;
     let (client, _) = test.open(EntryPoint::Handle).await;
     let polling = client.polling();
@@ -223,12 +223,12 @@ async fn a_body_that_trickles_in_does_not_outlive_its_session() {
 }
 
 #[tokio::test]
-async fn a_body_of_goodbyes_is_answered_at_once() {
+async fn a_body_of_close_packets_is_answered_at_once() {
     let mut test = start_default().await;
     let (client, _) = test.open(EntryPoint::Port).await;
     let polling = client.polling();
-    let goodbyes = vec!["1"; 100_000].join("\x1e");
-    assert_eq!(text(&polling.http.post(&polling.query, goodbyes.as_bytes()).await), "ok");
+    let close_packets = vec!["1"; 100_000].join("\x1e");
+    assert_eq!(text(&polling.http.post(&polling.query, close_packets.as_bytes()).await), "ok");
     assert_eq!(test.heard.reason().await, "transport close");
     assert_refused(&polling.get().await, 400, UNKNOWN_SID);
 }

@@ -143,7 +143,7 @@ async fn refusals_by_a_limit_by_an_origin_and_by_the_layer_are_told() {
 
     let mut asking = start_with(Config::default(), Manner { asks_to_admit: true, ..Manner::default() }).await;
     let cases: [(Refusal, Expected<'_>); 4] = [
-        (Refusal::forbidden("no guests".to_owned()), (4, "no guests", 403, &[("message", "no guests")])),
+        (Refusal::forbidden("no entry".to_owned()), (4, "no entry", 403, &[("message", "no entry")])),
         (Refusal::forbidden(String::new()), (4, "Forbidden", 403, &[("message", "")])),
         (Refusal::bad_request("ITS_OWN"), (3, "Bad request", 400, &[("name", "ITS_OWN")])),
         (Refusal::unavailable("busy"), (3, "busy", 503, &[])),

@@ -406,11 +406,11 @@ fn a_peer_that_is_not_read_for_two_reasons_is_read_when_both_are_over() {
     client.session.reading_paused(client.now);
     client.session.reading_paused(client.now);
     client.session.reading_resumed(client.now);
-    let patience = CONFIG.longest_silence().as_secs();
+    let longest_silence = CONFIG.longest_silence().as_secs();
     let pong = Action::Send { on: Polling, packet: ControlPacket::Pong };
-    assert_eq!(client.wait(patience), [pong]);
+    assert_eq!(client.wait(longest_silence), [pong]);
     client.session.reading_resumed(client.now);
-    assert_eq!(client.wait(patience), [Action::Closed(CloseReason::PingTimeout)]);
+    assert_eq!(client.wait(longest_silence), [Action::Closed(CloseReason::PingTimeout)]);
 }
 
 fn ping(on: TransportKind) -> Action {
