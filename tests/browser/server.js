@@ -61,7 +61,7 @@ class ChatServer {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Ends the process without giving it a chance to say goodbye to anybody. */
+  /** Ends the process without giving it a chance to close a connection. */
   async kill() {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return;
     const ended = once(this.process, "exit");

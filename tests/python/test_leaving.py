@@ -56,7 +56,7 @@ class Checks:
 
 
 @pytest.mark.parametrize("decision", [None, False, RuntimeError("boom")])
-@pytest.mark.parametrize("leave", ["vanish", "goodbye", "poll"])
+@pytest.mark.parametrize("leave", ["vanish", "close", "poll"])
 async def test_during_the_check(serve, wire, leave, decision):
     """a client that leaves while its connect handler waits is forgotten at once, and has a disconnect if it was let in"""
     checks = Checks()
