@@ -60,8 +60,9 @@ pub trait Layer: Send + Sync + Sized + 'static {
     /// Whether a message has to wait. `None`: it may be taken now. Otherwise nothing is read from the client until the
     /// future is ready, and its silence is not held against it; the message is taken while the [`Turn`] lives.
     ///
-    /// Heartbeats, and what ends a session, never wait. The future also has to end when the session does.
-    fn backpressure(session: &Arc<Session<Self>>, message: &Data<'_>) -> Option<Wait> {
+    /// Heartbeats wait only for a layer that is told of them by [`event`](Self::event), and are no `message` then; what ends
+    /// a session never does. The future also has to end when the session does.
+    fn backpressure(session: &Arc<Session<Self>>, message: Option<&Data<'_>>) -> Option<Wait> {
         let _ = (session, message);
         None
     }

@@ -280,7 +280,7 @@ impl<L: Layer> Shared<L> {
         let mut sessions = self.sessions.lock();
         if is_own && (id.is_empty() || sessions.contains_key(&id) || self.ended.protocol(&id).is_some()) {
             drop(sessions);
-            self.n_sessions.fetch_sub(1, Ordering::Relaxed);
+            self.leave_place();
             return Err(Refusal::id_in_use());
         }
         sessions.insert(id.clone(), session.clone());
@@ -316,6 +316,13 @@ impl<L: Layer> Shared<L> {
         let count = |n_sessions| (n_sessions < max).then_some(n_sessions + 1);
         let counted = self.n_sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
         counted.map_err(|_| Refusal::TOO_MANY_CONNECTIONS)
+    }
+
+    /// Counts one session less.
+    fn leave_place(&self) {
+        if self.n_sessions.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.emptied.notify_waiters();
+        }
     }
 
     fn count_opened(&self, transport: TransportKind) {
@@ -356,9 +363,7 @@ impl<L: Layer> Shared<L> {
         // Dropped after the lock: it may be the last handle.
         drop(removed);
         self.closed_sessions.add();
-        if self.n_sessions.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.emptied.notify_waiters();
-        }
+        self.leave_place();
     }
 
     /// Keeps what a client has to be told that did not poll when its session ended.

@@ -129,8 +129,8 @@ impl Layer for Obliging {
         session.send(&Data::Text("still there?"), SendOptions::default());
     }
 
-    fn backpressure(session: &Arc<Session<Self>>, message: &Data<'_>) -> Option<Wait> {
-        let is_slow = matches!(message, Data::Text("slow"));
+    fn backpressure(session: &Arc<Session<Self>>, message: Option<&Data<'_>>) -> Option<Wait> {
+        let is_slow = matches!(message, Some(Data::Text("slow")));
         let session = is_slow.then(|| Arc::downgrade(session))?;
         Some(Box::pin(async move {
             while session.upgrade().is_some_and(|session| session.is_open()) {

@@ -20,9 +20,11 @@ enum Wants {
     Share,
 }
 
-/// The room that a message wants. What ends a socket wants none, and neither do attachments: the packet that they belong
-/// to had room, and their time is running.
-fn wants(server: &SocketIo, message: &Data<'_>) -> Option<Wants> {
+/// The room that a message wants, or a heartbeat of which the host is told. What ends a socket wants none, and neither do
+/// attachments: the packet that they belong to had room, and their time is running.
+fn wants(server: &SocketIo, message: Option<&Data<'_>>) -> Option<Wants> {
+    // Heartbeats have no credit, so they do not wait for handlers.
+    let Some(message) = message else { return Some(Wants::Queue) };
     match message {
         _ if matches!(server.config.parser, Parser::Application | Parser::None) => Some(Wants::Share),
         Data::Text(text) => match codec::packet_type(text) {
@@ -36,7 +38,7 @@ fn wants(server: &SocketIo, message: &Data<'_>) -> Option<Wants> {
 
 /// The wait of a message for which there is no room.
 #[inline]
-pub(super) fn wait(connection: &Arc<Connection>, message: &Data<'_>) -> Option<Wait> {
+pub(super) fn wait(connection: &Arc<Connection>, message: Option<&Data<'_>>) -> Option<Wait> {
     let server = connection.layer();
     let wants = wants(server, message)?;
     let has_share = wants == Wants::Queue || connection.state().share.has_room();

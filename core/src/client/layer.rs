@@ -74,7 +74,7 @@ impl Layer for SocketIo {
     }
 
     #[inline]
-    fn backpressure(connection: &Arc<Connection>, message: &Data<'_>) -> Option<Wait> {
+    fn backpressure(connection: &Arc<Connection>, message: Option<&Data<'_>>) -> Option<Wait> {
         backpressure::wait(connection, message)
     }
 

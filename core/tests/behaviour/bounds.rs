@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ferrio::{Config, Flags, HostEvent, Limits, OutboxLimits, Payload, Server, SlowReader, Socket, Writes};
+use ferrio::{
+    Config, Flags, HostEvent, Limits, OutboxLimits, Parser, Payload, Server, SessionEvent, SlowReader,
+    Socket, Watch, Writes,
+};
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::support::{
     Client, SOON, TestServer,
-    client::{EntryPoint, Message, lazy_websocket},
+    client::{EntryPoint, Message, lazy_websocket, websocket},
     eventually,
     http::text,
     start,
@@ -230,6 +233,41 @@ async fn heartbeats_go_on_while_reading_pauses() {
     assert_eq!(client.receive().await, Message::Text("2".to_owned()));
     for _ in 0..20 {
         test.host.event().await;
+    }
+}
+
+#[tokio::test]
+async fn heartbeats_that_the_host_is_told_of_wait_for_it() {
+    let limits = Limits { host_queue: 16, ..Limits::default() };
+    let told = Watch::PACKET | Watch::HEARTBEAT | Watch::PACKET_CREATE | Watch::DRAIN;
+    for (query, heartbeat, n_told) in [("EIO=4", "3", 2), ("EIO=3", "2", 4)] {
+        let mut config = Config { parser: Parser::None, ..limited(limits) };
+        config.engine.allow_eio3 = true;
+        let mut test = start(config).await;
+        test.server.engine().watch_new_sessions(told);
+        let query = format!("{query}&transport=websocket");
+        let client = websocket(&test, EntryPoint::Channel, &query).await.unwrap();
+        let opened = test.host.next().await;
+        assert!(matches!(opened, HostEvent::Session { event: SessionEvent::Opened, .. }), "{opened:?}");
+        let n_heartbeats = 20_000;
+        let (mut reader, mut writer) = (client.reader, client.writer);
+        let sending = tokio::spawn(async move {
+            for _ in 0..n_heartbeats {
+                writer.text(heartbeat).await;
+            }
+            writer
+        });
+        let reading = tokio::spawn(async move { while reader.receive().await != Message::Lost {} });
+        eventually(|| test.server.metrics().socket_io.host_queue_pauses > 0).await;
+        let depth = test.server.metrics().socket_io.host_queue_depth;
+        assert!(depth < 16 + n_told, "{depth} events wait");
+        let mut n_heard = 0;
+        while n_heard < n_heartbeats {
+            let event = test.host.next().await;
+            n_heard += i32::from(matches!(event, HostEvent::Session { event: SessionEvent::Heartbeat, .. }));
+        }
+        drop(sending.await.unwrap());
+        reading.abort();
     }
 }
 

@@ -19,6 +19,15 @@ pub(crate) enum Received<'a> {
     Binary(&'a [u8]),
 }
 
+/// What a layer may be told of when a heartbeat has come, or is answered.
+const TOLD_OF_HEARTBEATS: Watch = Watch::from_bits(
+    Watch::PACKET.bits()
+        | Watch::HEARTBEAT.bits()
+        | Watch::PACKET_CREATE.bits()
+        | Watch::FLUSH.bits()
+        | Watch::DRAIN.bits(),
+);
+
 impl Received<'_> {
     fn len(&self) -> usize {
         match self {
@@ -53,13 +62,16 @@ impl<L: Layer> Session<L> {
         Ok(())
     }
 
-    /// Whether a packet has to wait for its turn. Only messages do: what keeps a session alive, or ends it, does not.
+    /// Whether a packet has to wait for its turn. What ends a session does not, and what keeps it alive only if the layer
+    /// is told of it: a client that sends nothing else must not bring more than the layer gets through.
     #[inline]
     pub(crate) fn backpressure(self: &Arc<Self>, packet: &Packet<'_>) -> Option<Wait> {
-        if packet.kind != PacketType::Message {
-            return None;
+        match packet.kind {
+            PacketType::Message => L::backpressure(self, Some(&packet.data)),
+            PacketType::Close => None,
+            _ if self.watches(TOLD_OF_HEARTBEATS) => L::backpressure(self, None),
+            _ => None,
         }
-        L::backpressure(self, &packet.data)
     }
 
     /// Waits for a message's turn. Nothing is read from the peer meanwhile, so that its silence is not held against it.

@@ -174,7 +174,7 @@ impl Layer for Recorder {
         session.layer().tell(Told::Event(in_words(event)));
     }
 
-    fn backpressure(session: &Arc<Session>, _: &Data<'_>) -> Option<Wait> {
+    fn backpressure(session: &Arc<Session>, _: Option<&Data<'_>>) -> Option<Wait> {
         let recorder = session.layer();
         if !recorder.gate.is_shut.load(Ordering::SeqCst) {
             return None;
