@@ -69,7 +69,8 @@ fn tell_refused(connection: &Arc<Connection>, name: &str, text: String) {
 pub(crate) fn older_client(connection: &Arc<Connection>) {
     let Some(namespace) = connection.layer().find_for_client("/") else { return };
     let mut inbound = connection.state().inbound.lock();
-    if inbound.is_open {
+    // Under an id that the host gave it and others may know, it may have asked all the same, before it was told of.
+    if inbound.is_open && inbound.entry("/").is_none() {
         ask_host(connection, &mut inbound, namespace, Payload::new("{}", Vec::new()));
     } else {
         namespace.turned_away();

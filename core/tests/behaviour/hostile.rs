@@ -1,8 +1,11 @@
 //! Peers that mean harm: each loses its own connection and nothing else happens.
 
+use ferrio::{Config, SocketIo};
+use ferrio_engine::Layer as _;
+
 use crate::support::{
-    client::{EntryPoint, Message},
-    start_default,
+    client::{EntryPoint, Message, websocket},
+    start, start_default,
     websocket::BINARY,
 };
 
@@ -103,4 +106,18 @@ async fn attachments_out_of_place_end_the_connection() {
     client.send(r#"451-["a",{"_placeholder":true,"num":0}]"#).await;
     client.send(r#"42["instead"]"#).await;
     assert_eq!(test.host.reason().await, "forced close");
+}
+
+#[tokio::test]
+async fn an_older_client_that_asks_before_it_is_told_of_is_in_its_namespace_once() {
+    let mut config = Config::default();
+    config.engine.allow_eio3 = true;
+    let mut test = start(config).await;
+    let client = websocket(&test, EntryPoint::Channel, "EIO=3&transport=websocket").await.unwrap();
+    let socket = test.host.accept().await;
+    // As on another thread, while a message for an id that the host has chosen came first.
+    SocketIo::opened(socket.connection());
+    drop(client);
+    test.host.disconnected().await;
+    test.host.assert_silent();
 }
