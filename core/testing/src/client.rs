@@ -41,6 +41,10 @@ pub enum EntryPoint {
 }
 
 impl EntryPoint {
+    /// Those that are still there when the server has closed its port.
+    pub const WITHOUT_PORT: [Self; 6] =
+        [Self::Handle, Self::Channel, Self::Listen, Self::TakeOver, Self::Messages, Self::Upgraded];
+
     /// All of them.
     pub const ALL: [Self; 7] = [
         Self::Handle,

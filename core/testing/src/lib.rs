@@ -7,7 +7,7 @@ pub mod client;
 pub mod http;
 pub mod websocket;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, task::Poll, time::Duration};
 
 use ferrio_engine::{Layer, Server};
 use tokio::time::timeout;
@@ -73,4 +73,13 @@ pub fn member<'a>(text: &'a str, name: &str) -> &'a str {
     let start = format!(r#""{name}":""#);
     let (_, rest) = text.split_once(&start).unwrap_or_else(|| panic!("no {name} in {text}"));
     rest.split_once('"').expect("a string ends").0
+}
+
+/// Drives a future until it has nothing to do but wait.
+pub async fn settle<T>(mut future: Pin<&mut impl Future<Output = T>>) {
+    poll_fn(|context| {
+        assert!(future.as_mut().poll(context).is_pending(), "it has to wait");
+        Poll::Ready(())
+    })
+    .await;
 }

@@ -1,6 +1,6 @@
 //! Socket.IO over long-polling: what a client hears of its end, who is let in, and clients of the older protocol.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{pin::pin, sync::Arc};
 
 use bytes::Bytes;
 use ferrio::{Admitted, Config, Flags, HostEvent, Payload, Refusal, Writes};
@@ -12,20 +12,11 @@ use crate::support::{
     Client, TestServer,
     client::{EntryPoint, adopted},
     http::{Http, assert_refused, text},
-    in_time, start, start_default,
+    in_time, settle, start, start_default,
 };
 
 const HANDSHAKE: &str = "EIO=4&transport=polling";
 const UNKNOWN_SID: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
-
-/// Drives a future until it has nothing to do but wait.
-async fn settle<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) {
-    poll_fn(|context| {
-        assert!(future.as_mut().poll(context).is_pending(), "it has to wait");
-        Poll::Ready(())
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn a_closed_session_says_so_at_the_next_poll_and_then_is_unknown() {

@@ -12,16 +12,6 @@ use crate::support::{
     in_time, start_default,
 };
 
-/// The entry points that are still there when the server has closed its port.
-const STAYING: [EntryPoint; 6] = [
-    EntryPoint::Handle,
-    EntryPoint::Channel,
-    EntryPoint::Listen,
-    EntryPoint::TakeOver,
-    EntryPoint::Messages,
-    EntryPoint::Upgraded,
-];
-
 const LONG: Duration = Duration::from_secs(60);
 
 fn notice() -> Payload {
@@ -30,7 +20,7 @@ fn notice() -> Payload {
 
 #[tokio::test]
 async fn a_close_ends_everything_and_says_why() {
-    for entry_point in STAYING {
+    for entry_point in EntryPoint::WITHOUT_PORT {
         let mut test = start_default().await;
         let (mut client, socket) = test.join(entry_point).await;
         client.send(r#"42["before"]"#).await;
@@ -56,7 +46,7 @@ async fn a_close_ends_everything_and_says_why() {
 async fn a_close_while_busy_is_clean() {
     let mut test = start_default().await;
     let mut clients = Vec::new();
-    for entry_point in STAYING {
+    for entry_point in EntryPoint::WITHOUT_PORT {
         clients.push(test.join(entry_point).await.0);
     }
     let main = test.main();
@@ -81,7 +71,7 @@ async fn a_close_while_busy_is_clean() {
         assert!(matches!(event, HostEvent::Disconnect(_)), "{event:?}");
         n_disconnected_sockets += 1;
     }
-    assert_eq!(n_disconnected_sockets, STAYING.len());
+    assert_eq!(n_disconnected_sockets, EntryPoint::WITHOUT_PORT.len());
     drop(pending);
 }
 

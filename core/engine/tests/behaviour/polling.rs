@@ -1,6 +1,6 @@
 //! Long-polling: when a GET is answered and with what, what a POST may bring, and who is turned away.
 
-use std::{convert::Infallible, future::poll_fn, io::Read, pin::pin, task::Poll};
+use std::{convert::Infallible, io::Read, pin::pin};
 
 use bytes::Bytes;
 use ferrio_engine::{CloseReason, Config, Cookie, Cors, Data, SendOptions, Transports, Writes};
@@ -17,21 +17,12 @@ use crate::support::{
     http::{Http, assert_refused, head, text},
     in_time, member, push,
     recorder::Told,
-    send, start, start_default,
+    send, settle, start, start_default,
 };
 
 const HANDSHAKE: &str = "EIO=4&transport=polling";
 const BAD_REQUEST: &str = r#"{"code":3,"message":"Bad request"}"#;
 const UNKNOWN_SID: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
-
-/// Drives a future until it has nothing to do but wait.
-async fn settle<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) {
-    poll_fn(|context| {
-        assert!(future.as_mut().poll(context).is_pending(), "it has to wait");
-        Poll::Ready(())
-    })
-    .await;
-}
 
 // GET.
 

@@ -17,21 +17,11 @@ use crate::support::{
     websocket::{TEXT, frame},
 };
 
-/// The entry points that are still there when the server has closed its port.
-const STAYING: [EntryPoint; 6] = [
-    EntryPoint::Handle,
-    EntryPoint::Channel,
-    EntryPoint::Listen,
-    EntryPoint::TakeOver,
-    EntryPoint::Messages,
-    EntryPoint::Upgraded,
-];
-
 const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_close_ends_everything_and_says_why() {
-    for entry_point in STAYING {
+    for entry_point in EntryPoint::WITHOUT_PORT {
         let mut test = start_default().await;
         let (mut client, session) = test.open(entry_point).await;
         client.send("4before").await;
@@ -64,7 +54,7 @@ async fn a_closed_server_lets_nobody_in() {
 async fn a_close_while_busy_is_clean() {
     let mut test = start_default().await;
     let (mut clients, mut sessions) = (Vec::new(), Vec::new());
-    for entry_point in STAYING {
+    for entry_point in EntryPoint::WITHOUT_PORT {
         let (client, session) = test.open(entry_point).await;
         clients.push(client);
         sessions.push(session);
@@ -85,7 +75,7 @@ async fn a_close_while_busy_is_clean() {
         assert!(matches!(received.last(), Some(Message::Closed(_) | Message::Lost)));
     }
     sending.join().unwrap();
-    for _ in STAYING {
+    for _ in EntryPoint::WITHOUT_PORT {
         assert_eq!(test.heard.reason().await, "server shutting down");
     }
     test.heard.assert_silent();

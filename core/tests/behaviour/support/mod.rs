@@ -10,7 +10,7 @@ use ferrio_testing::{
     client::{EntryPoint, Message},
 };
 
-pub(crate) use ferrio_testing::{SOON, client, eventually, http, in_time, member, websocket};
+pub(crate) use ferrio_testing::{SOON, client, eventually, http, in_time, member, settle, websocket};
 
 use self::host::Host;
 
