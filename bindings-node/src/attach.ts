@@ -341,11 +341,11 @@ interface Handle {
   readStop(): void;
 }
 
-/** The descriptor of a plain connection. There is none under TLS, in HTTP/2 streams and on Windows. */
+/** The descriptor of a plain connection. There is none under TLS, in HTTP/2 streams, on Windows and in Bun. */
 function plainHandle(socket: Duplex): Handle | undefined {
   if (!(socket instanceof NetSocket) || (socket as { encrypted?: boolean }).encrypted) return undefined;
-  const handle = (socket as NetSocket & { _handle?: Handle })._handle;
-  return handle !== undefined && handle.fd >= 0 ? handle : undefined;
+  const handle = (socket as NetSocket & { _handle?: Handle | null })._handle;
+  return handle && handle.fd >= 0 ? handle : undefined;
 }
 
 /** The head of a request as lines: header values have no line feeds. */
