@@ -99,7 +99,7 @@ export class Bridge {
     this.parser = parser;
     this.#sessions = sessions;
     this.#clients = clients;
-    this.native = new native.NativeServer(options, wakeOf(this), clients === undefined);
+    this.native = new native.NativeServer(options, wakeOf(this), new WakeResource(), clients === undefined);
     this.#http = new HttpRecords(this.native, http);
     const wakeAndDrain = () => {
       this.wake();
@@ -380,6 +380,13 @@ export class Bridge {
 function wakeOf(bridge: Bridge): () => void {
   const self = new WeakRef(bridge);
   return () => self.deref()?.wake();
+}
+
+/** What async hooks see of the library's way in: like Node's own handles, it says that it keeps no process alive. */
+class WakeResource {
+  hasRef(): boolean {
+    return false;
+  }
 }
 
 type SessionData = [id: string, value: string | number];

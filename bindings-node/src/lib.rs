@@ -9,7 +9,7 @@
 //! | `server` | the class that TypeScript sees; the answers to what the core asks |
 //! | `namespace`, `socket` | what can be asked of many sockets, and of one |
 //! | `engine` | what can be asked of the engine and its sessions |
-//! | `waker`, `crossing`, `drain` | the one way into JavaScript: a call that wakes it, and batches of what happened |
+//! | `wake_function`, `waker`, `crossing`, `drain` | the one way into JavaScript: a call that wakes it, and batches of what happened |
 //! | `records`, `session_records` | the form of such a batch |
 //! | `batch` | the form of a batch of commands |
 //! | `commands` | the one way out: batches of what is asked |
@@ -45,4 +45,5 @@ mod socket;
 mod state;
 mod stream;
 mod value;
+mod wake_function;
 mod waker;

@@ -250,7 +250,12 @@ interface NativeModule {
   Command: Record<keyof typeof Command, number>;
   NativeServer: {
     /** With `isEngine` it is an Engine.IO server alone. */
-    new (options: string, wake: () => void, isEngine?: boolean): NativeServer;
+    new (
+      options: string,
+      wake: () => void,
+      resource: { hasRef(): boolean },
+      isEngine?: boolean,
+    ): NativeServer;
     /** Checks options without making a server. */
     checkOptions(options: string, isEngine?: boolean): void;
     /** Every option. */

@@ -52,11 +52,10 @@ pub(crate) fn start<L: Layer>(session: Arc<Session<L>>, stream: Stream, read_alr
     let is_probe = session.transport() == TransportKind::Polling;
     let mut driver =
         Driver { session, reader, websocket_id, decoder, is_probe, n_read: 0, asked: Asked::default() };
-    let mut early = read_already.to_vec();
+    let early = (!read_already.is_empty()).then(|| read_already.to_vec());
     let span = tracing::debug_span!("websocket", remote = ?driver.session.handshake().head.remote);
     let drive = async move {
-        let step = if early.is_empty() { Step::Continue } else { driver.take(&mut early) };
-        drop(early);
+        let step = early.map_or(Step::Continue, |mut early| driver.take(&mut early));
         driver.run(step).await;
     };
     runtime().spawn(drive.instrument(span));
@@ -111,7 +110,8 @@ enum Step {
 }
 
 impl<L: Layer> Driver<L> {
-    async fn run(mut self, first: Step) {
+    /// What an idle connection waits in is small: the states in which few are, and none for long, are boxed.
+    async fn run(&mut self, first: Step) {
         let mut step = first;
         loop {
             step = match step {
@@ -120,21 +120,10 @@ impl<L: Layer> Driver<L> {
                     tokio::task::yield_now().await;
                     Step::Continue
                 }
-                Step::Wait(wait) => self.wait(wait).await,
-                Step::Left(answer) => {
-                    if let Some(mut writer) = self.session.detach(self.websocket_id, false) {
-                        write_close(&mut writer, answer).await;
-                    }
-                    return;
-                }
-                Step::Lost { is_error } => {
-                    self.lost(is_error).await;
-                    return;
-                }
-                Step::Closed => {
-                    self.closed().await;
-                    return;
-                }
+                Step::Wait(wait) => Box::pin(self.wait(wait)).await,
+                Step::Left(answer) => return Box::pin(self.left(answer)).await,
+                Step::Lost { is_error } => return Box::pin(self.lost(is_error)).await,
+                Step::Closed => return Box::pin(self.closed()).await,
             };
         }
     }
@@ -234,8 +223,15 @@ impl<L: Layer> Driver<L> {
         }
     }
 
+    /// Ends after the client closed, which is answered.
+    async fn left(&mut self, answer: Frame) {
+        if let Some(mut writer) = self.session.detach(self.websocket_id, false) {
+            write_close(&mut writer, answer).await;
+        }
+    }
+
     /// Ends after the stream ended, or the session took another WebSocket: the session hears of it.
-    async fn lost(self, is_error: bool) {
+    async fn lost(&mut self, is_error: bool) {
         if let Some(mut writer) = self.session.detach(self.websocket_id, is_error)
             && !is_error
         {
@@ -245,7 +241,7 @@ impl<L: Layer> Driver<L> {
 
     /// Ends after this side closed. What the client still sends is read and thrown away for a moment: closing a
     /// socket with unread data resets it, and the client might lose the last frames.
-    async fn closed(mut self) {
+    async fn closed(&mut self) {
         let Some(mut writer) = self.session.detach(self.websocket_id, false) else { return };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
         drain(&mut self.reader).await;
