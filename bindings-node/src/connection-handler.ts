@@ -24,10 +24,27 @@ export class ConnectionHandler implements ClientHandler {
   // ---- Questions
 
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void {
-    this.#server._admitNamespace(name, auth, (exists) => {
+    this.#admitNamespace(name, auth, (exists) => {
       const isAwaited = bridge.flushed.answerNamespace(question, exists);
       if (!isAwaited) this.#tidy(bridge, name);
     });
+  }
+
+  /** Asks the application's functions. One that throws says no: what clients send must not end the process. */
+  #admitNamespace(name: string, auth: object, answer: (exists: boolean) => void): void {
+    let isAnswered = false;
+    const answerOnce = (exists: boolean) => {
+      if (isAnswered) return;
+      isAnswered = true;
+      answer(exists);
+    };
+    try {
+      this.#server._admitNamespace(name, auth, answerOnce);
+    } catch (error) {
+      // What follows from an answer may throw, too.
+      if (isAnswered) throw error;
+      answerOnce(false);
+    }
   }
 
   // ---- Connect
@@ -39,7 +56,7 @@ export class ConnectionHandler implements ClientHandler {
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) {
       // It was removed with its last socket, just before this one.
-      this.#server._admitNamespace(name, auth, (exists) => {
+      this.#admitNamespace(name, auth, (exists) => {
         if (exists && bridge.native.isPending(key)) {
           this.onConnect(bridge, key, connect);
           return;
@@ -60,7 +77,7 @@ export class ConnectionHandler implements ClientHandler {
       return;
     }
     let isDecided = false;
-    namespace._run(socket, (error) => {
+    const decide = (error?: ExtendedError) => {
       // A middleware may call `next` twice by mistake.
       if (isDecided) return;
       isDecided = true;
@@ -68,7 +85,13 @@ export class ConnectionHandler implements ClientHandler {
         if (error) this.#refuse(bridge, socket, error);
         else this.#admit(bridge, socket, previous);
       });
-    });
+    };
+    try {
+      namespace._run(socket, decide);
+    } catch (error) {
+      // What a middleware throws is an unhandled rejection in socket.io, where an async function calls it.
+      void Promise.reject(error);
+    }
   }
 
   #admit(bridge: Bridge, socket: Socket, previous: number): void {

@@ -106,7 +106,7 @@ export class Server<
     const parser = ownParser(this.opts.parser);
     this.#parser = parser && new PacketParser(this as any, parser);
     this.sockets = this.of("/");
-    if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
+    if (server || typeof server === "number") this.attach(server as AnyHttpServer | number | string);
   }
 
   // ---- Settings

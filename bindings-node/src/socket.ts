@@ -65,6 +65,17 @@ const NO_MIDDLEWARES: readonly SocketMiddleware[] = [];
 /** The client wants no ack. */
 const NO_ACK = -1;
 
+/** The type of an event's packet, with attachments or without. */
+const EVENT = 2;
+
+/** An event as packages see it that replace `Socket.onevent`. */
+export interface EventPacket {
+  type: number;
+  nsp: string;
+  data?: unknown[];
+  id?: number | null | undefined;
+}
+
 /** One client in one namespace: sends and receives its events, and is a member of rooms. */
 export class Socket<
   ListenEvents extends EventsMap = DefaultEventsMap,
@@ -274,6 +285,10 @@ export class Socket<
     return this.#handshake;
   }
 
+  set handshake(handshake: Handshake) {
+    this.#handshake = handshake;
+  }
+
   /** The request that opened the connection. */
   get request(): EngineRequest {
     return this.client.request;
@@ -351,11 +366,30 @@ export class Socket<
   /** An event from the client; `ack` is the number of the answer that it wants. */
   _onEvent(args: unknown[], ack: number): void {
     if (!this.connected) return;
-    if (ack !== NO_ACK) args.push(this.#answer(ack));
+    if (this.onevent !== Socket.prototype.onevent) {
+      this.onevent({ type: EVENT, nsp: this.nsp.name, data: args, id: ack === NO_ACK ? undefined : ack });
+      return;
+    }
+    if (ack !== NO_ACK) args.push(this.ack(ack));
     if (this._anyListeners === undefined && this.#middlewares.length === 0 && this.#nDeferred === 0) {
       this.#call(args);
       return;
     }
+    this.#dispatch(args);
+  }
+
+  /**
+   * Takes an event, as in socket.io. It is called only where a package has replaced it, as several do to see every event,
+   * and calls what it replaced.
+   */
+  onevent(packet: EventPacket): void {
+    const args = packet.data ?? [];
+    if (packet.id !== undefined && packet.id !== null) args.push(this.ack(packet.id));
+    this.#dispatch(args);
+  }
+
+  /** Calls catch-all listeners, middleware, and the event's own listeners. */
+  #dispatch(args: unknown[]): void {
     this._notifyIncoming(args);
     this.#nDeferred += 1;
     runMiddlewares(
@@ -379,7 +413,8 @@ export class Socket<
     else emit.apply(this, args as [string]);
   }
 
-  #answer(ack: number): Listener {
+  /** Makes the function that answers an event of this ack number. Packages that replace `onevent` call it, too. */
+  ack(ack: number): Listener {
     let isSent = false;
     return (...values: unknown[]) => {
       if (isSent) return;

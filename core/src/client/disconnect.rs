@@ -80,12 +80,15 @@ pub(super) fn refuse(
 ) {
     let message = serde_json::Value::from(message).to_string();
     let text = match (connection.protocol(), data) {
-        (Protocol::V3, data) => data.unwrap_or(&message).to_owned(),
+        (Protocol::V3, data) => data.filter(|data| !FALSY.contains(data)).unwrap_or(&message).to_owned(),
         (Protocol::V4, None) => format!(r#"{{"message":{message}}}"#),
         (Protocol::V4, Some(data)) => format!(r#"{{"message":{message},"data":{data}}}"#),
     };
     refuse_with(connection, name, text, writes);
 }
+
+/// Data that counts as none for clients of the older protocol, which get either the data or the message.
+const FALSY: [&str; 4] = ["null", "false", "0", "\"\""];
 
 /// Tells the client that it may not join a namespace, in a text of its own.
 pub(super) fn refuse_with(connection: &Arc<Connection>, name: &str, text: String, writes: &mut Writes) {
