@@ -2,6 +2,8 @@
 
 const { execFile, spawn } = require("node:child_process");
 const { once } = require("node:events");
+const net = require("node:net");
+const os = require("node:os");
 const path = require("node:path");
 const readline = require("node:readline");
 const { promisify } = require("node:util");
@@ -35,7 +37,47 @@ async function start(file, env = {}) {
   const lines = readline.createInterface({ input: child.stdout });
   const first = await Promise.race([once(lines, "line").then(([line]) => line), ended]);
   if (typeof first !== "string") throw new Error(`${file} ended before it listened:\n${said}`);
-  return first.replace("[::1]", "127.0.0.1").replace("localhost", "127.0.0.1");
+  const url = first.replace("[::1]", "127.0.0.1").replace("localhost", "127.0.0.1");
+  programs.set(url, { child, ended });
+  return url;
+}
+
+/** The programs that run, by their addresses. */
+const programs = new Map();
+
+/** Tells a program to end; returns its exit code. */
+async function end(url, signal) {
+  const { child, ended } = programs.get(url);
+  child.kill(signal);
+  const [code] = await ended;
+  return code;
+}
+
+/** Starts a Redis server that keeps nothing; returns its address. */
+async function startRedis() {
+  const port = await freePort();
+  const keepNothing = ["--save", "", "--appendonly", "no", "--dir", os.tmpdir()];
+  const child = spawn("redis-server", ["--bind", "127.0.0.1", "--port", String(port), ...keepNothing], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(child, "exit");
+  cleanups.push(async () => {
+    child.kill("SIGKILL");
+    await ended;
+  });
+  for await (const line of readline.createInterface({ input: child.stdout })) {
+    if (/ready to accept connections/i.test(line)) return `redis://127.0.0.1:${port}`;
+  }
+  throw new Error("redis-server ended before it was ready");
+}
+
+async function freePort() {
+  const probe = net.createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, "close");
+  return port;
 }
 
 /** A client that is closed after the test. */
@@ -91,4 +133,4 @@ async function program(name, ...args) {
   return stdout;
 }
 
-module.exports = { client, connected, next, program, start, told };
+module.exports = { client, connected, end, next, program, start, startRedis, told };
