@@ -307,7 +307,11 @@ export class HttpEntryPoint implements HttpHandler {
     const end = () => {
       if (this.#streams.delete(tag)) bridge.native.streamEnd(tag);
     };
-    socket.on("end", end);
+    socket.on("end", () => {
+      end();
+      // Node's HTTP server lets connections stay half open.
+      endSoon(socket);
+    });
     socket.on("close", end);
     socket.resume();
   }
@@ -327,13 +331,15 @@ export class HttpEntryPoint implements HttpHandler {
   onStreamEnd(tag: number): void {
     const stream = this.#streams.get(tag);
     this.#streams.delete(tag);
-    if (stream === undefined) return;
-    const { socket } = stream;
-    // A client that does not read would keep the stream open for ever.
-    const deadline = setTimeout(() => socket.destroy(), STREAM_END_MS);
-    socket.on("close", () => clearTimeout(deadline));
-    socket.end(() => socket.destroy());
+    if (stream !== undefined) endSoon(stream.socket);
   }
+}
+
+/** Ends a stream when everything is written. A client that does not read cannot keep it open. */
+function endSoon(socket: Duplex): void {
+  const deadline = setTimeout(() => socket.destroy(), STREAM_END_MS);
+  socket.on("close", () => clearTimeout(deadline));
+  socket.end(() => socket.destroy());
 }
 
 interface Handle {
