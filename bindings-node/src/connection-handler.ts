@@ -60,7 +60,7 @@ export class ConnectionHandler implements ClientHandler {
       return;
     }
     let isDecided = false;
-    namespace._run(socket, (error) => {
+    const decide = (error?: ExtendedError) => {
       // A middleware may call `next` twice by mistake.
       if (isDecided) return;
       isDecided = true;
@@ -68,7 +68,13 @@ export class ConnectionHandler implements ClientHandler {
         if (error) this.#refuse(bridge, socket, error);
         else this.#admit(bridge, socket, previous);
       });
-    });
+    };
+    try {
+      namespace._run(socket, decide);
+    } catch (error) {
+      // What a middleware throws is an unhandled rejection in socket.io, where an async function calls it.
+      void Promise.reject(error);
+    }
   }
 
   #admit(bridge: Bridge, socket: Socket, previous: number): void {
