@@ -2,10 +2,12 @@
 
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
+import { debug, logReceived, logsPackets } from "./debug";
 import type { EngineSocket } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
 import type { ExtendedError } from "./namespace";
 import type { DisconnectedSocket } from "./native";
+import { PacketType } from "./parser";
 import { runAll } from "./run-all";
 import type { Server } from "./server";
 import { type DisconnectReason, Socket } from "./socket";
@@ -25,6 +27,7 @@ export class ConnectionHandler implements ClientHandler {
 
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void {
     this.#server._admitNamespace(name, auth, (exists) => {
+      if (!exists) debug.client("creation of namespace %s was denied", name);
       const isAwaited = bridge.flushed.answerNamespace(question, exists);
       if (!isAwaited) this.#tidy(bridge, name);
     });
@@ -36,6 +39,8 @@ export class ConnectionHandler implements ClientHandler {
     // The server was closed meanwhile; a record of the client's end follows.
     if (bridge !== this.#server._bridge) return;
     const [name, id, previous, auth] = connect;
+    if (logsPackets()) logReceived(PacketType.Connect, name, auth);
+    debug.client("connecting to namespace %s", name);
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) {
       // It was removed with its last socket, just before this one.
@@ -50,7 +55,9 @@ export class ConnectionHandler implements ClientHandler {
       });
       return;
     }
+    debug.namespace("adding socket to nsp %s", name);
     const restored = previous === 0 ? undefined : (this.#retained.get(previous) ?? {});
+    if (restored !== undefined) debug.namespace("connection state recovered for sid %s", id);
     const socket = new Socket(namespace, key, id, auth, restored);
     bridge.sockets.set(key, socket);
     namespace._preConnectSockets.set(id, socket);
@@ -82,14 +89,18 @@ export class ConnectionHandler implements ClientHandler {
     if (bridge.flushed.accept(socket._key)) {
       bridge.parser?.joined(socket);
       this.#retained.delete(previous);
+      debug.socket("socket connected - writing packet");
+      debug.socket("join room %s", socket.id);
       bridge.drainHttp();
       socket.nsp._connect(socket);
     } else {
+      debug.namespace("next called after client was closed - ignoring socket");
       this.#withdraw(bridge, socket);
     }
   }
 
   #refuse(bridge: Bridge, socket: Socket, error: ExtendedError): void {
+    debug.namespace("middleware error, sending CONNECT_ERROR packet to the client");
     socket._keepRecord();
     try {
       bridge.parser?.refuse(socket, error);
@@ -133,6 +144,7 @@ export class ConnectionHandler implements ClientHandler {
   // ---- Disconnect
 
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void {
+    if (reason === "client namespace disconnect") debug.socket("got disconnect packet");
     try {
       // The client sent an invalid packet.
       if (reason === "forced close") socket._onError(new Error("invalid packet"));
@@ -154,8 +166,10 @@ export class ConnectionHandler implements ClientHandler {
 
   /** A socket is out of its namespace: its listeners are called. */
   disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
+    debug.socket("closing socket - reason %s", reason);
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
     if (this.#server.opts.connectionStateRecovery && isLost) {
+      debug.socket("connection state recovery is enabled for sid %s", socket.id);
       this.#retained.set(socket._key, { data: socket.data });
     }
     socket._onClose(reason, () => {

@@ -3,6 +3,7 @@
 
 import type { RemoteSocket } from "./broadcast-operator";
 import type { Selection } from "./commands";
+import { debug } from "./debug";
 import { Namespace } from "./namespace";
 import type { Server } from "./server";
 import type { DefaultEventsMap, EventsMap } from "./types";
@@ -35,6 +36,7 @@ export class ParentNamespace<
 
   /** Brings a namespace into being, with the middleware and listeners that the parent has now. */
   createChild(name: string): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+    debug.parentNamespace("creating child namespace %s", name);
     const child = new ChildNamespace(this, name);
     for (const middleware of this._fns) child.use(middleware);
     for (const event of ["connect", "connection"] as const) {
@@ -68,6 +70,7 @@ class ChildNamespace<
   override _removeIfEmpty(): void {
     if (!this.server.opts.cleanupEmptyChildNamespaces) return;
     if (this.sockets.size > 0 || this._preConnectSockets.size > 0) return;
+    debug.parentNamespace("closing child namespace %s", this.name);
     this.#parent.children.delete(this);
     this.server._removeNamespace(this);
   }

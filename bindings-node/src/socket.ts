@@ -8,11 +8,13 @@ import { BroadcastOperator } from "./broadcast-operator";
 import type { Broadcast } from "./broadcaster";
 import { CatchAllEmitter, type Listener } from "./catch-all";
 import type { Client } from "./client";
+import { debug, logReceived, logsPackets } from "./debug";
 import type { EngineSocket } from "./engine-socket";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
 import { runMiddlewares } from "./middleware";
 import type { Namespace } from "./namespace";
 import { AckStatus, Flag } from "./native";
+import { PacketType } from "./parser";
 import { refuseReserved } from "./reserved";
 import type { Server } from "./server";
 import type {
@@ -248,11 +250,13 @@ export class Socket<
 
   /** Joins one room or several. */
   join(rooms: string | string[]): Promise<void> | void {
+    if (debug.socket.enabled) debug.socket("join room %s", rooms);
     return this.adapter.addAll(this.id, new Set(Array.isArray(rooms) ? rooms : [rooms]));
   }
 
   /** Leaves a room. */
   leave(room: string): Promise<void> | void {
+    if (debug.socket.enabled) debug.socket("leave room %s", room);
     return this.adapter.del(this.id, room);
   }
 
@@ -350,6 +354,7 @@ export class Socket<
 
   /** An event from the client; `ack` is the number of the answer that it wants. */
   _onEvent(args: unknown[], ack: number): void {
+    if (logsPackets()) this.#logEvent(args, ack);
     if (!this.connected) return;
     if (ack !== NO_ACK) args.push(this.#answer(ack));
     if (this._anyListeners === undefined && this.#middlewares.length === 0 && this.#nDeferred === 0) {
@@ -365,6 +370,13 @@ export class Socket<
     );
   }
 
+  #logEvent(args: unknown[], ack: number): void {
+    logReceived(PacketType.Event, this.nsp.name, args, ack === NO_ACK ? undefined : ack);
+    if (!this.connected) debug.socket("ignore packet received after disconnection");
+    else debug.socket("emitting event %j", args);
+    if (ack !== NO_ACK) debug.socket("attaching ack callback to event");
+  }
+
   /** The listeners run a tick after onAny and middleware, as they do in socket.io. */
   #afterMiddleware(args: unknown[], error: Error | undefined): void {
     this.#nDeferred -= 1;
@@ -373,6 +385,7 @@ export class Socket<
   }
 
   #call(args: unknown[]): void {
+    if (debug.socket.enabled) debug.socket("dispatching an event %j", args);
     const emit = EventEmitter.prototype.emit;
     if (args.length === 2) emit.call(this, args[0] as string, args[1]);
     else if (args.length === 3) emit.call(this, args[0] as string, args[1], args[2]);
@@ -383,6 +396,7 @@ export class Socket<
     let isSent = false;
     return (...values: unknown[]) => {
       if (isSent) return;
+      if (debug.socket.enabled) debug.socket("sending ack %j", values);
       this.server._bridge?.commands.answer(this._key, ack, values, this.nsp.name);
       isSent = true;
     };
