@@ -15,6 +15,7 @@ import { Socket as NetSocket } from "node:net";
 import { stringify } from "node:querystring";
 import type { Duplex } from "node:stream";
 import type { Bridge } from "./bridge";
+import { debug } from "./debug";
 import type { AttachOptions, EngineOptions } from "./engine-options";
 import type { EngineServer } from "./engine-server";
 import { type EngineRequest, queryOf } from "./handshake";
@@ -54,12 +55,15 @@ export class HttpEntryPoint implements HttpHandler {
     const path = options.addTrailingSlash === false ? options.path : `${options.path}/`;
     const others = http.listeners("request").slice() as ((...args: unknown[]) => void)[];
     http.removeAllListeners("request");
+    debug.engine("requests of an HTTP server under %s go to the core", path);
     http.on("request", (request, response) => {
       const url = request.url as string;
       const file = options.clientFile?.(url);
       if (file !== undefined) this.#serveFile(file, options.cors, request, response);
-      else if (url.startsWith(path)) this.handleRequest(request as EngineRequest, response);
-      else for (const listener of others) listener.call(http, request, response);
+      else if (url.startsWith(path)) {
+        debug.engine('intercepting request for path "%s"', path);
+        this.handleRequest(request as EngineRequest, response);
+      } else for (const listener of others) listener.call(http, request, response);
     });
     if (transports !== undefined && !transports.includes("websocket")) return;
     http.on("upgrade", (request, socket, head) => {
@@ -102,6 +106,7 @@ export class HttpEntryPoint implements HttpHandler {
 
   /** Serves a request. */
   handleRequest(request: EngineRequest, response: ServerResponse): void {
+    debug.engine('handling "%s" http request "%s"', request.method, request.url);
     if (!this.#engine._keepsRequests) {
       this.#proxy(request, response);
       return;
@@ -275,6 +280,7 @@ export class HttpEntryPoint implements HttpHandler {
     const kept = this.#engine._keep(tag, request, true);
     const handle = plainHandle(socket);
     if (handle === undefined) {
+      debug.engine('upgrade "%s": passed through, Node carries the bytes', request.url);
       try {
         bridge.flushed.stream(headOf(request), tag, kept, head);
       } catch {
@@ -286,6 +292,7 @@ export class HttpEntryPoint implements HttpHandler {
       this.#pumpStream(bridge, tag, socket);
       return;
     }
+    debug.engine('upgrade "%s": taken over, the core has the connection', request.url);
     handle.readStop();
     const buffered: Buffer | null = socket.read();
     const readAlready = buffered === null ? head : Buffer.concat([head, buffered]);

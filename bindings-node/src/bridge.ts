@@ -6,6 +6,7 @@
 import { PendingAcks } from "./ack";
 import { nextRound, nextTick, now } from "./clock";
 import { Commands } from "./commands";
+import { debug } from "./debug";
 import type { HandshakeRecord, RequestHead } from "./handshake";
 import { type HttpHandler, HttpRecords } from "./http-records";
 import { AckStatus, Kind, type NativeServer, native, type SessionSign } from "./native";
@@ -33,6 +34,8 @@ export interface SessionHandler {
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskHeaders(bridge: Bridge, question: number, tag: number, head: AnsweredHead): void;
   onRefused(tag: number, code: number, head: RefusedHead): void;
+  /** Records are about to be delivered. */
+  onTurn(): void;
 }
 
 /** The head of a request whose answer may get more headers. */
@@ -138,6 +141,7 @@ export class Bridge {
 
   #deliverTurn(): void {
     this.#clock.begin();
+    this.#sessions.onTurn();
     this.commands.beginTurn();
     let hasThrown = false;
     try {
@@ -310,6 +314,7 @@ export class Bridge {
   #onAck(token: number, status: AckStatus, answers: unknown[]): void {
     const isLast = status !== AckStatus.OneOfMany;
     const listener = isLast ? this.acks.take(token) : this.acks.find(token);
+    if (debug.socket.enabled) logAck(token, status, answers);
     if (this.parser !== undefined) {
       const read = this.parser.takeAnswers(token, answers as Place[], isLast);
       listener?.(status, read);
@@ -408,6 +413,11 @@ class WakeResource {
   hasRef(): boolean {
     return false;
   }
+}
+
+function logAck(token: number, status: AckStatus, answers: unknown[]): void {
+  if (status === AckStatus.TimedOut) debug.socket("event with ack %d has timed out", token);
+  else if (status === AckStatus.Complete) debug.socket("calling ack %d with %j", token, answers);
 }
 
 type SessionData = [id: string, value: string | number];

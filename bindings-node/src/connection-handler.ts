@@ -4,10 +4,12 @@ import type { RestoredSession } from "./adapter";
 import { type Claim, claimOf, findSession, keepSession, newSecret, resume } from "./adapter-sessions";
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
+import { debug, logReceived, logsPackets } from "./debug";
 import type { EngineSocket } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
 import type { ExtendedError, Namespace } from "./namespace";
 import type { DisconnectedSocket } from "./native";
+import { PacketType } from "./parser";
 import { runAll } from "./run-all";
 import type { Server } from "./server";
 import { type DisconnectReason, Socket } from "./socket";
@@ -27,6 +29,7 @@ export class ConnectionHandler implements ClientHandler {
 
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void {
     this.#admitNamespace(name, auth, (exists) => {
+      if (!exists) debug.client("creation of namespace %s was denied", name);
       const isAwaited = bridge.flushed.answerNamespace(question, exists);
       if (!isAwaited) this.#tidy(bridge, name);
     });
@@ -55,6 +58,8 @@ export class ConnectionHandler implements ClientHandler {
     // The server was closed meanwhile; a record of the client's end follows.
     if (bridge !== this.#server._bridge) return;
     const [name, id, previous, auth] = connect;
+    if (logsPackets()) logReceived(PacketType.Connect, name, auth);
+    debug.client("connecting to namespace %s", name);
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) {
       // It was removed with its last socket, just before this one.
@@ -69,6 +74,7 @@ export class ConnectionHandler implements ClientHandler {
       });
       return;
     }
+    debug.namespace("adding socket to nsp %s", name);
     if (namespace._keepsSessions) {
       const claim = claimOf(auth);
       if (claim === undefined) this.#identify(bridge, namespace, key, connect, undefined);
@@ -76,6 +82,7 @@ export class ConnectionHandler implements ClientHandler {
       return;
     }
     const restored = previous === 0 ? undefined : (this.#retained.get(previous) ?? {});
+    if (restored !== undefined) debug.namespace("connection state recovered for sid %s", id);
     const socket = this.#expect(bridge, new Socket(namespace, key, id, auth, restored));
     this.#runMiddleware(bridge, socket, previous);
   }
@@ -119,7 +126,10 @@ export class ConnectionHandler implements ClientHandler {
     const restored = session && { data: session.data };
     const socket = this.#expect(bridge, new Socket(namespace, identified, sid, auth, restored));
     socket.pid = pid;
-    if (session !== undefined) resume(bridge, socket, session);
+    if (session !== undefined) {
+      debug.namespace("connection state recovered for sid %s", sid);
+      resume(bridge, socket, session);
+    }
     this.#runMiddleware(bridge, socket, 0);
   }
 
@@ -153,14 +163,18 @@ export class ConnectionHandler implements ClientHandler {
     if (bridge.flushed.accept(socket._key)) {
       bridge.parser?.joined(socket);
       this.#retained.delete(previous);
+      debug.socket("socket connected - writing packet");
+      debug.socket("join room %s", socket.id);
       bridge.drainHttp();
       socket.nsp._connect(socket);
     } else {
+      debug.namespace("next called after client was closed - ignoring socket");
       this.#withdraw(bridge, socket);
     }
   }
 
   #refuse(bridge: Bridge, socket: Socket, error: ExtendedError): void {
+    debug.namespace("middleware error, sending CONNECT_ERROR packet to the client");
     socket._keepRecord();
     try {
       bridge.parser?.refuse(socket, error);
@@ -204,6 +218,7 @@ export class ConnectionHandler implements ClientHandler {
   // ---- Disconnect
 
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void {
+    if (reason === "client namespace disconnect") debug.socket("got disconnect packet");
     try {
       // The client sent an invalid packet.
       if (reason === "forced close") socket._onError(new Error("invalid packet"));
@@ -225,8 +240,10 @@ export class ConnectionHandler implements ClientHandler {
 
   /** A socket is out of its namespace: its listeners are called. */
   disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
+    debug.socket("closing socket - reason %s", reason);
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
     if (this.#server.opts.connectionStateRecovery && isLost && !socket.nsp._isForeign) {
+      debug.socket("connection state recovery is enabled for sid %s", socket.id);
       this.#retained.set(socket._key, { data: socket.data });
     }
     socket._onClose(reason, () => {

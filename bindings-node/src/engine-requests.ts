@@ -2,6 +2,7 @@
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { AnsweredHead, Bridge, RefusedHead } from "./bridge";
+import { debug } from "./debug";
 import type { EngineOptions } from "./engine-options";
 import type { ConnectionError, EngineMiddleware } from "./engine-server";
 import { EngineSessions } from "./engine-sessions";
@@ -172,7 +173,11 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Tells of a request that is refused. */
   _tellRefusal(req: EngineRequest, code: number, context: Record<string, unknown>): void {
-    const error: ConnectionError = { req, code, message: errorMessages[code] as string, context };
+    this.#emitRefusal({ req, code, message: errorMessages[code] as string, context });
+  }
+
+  #emitRefusal(error: ConnectionError): void {
+    debug.engine('refusing "%s": %s %j', error.req.url, error.message, error.context);
     this.emit("connection_error", error);
   }
 
@@ -184,8 +189,8 @@ export abstract class EngineRequests extends EngineSessions {
       if (name in context) context[name] = Number(context[name]);
     }
     if (context.name === "ID_GENERATION_ERROR") context.error = new Error("the id is empty or in use");
-    const message = code === errors.FORBIDDEN ? errorMessages[code] : head.message;
-    this.emit("connection_error", { req, code, message, context });
+    const message = code === errors.FORBIDDEN ? (errorMessages[code] as string) : head.message;
+    this.#emitRefusal({ req, code, message, context });
   }
 
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void {

@@ -11,6 +11,7 @@ import { Bridge } from "./bridge";
 import type { BroadcastOperator } from "./broadcast-operator";
 import { Broadcaster } from "./broadcaster";
 import { ConnectionHandler } from "./connection-handler";
+import { debug } from "./debug";
 import { EngineServer } from "./engine-server";
 import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
 import { native } from "./native";
@@ -204,7 +205,10 @@ export class Server<
     Object.assign(options, this.opts);
     Object.assign(this.opts, options);
     this.#path = (options.path || this.#path).replace(/\/$/, "");
+    if (isPort) debug.server("creating http server and binding to %d", server);
+    debug.server("creating engine with opts %j", options);
     this.#start(options);
+    if (this.#servesClient) debug.server("attaching client serving req handler");
     const http = isPort ? new OwnPort(this, notFound) : (server as HttpServer);
     this.#httpEntryPoint.open(http, {
       ...this.opts,
@@ -323,6 +327,7 @@ export class Server<
       throw new Error("stateful regular expressions are not supported");
     }
     const parent = new ParentNamespace(this);
+    debug.server("initializing parent namespace %s", parent.name);
     if (name instanceof RegExp) {
       this.parentNsps.set((asked, _auth, next) => next(null, name.test(asked)), parent);
       this.#patterns.set(name, parent);
@@ -339,6 +344,7 @@ export class Server<
     for (const [pattern, parent] of this.#patterns) {
       if (pattern.test(name)) return parent.createChild(name);
     }
+    debug.server("initializing namespace %s", name);
     const namespace = new Namespace(this, name);
     this._addNamespace(namespace);
     return namespace;
@@ -386,7 +392,11 @@ export class Server<
           step(i + 1);
           return;
         }
-        if (!this._nsps.has(name)) parent.createChild(name);
+        if (this._nsps.has(name)) debug.server("dynamic namespace %s already exists", name);
+        else {
+          parent.createChild(name);
+          debug.server("dynamic namespace %s was created", name);
+        }
         answer(true);
       });
     };

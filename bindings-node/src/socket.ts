@@ -9,6 +9,7 @@ import type { Broadcast } from "./broadcaster";
 import { CatchAllEmitter, type Listener } from "./catch-all";
 import type { Client, WriteOptions } from "./client";
 import { bitsOf } from "./commands";
+import { debug, logReceived, logsPackets } from "./debug";
 import type { EngineSocket } from "./engine-socket";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
 import { runMiddlewares } from "./middleware";
@@ -295,11 +296,13 @@ export class Socket<
   /** Joins one room or several. */
   join(rooms: string | string[]): Promise<void> | void {
     if (this.#hasLeft) return;
+    if (debug.socket.enabled) debug.socket("join room %s", rooms);
     return this.adapter.addAll(this.id, new Set(Array.isArray(rooms) ? rooms : [rooms]));
   }
 
   /** Leaves a room. */
   leave(room: string): Promise<void> | void {
+    if (debug.socket.enabled) debug.socket("leave room %s", room);
     return this.adapter.del(this.id, room);
   }
 
@@ -401,6 +404,7 @@ export class Socket<
 
   /** An event from the client; `ack` is the number of the answer that it wants. */
   _onEvent(args: unknown[], ack: number): void {
+    if (logsPackets()) this.#logEvent(args, ack);
     if (!this.connected) return;
     if (this.onevent !== Socket.prototype.onevent) {
       this.onevent({ type: EVENT, nsp: this.nsp.name, data: args, id: ack === NO_ACK ? undefined : ack });
@@ -435,6 +439,13 @@ export class Socket<
     );
   }
 
+  #logEvent(args: unknown[], ack: number): void {
+    logReceived(PacketType.Event, this.nsp.name, args, ack === NO_ACK ? undefined : ack);
+    if (!this.connected) debug.socket("ignore packet received after disconnection");
+    else debug.socket("emitting event %j", args);
+    if (ack !== NO_ACK) debug.socket("attaching ack callback to event");
+  }
+
   /** The listeners run a tick after onAny and middleware, as they do in socket.io. */
   #afterMiddleware(args: unknown[], error: Error | undefined): void {
     this.#nDeferred -= 1;
@@ -443,6 +454,7 @@ export class Socket<
   }
 
   #call(args: unknown[]): void {
+    if (debug.socket.enabled) debug.socket("dispatching an event %j", args);
     const emit = EventEmitter.prototype.emit;
     if (args.length === 2) emit.call(this, args[0] as string, args[1]);
     else if (args.length === 3) emit.call(this, args[0] as string, args[1], args[2]);
@@ -454,6 +466,7 @@ export class Socket<
     let isSent = false;
     return (...values: unknown[]) => {
       if (isSent) return;
+      if (debug.socket.enabled) debug.socket("sending ack %j", values);
       this.server._bridge?.commands.answer(this._key, ack, values, this.nsp.name);
       isSent = true;
     };
