@@ -93,3 +93,33 @@ async def test_every_transport(node: NodeProcess, command: list[str], way: str) 
         output = (await process.stdout.read()).decode()
         assert output.count(way) == 2, output
         assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize(("command", "way"), SERVERS.values(), ids=SERVERS)
+async def test_told_to_end(node: NodeProcess, command: list[str], way: str, end: int) -> None:
+    """a server that is told to end lets clients of every transport go, and ends as if nobody had been connected"""
+    port = free_port()
+    async with running(command, port) as process:
+        clients: list[Any] = []
+        for transports in (["polling"], ["websocket"], ["polling", "websocket"]):
+            client = node.client()
+            client.open(f"http://127.0.0.1:{port}", transports=transports)
+            clients.append(client)
+            await client.connected()
+            if "websocket" in transports:
+                await client.upgraded()
+        if end == signal.SIGINT:
+            # A terminal interrupts the workers of a server, too.
+            os.killpg(process.pid, end)
+        else:
+            process.send_signal(end)
+        for client in clients:
+            await client.disconnected()
+        # Far sooner than a poll would be answered without an event.
+        output, _ = await soon(process.communicate(), "the end of the server")
+        # uvicorn raises the signal once more after its own shutdown.
+        assert process.returncode in (0, -end), output.decode()
+        assert b"Traceback" not in output, output.decode()
+        for client in clients:
+            await client.close()

@@ -184,6 +184,15 @@ async def serve(native: _native.Server, scope: Scope, receive: Receive, send: Se
         await _serve_http(native, scope, receive, send)
 
 
+async def refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
+    """Answers one ASGI connection without looking at it."""
+    if scope["type"] == "websocket":
+        await receive()
+        await _refuse(scope, send, response)
+    else:
+        await respond(send, response)
+
+
 async def respond(send: Send, response: Response) -> None:
     """Sends a whole response."""
     status, headers, body = response
