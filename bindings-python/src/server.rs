@@ -210,6 +210,20 @@ impl Server {
         Ok(())
     }
 
+    /// The same with the request as an ASGI scope, of which `kept` is kept for those who ask for the scope.
+    fn adopt_scope(
+        &self,
+        py: Python<'_>,
+        descriptor: i32,
+        scope: &Bound<'_, PyDict>,
+        kept: Option<Py<PyDict>>,
+    ) -> PyResult<()> {
+        let bridge = self.0.here()?;
+        let head = request::from_adopted_scope(scope, kept)?;
+        py.detach(|| bridge.server.engine().take_over(duplicate(descriptor)?, head, Bytes::new()))?;
+        Ok(())
+    }
+
     /// Serves a port of its own: a `Pending` that comes to a `Listener`. `address` is `host:port`, `tls` a certificate chain
     /// and its key.
     #[pyo3(signature = (address, tls = None))]
