@@ -24,8 +24,8 @@ export function instrument(io: Server<any, any, any, any>, options: Partial<Inst
   if (ownParser(io.opts.parser) !== undefined) throw new TypeError(NO_PARSERS);
   if (io._instrumented) throw new Error("the server is instrumented already");
   const namespace = io.of(settings.namespaceName);
-  io._instrumented = true;
   guard(namespace, settings);
+  io._instrumented = true;
   io._whenStarted((bridge) => bridge.flushed.instrument(coreSettings(namespace, settings)));
   const data = settings.showsAll ? new DataWatch(io, namespace, settings.statsInterval) : undefined;
   namespace.on("connection", (socket: Socket) => {
