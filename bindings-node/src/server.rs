@@ -199,6 +199,7 @@ impl NativeServer {
         state.is_closed = true;
         // They hold the server.
         state.namespaces.clear();
+        state.admin = None;
         // Dropped, they are refusals: a request that nobody answers would keep Node's HTTP server from closing.
         state.requests = Questions::default();
         state.origins = Questions::default();

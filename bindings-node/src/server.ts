@@ -66,6 +66,10 @@ export class Server<
   /** The connection to the core; set from `attach` to `close`. */
   _bridge: Bridge | undefined = undefined;
 
+  /** Whether admin clients can see it. */
+  _instrumented = false;
+  /** Called whenever there is a new connection to the core. */
+  readonly #starters: ((bridge: Bridge) => void)[] = [];
   readonly #patterns = new Map<
     RegExp,
     ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
@@ -242,7 +246,14 @@ export class Server<
     this._bridge = new Bridge(core, this.engine, this.#httpEntryPoint, this._connectionHandler, this.#parser);
     this.engine._begin(this._bridge);
     for (const namespace of this._nsps.values()) this.#register(namespace);
+    for (const starter of this.#starters) starter(this._bridge);
     return this._bridge;
+  }
+
+  /** Calls a function with each connection to the core, the one that there is among them. */
+  _whenStarted(starter: (bridge: Bridge) => void): void {
+    this.#starters.push(starter);
+    if (this._bridge !== undefined) starter(this._bridge);
   }
 
   /** Disconnects all clients and closes the HTTP server. The callback gets an error if that did not listen. */

@@ -20,6 +20,7 @@ use crate::{
     },
     adapter::RemoteAcks,
     config::Parser,
+    event::Observed,
     namespace::Namespace,
     packet::{encode::Encoder, payload::Payload},
     rooms::{
@@ -156,11 +157,15 @@ fn emit(
         Some(rooms) => Outgoing::kept(namespace, rooms, to, payload, flags),
         None => Outgoing::new(namespace, payload, acks.id()),
     };
+    let is_shown = namespace.shows_events();
     let mut n_local = 0;
     let mut send = |socket: &Arc<Socket>| {
         n_local += 1;
         acks.wait_for(socket);
         event.queue_for(socket, flags, writes);
+        if is_shown {
+            namespace.observe_event(socket, payload, Observed::Sent);
+        }
     };
     match (to, &rooms) {
         // Queued under the lock, so that all receivers get a namespace's broadcasts in one order.

@@ -351,10 +351,15 @@ impl<L: Layer> Shared<L> {
         Frame::text(text.len(), |out| out.push_str(&text))
     }
 
-    /// Takes note of a session that has ended, and was counted as one on this transport.
-    pub(crate) fn session_closed(&self, session: &Session<L>, counted_as: TransportKind) {
+    /// Takes note of a session that has ended for a reason, and was counted as one on this transport.
+    pub(crate) fn session_closed(
+        &self,
+        session: &Session<L>,
+        reason: CloseReason,
+        counted_as: TransportKind,
+    ) {
         let counters = &self.counters;
-        counters.connections_closed.add(1);
+        counters.count_closed(reason);
         match counted_as {
             TransportKind::Polling => counters.connections_polling.sub(1),
             TransportKind::WebSocket => counters.connections_websocket.sub(1),

@@ -9,7 +9,7 @@ use crate::{
     Writes,
     client::{Entry, Inbound, watch},
     config::Parser,
-    event::{DisconnectedSocket, HostEvent, SessionEvent},
+    event::{DisconnectedSocket, HostEvent, Observed, SessionEvent},
     namespace::Namespace,
     packet::encode::Encoder,
     reason::DisconnectReason,
@@ -45,6 +45,7 @@ impl Socket {
         tracing::debug!(namespace = %self.namespace().name(), socket = %self.id(), %reason, "client left a namespace");
         let is_kept = self.namespace().keep_session(self, reason);
         self.namespace().server.counters.sockets.sub(1);
+        self.namespace().observe(|| Observed::Disconnected(self.clone(), reason));
         DisconnectedSocket::new(self.clone(), reason, !is_kept)
     }
 }

@@ -10,6 +10,7 @@ mod engine;
 mod entry_points;
 mod hostile;
 mod namespaces;
+mod observer;
 mod ordering;
 mod parser;
 mod polling;

@@ -129,7 +129,7 @@ impl<L: Layer> Session<L> {
     fn tell_end(self: &Arc<Self>, reason: CloseReason, counted_as: TransportKind) {
         tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
         L::closed(self, reason);
-        self.server.session_closed(self, counted_as);
+        self.server.session_closed(self, reason, counted_as);
     }
 
     fn send_control(self: &Arc<Self>, io: &mut Io, on: TransportKind, packet: ControlPacket) {
