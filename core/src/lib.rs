@@ -71,8 +71,9 @@ pub use event::{Ack, Answer, ConnectRequest, DisconnectedSocket, Events, HostEve
 pub use ferrio_engine::{
     Admitted, AnswerInHand, CloseReason, ConfigError, Cookie, Cors, Data, Encoded, Frame, Handshake,
     ListenOptions, Listener, Message, OpenedSession, Origin, OriginDecision, OutboxLimits, Outgoing,
-    PacketType, Protocol, ReadyState, Refusal, RequestHead, Responder, SendOptions, SlowReader, Tls,
-    TlsError, TransportKind, Transports, Watch, give_memory_back_by, is_under, runtime,
+    PacketType, PerMessageDeflate, Protocol, ReadyState, Refusal, RequestHead, Responder, SendOptions,
+    SlowReader, Tls, TlsError, TransportKind, Transports, Watch, WindowBits, give_memory_back_by, is_under,
+    runtime,
 };
 /// What a Socket.IO packet is for.
 pub use ferrio_protocol::socket::PacketType as SocketPacketType;
