@@ -9,12 +9,6 @@ use crate::options::entry::{
 /// Of the npm package.
 pub(super) static NODE: &[Entry] = &[
     entry(
-        "per_message_deflate",
-        Node("perMessageDeflate"),
-        own("true, false, or an object", "`false`"),
-        "Taken for compatibility: the server does not offer this extension.",
-    ),
-    entry(
         "own_port",
         Node("ownPort"),
         own("true or false", "`true`"),
