@@ -1,10 +1,10 @@
 //! The admin UI: what is shown to its clients, and whether they may come in.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use ferrio::runtime;
 use ferrio_host::admin::{Admin, AdminOptions, Login, Verdict};
-use napi::{Env, Error, Result, Status, bindgen_prelude::Object};
+use napi::{Env, Error, Result, Status, Task, bindgen_prelude::AsyncTask};
 use napi_derive::napi;
 
 use crate::{error::misuse, server::NativeServer, value::number};
@@ -86,24 +86,33 @@ impl NativeLogin {
 
     /// Whether name and password are right, as a promise; `null` if there were too many attempts.
     #[napi(catch_unwind, ts_return_type = "Promise<boolean | null>")]
-    pub fn check<'env>(
-        &self,
-        env: &'env Env,
-        username: String,
-        password: String,
-        address: String,
-    ) -> Result<Object<'env>> {
-        let (deferred, promise) = env.create_deferred::<Option<bool>, _>()?;
-        let login = self.0.clone();
-        // Ends when it has been this attempt's turn.
-        runtime().spawn(async move {
-            let verdict = match login.check(username, password, &address).await {
-                Verdict::Right => Some(true),
-                Verdict::Wrong => Some(false),
-                Verdict::TooMany => None,
-            };
-            deferred.resolve(move |_| Ok(verdict));
-        });
-        Ok(promise)
+    pub fn check(&self, username: String, password: String, address: String) -> AsyncTask<Attempt> {
+        AsyncTask::new(Attempt { login: self.0.clone(), username, password, address })
+    }
+}
+
+/// An attempt to log in. It waits for its turn on a thread of Node's own that may block.
+pub struct Attempt {
+    login: Arc<Login>,
+    username: String,
+    password: String,
+    address: String,
+}
+
+impl Task for Attempt {
+    type Output = Option<bool>;
+    type JsValue = Option<bool>;
+
+    fn compute(&mut self) -> Result<Self::Output> {
+        let (username, password) = (mem::take(&mut self.username), mem::take(&mut self.password));
+        Ok(match runtime().block_on(self.login.check(username, password, &self.address)) {
+            Verdict::Right => Some(true),
+            Verdict::Wrong => Some(false),
+            Verdict::TooMany => None,
+        })
+    }
+
+    fn resolve(&mut self, _: Env, verdict: Self::Output) -> Result<Self::JsValue> {
+        Ok(verdict)
     }
 }

@@ -140,6 +140,61 @@ export interface CompressionOptions {
   threshold?: number;
 }
 
+/** How zlib compresses. */
+export interface ZlibDeflateOptions {
+  /**
+   * How much work is put into compression: from 0, none, to 9; -1 for zlib's default, which is 6. Default: that of
+   * zlib.
+   */
+  level?: number;
+  /** Others are without effect. */
+  [other: string]: unknown;
+}
+
+/** What of WebSocket messages is compressed, and how. */
+export interface MessageCompressionOptions {
+  /** From which length on messages to clients are compressed. In bytes. Default 1 KiB. */
+  threshold?: number;
+  /**
+   * Whether the server compresses each message by itself, without looking back at earlier ones. If false, a client
+   * that asks for it gets no compression. Default: as the client asks.
+   */
+  serverNoContextTakeover?: boolean;
+  /**
+   * Whether clients have to compress each message by itself. The server then keeps nothing of their messages. Default
+   * `false`.
+   */
+  clientNoContextTakeover?: boolean;
+  /**
+   * How far the server looks back: over 2 to the power of so many bytes. A client that wants it to look back less
+   * gets no compression; if false, neither does any that has a wish. Default: as the client asks.
+   */
+  serverMaxWindowBits?: number | boolean;
+  /**
+   * How far clients may look back, likewise. One that cannot be told so gets no compression. Default: as the client
+   * asks.
+   */
+  clientMaxWindowBits?: number | boolean;
+  /**
+   * How much is kept of earlier messages of all clients together. Each new client has all that it may need reserved,
+   * 32 KiB unless its window is smaller. Beyond, messages are compressed each by itself. In bytes. Default 256 MiB.
+   */
+  maxMemory?: number;
+  /**
+   * Options of zlib for messages to clients. All but `level` are without effect: a thread has one compressor for all
+   * its connections.
+   */
+  zlibDeflateOptions?: ZlibDeflateOptions;
+  /** Options of zlib for messages from clients. Taken for compatibility, without effect. Default: none. */
+  zlibInflateOptions?: object;
+  /**
+   * Taken for compatibility, without effect: the I/O threads compress, as many as there are. Default: none.
+   */
+  concurrencyLimit?: number;
+  /** Others are without effect. */
+  [other: string]: unknown;
+}
+
 /** For how long, and for how many, a client that lost its connection may continue where it was. */
 export interface RecoveryOptions {
   /**
@@ -217,8 +272,12 @@ export interface ServerOptions {
    * Whether polling bodies are compressed when the client accepts it. Default: with the following threshold.
    */
   httpCompression: boolean | CompressionOptions;
-  /** Taken for compatibility: the server does not offer this extension. Default `false`. */
-  perMessageDeflate: boolean | object;
+  /**
+   * Compression of WebSocket messages (RFC 7692), for clients that offer it. It costs processor time, and memory for
+   * each client: what is kept of its earlier messages, up to 32 KiB of those from it and 8 KiB of those to it.
+   * Default: off.
+   */
+  perMessageDeflate: boolean | MessageCompressionOptions;
   /** Decides whether a request may open a connection. Default: every request may. */
   allowRequest: AllowRequest;
   /** Whether a dynamic namespace goes away with its last socket. Default `false`. */

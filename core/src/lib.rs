@@ -75,8 +75,9 @@ pub use event::{
 pub use ferrio_engine::{
     Admitted, AnswerInHand, CloseReason, ConfigError, Cookie, Cors, Data, Encoded, Frame, Handshake,
     ListenOptions, Listener, Message, OpenedSession, Origin, OriginDecision, OutboxLimits, Outgoing,
-    PacketType, Protocol, ReadyState, Refusal, RequestHead, Responder, SendOptions, SlowReader, Tls,
-    TlsError, TransportKind, Transports, Watch, give_memory_back_by, is_under, runtime,
+    PacketType, PerMessageDeflate, Protocol, ReadyState, Refusal, RequestHead, Responder, SendOptions,
+    SlowReader, Tls, TlsError, TransportKind, Transports, Watch, WindowBits, give_memory_back_by, is_under,
+    runtime,
 };
 /// What a Socket.IO packet is for.
 pub use ferrio_protocol::socket::PacketType as SocketPacketType;

@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::{
     config::{Config, ConfigError},
     deadlines::{DeadlineKey, Deadlines, Due, Expire},
+    deflate::Terms,
     ids::random_id,
     layer::{Admitted, Layer},
     memory::ClosedSessions,
@@ -53,6 +54,8 @@ pub(crate) struct Shared<L: Layer> {
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) counters: Counters,
     pub(crate) ended: EndedSessions<Session<L>>,
+    /// How WebSocket messages may be compressed, if at all.
+    pub(crate) deflate: Option<Terms>,
     sessions: Mutex<HashMap<Arc<str>, Arc<Session<L>>>>,
     n_sessions: AtomicUsize,
     closed_sessions: Arc<ClosedSessions>,
@@ -90,6 +93,7 @@ impl<L: Layer> Server<L> {
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let shared = Shared {
+            deflate: config.per_message_deflate.map(Terms::new),
             config,
             layer,
             deadlines,
