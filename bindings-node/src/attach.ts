@@ -15,12 +15,13 @@ import { Socket as NetSocket } from "node:net";
 import { stringify } from "node:querystring";
 import type { Duplex } from "node:stream";
 import type { Bridge } from "./bridge";
+import { corsMiddleware } from "./cors-by-request";
 import { debug } from "./debug";
 import type { AttachOptions, EngineOptions } from "./engine-options";
 import type { EngineServer } from "./engine-server";
 import { type EngineRequest, queryOf } from "./handshake";
 import type { HttpHandler } from "./http-records";
-import { type CorsOptions, decideOrigin } from "./options";
+import { type CorsOptions, decideOrigin, type ServerOptions } from "./options";
 import { serveClientFile } from "./serve-client";
 import { warn } from "./warning";
 
@@ -32,7 +33,7 @@ export interface EntryOptions extends Partial<AttachOptions> {
   /** Without the slash at its end. */
   path: string;
   transports?: EngineOptions["transports"];
-  cors?: CorsOptions | false;
+  cors?: ServerOptions["cors"] | false;
   /** The file of the browser's client that a target asks for. */
   clientFile?(url: string): string | undefined;
 }
@@ -75,7 +76,7 @@ export class HttpEntryPoint implements HttpHandler {
 
   #serveFile(
     name: string,
-    cors: CorsOptions | false | undefined,
+    cors: ServerOptions["cors"] | false | undefined,
     request: IncomingMessage,
     response: ServerResponse,
   ): void {
@@ -83,11 +84,16 @@ export class HttpEntryPoint implements HttpHandler {
       serveClientFile(name, request, response);
       return;
     }
-    decideOrigin(cors, request.headers, (decision) => {
+    const middleware = corsMiddleware(cors);
+    if (middleware !== undefined) {
+      middleware(request, response, () => serveClientFile(name, request, response));
+      return;
+    }
+    decideOrigin(cors as CorsOptions, request.headers, (decision) => {
       const origin = decision === "own" ? request.headers.origin : decision.replace(/^=/, "");
       if (origin) response.setHeader("Access-Control-Allow-Origin", origin);
       if (origin && origin !== "*") response.setHeader("Vary", "Origin");
-      if (cors.credentials) response.setHeader("Access-Control-Allow-Credentials", "true");
+      if ((cors as CorsOptions).credentials) response.setHeader("Access-Control-Allow-Credentials", "true");
       serveClientFile(name, request, response);
     });
   }

@@ -2,13 +2,14 @@
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { AnsweredHead, Bridge, RefusedHead } from "./bridge";
+import { corsMiddleware } from "./cors-by-request";
 import { debug } from "./debug";
 import type { EngineOptions } from "./engine-options";
 import type { ConnectionError, EngineMiddleware } from "./engine-server";
 import { EngineSessions } from "./engine-sessions";
 import { type EngineRequest, makeRequest, type RequestHead } from "./handshake";
 import { runMiddlewares } from "./middleware";
-import { asksForOrigins, decideOrigin } from "./options";
+import { asksForOrigins, type CorsOptions, decideOrigin } from "./options";
 import { runAll } from "./run-all";
 
 export const errors = {
@@ -46,6 +47,8 @@ export abstract class EngineRequests extends EngineSessions {
   constructor(options: Partial<EngineOptions>) {
     super();
     this._options = options;
+    const cors = corsMiddleware(options.cors);
+    if (cors !== undefined) this._middlewares.push(cors);
   }
 
   /** Whether somebody may want to see the very request objects. */
@@ -60,7 +63,9 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Whether Node has to see the requests. */
   get _needsNode(): boolean {
-    return this._hasMiddlewares || this._tellsHeaders || this._options.allowRequest !== undefined;
+    return (
+      this._hasMiddlewares || this._tellsHeaders || (this._options.allowRequest ?? undefined) !== undefined
+    );
   }
 
   /** Runs the functions of `use` for one request. */
@@ -106,7 +111,7 @@ export abstract class EngineRequests extends EngineSessions {
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
     const request = this._requestOf(tag, head);
     const { allowRequest } = this._options;
-    if (allowRequest === undefined) {
+    if (allowRequest === undefined || allowRequest === null) {
       this.#admit(bridge, question, tag, request);
       return;
     }
@@ -195,7 +200,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
     const request = this._requestOf(tag, head);
-    decideOrigin(this._options.cors || {}, request.headers, (decision) =>
+    decideOrigin((this._options.cors || {}) as CorsOptions, request.headers, (decision) =>
       bridge.native.answerOrigin(question, decision),
     );
   }
@@ -220,7 +225,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Whether only JavaScript can tell which origins are allowed. */
   get _asksForOrigins(): boolean {
-    return asksForOrigins(this._options.cors || undefined);
+    return asksForOrigins(this._options.cors);
   }
 
   override _clear(): void {

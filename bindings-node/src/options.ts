@@ -3,7 +3,9 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { types } from "node:util";
 import type { AdapterConstructor } from "./adapter";
+import type { CorsOptionsDelegate } from "./cors-by-request";
 import { native } from "./native";
+import { corsRules, inTableForms } from "./option-forms";
 import type { Parser } from "./parser";
 import { isWellFormed } from "./value";
 
@@ -262,7 +264,7 @@ export interface ServerOptions {
    */
   adapter: AdapterConstructor;
   /** Cross-origin rules, as npm's package `cors` takes them. */
-  cors: CorsOptions;
+  cors: CorsOptions | CorsOptionsDelegate;
   /**
    * The cookie with the session's id that a handshake sets, with the attributes of npm's package `cookie`;
    * `true` for their defaults. Default `false`.
@@ -317,24 +319,15 @@ const CORE_OPTIONS = native.NativeServer.optionTable()
  * stays here and is asked for.
  */
 export function optionsForCore(
-  options: Partial<Omit<ServerOptions, "cors"> & { cors: CorsOptions | false }>,
+  options: Partial<Omit<ServerOptions, "cors"> & { cors: ServerOptions["cors"] | false }>,
 ): string {
   const { parser, cookie } = options;
-  const given = Object.fromEntries(
-    CORE_OPTIONS.map((name) => [name, (options as Partial<ServerOptions>)[name]]),
-  );
+  const forms = inTableForms(options);
+  const given = Object.fromEntries(CORE_OPTIONS.map((name) => [name, forms[name]]));
   given.parser = parserName(parser);
-  given.cors = namedHeaders(given.cors);
   // JSON has another form of dates than cookies.
   if (cookie && cookie !== true) given.cookie = { ...cookie, expires: cookie.expires?.toUTCString() };
   return JSON.stringify(given, writable);
-}
-
-/** `cors` knows the allowed headers by a second name. */
-function namedHeaders(cors: unknown): unknown {
-  if (typeof cors !== "object" || cors === null) return cors;
-  const { headers, allowedHeaders = headers } = cors as CorsOptions & { headers?: string[] };
-  return allowedHeaders === undefined ? cors : { ...cors, allowedHeaders };
 }
 
 /** What JSON cannot say comes to the core as an object with one key, by which it is known there. */
@@ -347,8 +340,9 @@ function writable(_name: string, value: unknown): unknown {
 }
 
 /** Whether only JavaScript can tell which origins are allowed. */
-export function asksForOrigins(cors: CorsOptions | undefined): boolean {
-  const origin = cors?.origin;
+export function asksForOrigins(cors: ServerOptions["cors"] | false | undefined): boolean {
+  if (typeof cors === "function") return true;
+  const { origin } = (corsRules(cors) || {}) as CorsOptions;
   if (Array.isArray(origin)) return origin.some((one) => typeof one !== "string");
   return typeof origin === "function" || types.isRegExp(origin);
 }
@@ -360,16 +354,14 @@ export function decideOrigin(
   answer: (decision: string) => void,
 ) {
   const own = headers.origin;
+  const { origin: rule } = corsRules(cors) as CorsOptions;
   const decide = (origin: StaticOrigin | undefined): string => {
     if (origin === undefined || origin === "*") return "*";
     if (typeof origin === "string") return `=${origin}`;
     return matches(own, origin) ? "own" : "";
   };
-  if (typeof cors.origin !== "function") {
-    answer(decide(cors.origin));
-    return;
-  }
-  cors.origin(own, (error, origin) => answer(error || !origin ? "" : decide(origin)));
+  // A function is asked by a middleware: see `cors-by-request.ts`.
+  answer(typeof rule === "function" ? "" : decide(rule));
 }
 
 function matches(own: string | undefined, origin: StaticOrigin): boolean {
@@ -381,7 +373,7 @@ function matches(own: string | undefined, origin: StaticOrigin): boolean {
 
 /** Which of the parsers that the core knows it is, or that it is one of the application's own. */
 function parserName(parser: unknown): ParserName | undefined {
-  if (parser === undefined) return undefined;
+  if (parser === undefined || parser === null) return undefined;
   const { Encoder, Decoder, protocol } = parser as Parser & { protocol?: unknown };
   if (typeof Encoder !== "function" || typeof Decoder !== "function") {
     throw new TypeError("option `parser` must be an object with `Encoder` and `Decoder`");
