@@ -21,13 +21,16 @@ import { warn } from "./warning";
 /** The clock is read after so many records whose listeners have asked for nothing. */
 const LOOK_UP = 8;
 
+/** In the number of a packet's type, that it may not be compressed: the same as in `session_records.rs`. */
+const UNCOMPRESSED = 8;
+
 /** Handles what concerns the engine's sessions, and answers questions about requests. */
 export interface SessionHandler {
   onSessionOpen(tag: number, record: HandshakeRecord): void;
   /** The data is undefined if it is more than JavaScript can hold. */
   onSessionMessage(id: string, data: string | Buffer | undefined): void;
   onSessionPacket(id: string, type: number, data: string | Buffer | undefined): void;
-  onSessionPacketCreate(id: string, type: number, data: string | Buffer | undefined): void;
+  onSessionPacketCreate(id: string, type: number, data: string | Buffer | undefined, compress: boolean): void;
   onSessionSign(id: string, sign: SessionSign): void;
   onSessionEnd(id: string, reason: string, fault: string | undefined): void;
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
@@ -253,7 +256,8 @@ export class Bridge {
       }
       case Kind.SessionPacketCreate: {
         const [id, value] = data as SessionData;
-        this.#sessions.onSessionPacketCreate(id, detail, this.#batch.readMessage(value));
+        const [type, compress] = [detail & ~UNCOMPRESSED, (detail & UNCOMPRESSED) === 0];
+        this.#sessions.onSessionPacketCreate(id, type, this.#batch.readMessage(value), compress);
         break;
       }
       case Kind.SessionSign:

@@ -179,8 +179,13 @@ export abstract class EngineSessions extends WatchedEmitter<ServerEvents> {
     if (data !== undefined) this.#sockets.get(id)?._onPacket(type, data);
   }
 
-  onSessionPacketCreate(id: string, type: number, data: string | Buffer | undefined): void {
-    if (data !== undefined) this.#sockets.get(id)?._onPacketCreate(type, data);
+  onSessionPacketCreate(
+    id: string,
+    type: number,
+    data: string | Buffer | undefined,
+    compress: boolean,
+  ): void {
+    if (data !== undefined) this.#sockets.get(id)?._onPacketCreate(type, data, compress);
   }
 
   onSessionSign(id: string, sign: SessionSign): void {

@@ -344,9 +344,9 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
   }
 
   /** The core made a packet: a heartbeat, or an event of Socket.IO. */
-  _onPacketCreate(type: number, data: string | Buffer): void {
+  _onPacketCreate(type: number, data: string | Buffer, compress: boolean): void {
     if (this.#readyState !== "open") return;
-    const packet = { options: { compress: true }, ...packetOf(type, data) };
+    const packet = { options: { compress }, ...packetOf(type, data) };
     if (logsFrames()) this.#logSent(packet);
     if (this.#watched & Watch.Drain) this.#buffer.push(packet);
     this.emit("packetCreate", packet);

@@ -230,8 +230,8 @@ pub enum SessionEvent {
     Message(Message, Credit),
     /// `packet`: a packet has come.
     Packet(PacketType, Message),
-    /// `packetCreate`: a packet was queued for the client.
-    PacketCreate(PacketType, Message),
+    /// `packetCreate`: a packet was queued for the client, which may be compressed or not.
+    PacketCreate(PacketType, Message, bool),
     /// `heartbeat`: the client has given a sign of life.
     Heartbeat,
     /// `flush`: what waited is given to the transport.
@@ -263,7 +263,7 @@ impl SessionEvent {
     fn weight(&self) -> usize {
         match self {
             Self::Opened => CONNECT_OVERHEAD,
-            Self::Message(message, _) | Self::Packet(_, message) | Self::PacketCreate(_, message) => {
+            Self::Message(message, _) | Self::Packet(_, message) | Self::PacketCreate(_, message, _) => {
                 message.len()
             }
             _ => 0,

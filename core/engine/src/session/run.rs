@@ -136,7 +136,7 @@ impl<L: Layer> Session<L> {
         io.outbox_of(on).push_once(Frame::control(packet));
         if on == io.machine.transport() {
             let kind = if packet == ControlPacket::Ping { PacketType::Ping } else { PacketType::Pong };
-            self.tell(Watch::PACKET_CREATE, || SessionEvent::PacketCreate(kind, &Data::Text("")));
+            self.tell(Watch::PACKET_CREATE, || SessionEvent::PacketCreate(kind, &Data::Text(""), true));
         }
         self.write(io);
         if io.outbox.bytes() > 2 * self.server.config.outbox.max_bytes {
