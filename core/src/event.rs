@@ -290,8 +290,8 @@ impl Observation {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Observed {
-    /// A client was let into a namespace.
-    Connected(Arc<Socket>),
+    /// A client was let into a namespace, and these are its rooms. It was shown to join them just before.
+    Connected(Arc<Socket>, Vec<Room>),
     /// A client has left a namespace.
     Disconnected(Arc<Socket>, DisconnectReason),
     /// A socket has joined a room.

@@ -244,12 +244,12 @@ impl Namespace {
             // Nobody else will forget the one whose place it takes. It is not the last.
             self.n_clients.fetch_sub(1, Ordering::AcqRel);
         }
-        self.observe(|| Observed::Connected(socket.clone()));
         for room in std::iter::once(Room::Text(socket.id().clone())).chain(joined) {
             if rooms.join(socket.key(), &room, &mut report) {
                 self.observe_room(socket, &room, Observed::Joined);
             }
         }
+        self.observe(|| Observed::Connected(socket.clone(), rooms.rooms_of(socket.key())));
         self.server.register(socket);
     }
 

@@ -13,7 +13,7 @@ fn taken(observer: &Observer) -> Vec<String> {
 
 fn in_words(observed: &Observed) -> String {
     match observed {
-        Observed::Connected(socket) => format!("{} connected", socket.namespace().name()),
+        Observed::Connected(socket, _) => format!("{} connected", socket.namespace().name()),
         Observed::Disconnected(_, reason) => format!("disconnected: {reason}"),
         Observed::Joined(change) if change.room.as_text() == Some(&change.socket) => {
             "joined its own".to_owned()
@@ -49,8 +49,8 @@ async fn an_observer_is_shown_what_happens_in_its_order() {
     assert_eq!(
         taken(&observer),
         [
-            "/ connected",
             "joined its own",
+            "/ connected",
             "joined a",
             r#"received ["hello",1]"#,
             r#"sent ["news",2]"#,
@@ -71,7 +71,7 @@ async fn hidden_events_are_not_shown_and_nothing_is_after_the_end() {
     client.send(r#"42["hello"]"#).await;
     test.host.event().await;
     socket.emit(&Payload::event("news", []), Flags::default(), &mut Writes::new());
-    assert_eq!(taken(&observer), ["/ connected", "joined its own"]);
+    assert_eq!(taken(&observer), ["joined its own", "/ connected"]);
     drop(observer);
     socket.join(["a"]);
     assert_eq!(taken(&test.server.observe()), [""; 0]);

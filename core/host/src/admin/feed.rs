@@ -46,7 +46,10 @@ pub(super) async fn run(shared: Arc<Shared>, observer: Option<Observer>) {
             () = shared.came.notified() => feed.welcome(),
             () = noted(feed.observer.as_ref()) => feed.pass_on().await,
             () = sleep(STEP), if is_busy => {}
-            _ = ticks.tick() => feed.tick(),
+            _ = ticks.tick() => {
+                feed.pass_on().await;
+                feed.tick();
+            }
         }
         feed.go_on();
         if feed.watchers.is_empty() && feed.end() {
@@ -108,11 +111,12 @@ impl Feed {
                         Observed::Received(..) | Observed::Sent(..) => Shown::Event,
                         _ => Shown::State,
                     };
-                    for watcher in &mut self.watchers {
+                    let news = self.watchers.iter_mut().filter(|watcher| !watcher.knows(&observation.what));
+                    for watcher in news {
                         watcher.show(kind, &shown, &mut writes);
                     }
                     match &observation.what {
-                        Observed::Connected(socket) => note_polling(&mut self.polling, socket),
+                        Observed::Connected(socket, _) => note_polling(&mut self.polling, socket),
                         Observed::Disconnected(socket, _) => {
                             self.polling.remove(&socket.key());
                             self.shared.data.forget(socket);
@@ -124,6 +128,7 @@ impl Feed {
             // The thread is not this task's alone.
             tokio::task::yield_now().await;
         }
+        self.watchers.iter_mut().for_each(Watcher::is_up_to_date);
         if has_lost {
             self.watchers.iter_mut().for_each(|watcher| watcher.list_anew(&self.shared));
         }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use ferrio::{Observation, Observed, Payload, RoomChange, Socket};
+use ferrio::{Observation, Observed, Payload, Room, RoomChange, Socket};
 use ferrio_protocol::json::write_string;
 
 use crate::admin::{
@@ -30,17 +30,27 @@ pub(super) fn config(options: &AdminOptions) -> Payload {
 }
 
 /// All sockets, of which the UI forgets what it knew before.
-pub(super) fn all_sockets(sockets: &[Arc<Socket>], options: &AdminOptions, data: &Data) -> Payload {
+pub(super) fn all_sockets(
+    sockets: &[(Arc<Socket>, Vec<Room>)],
+    options: &AdminOptions,
+    data: &Data,
+) -> Payload {
     let mut text = String::from(r#"["all_sockets","#);
-    list(&mut text, '[', ']', sockets, |out, socket| record(out, socket, options, data));
+    list(&mut text, '[', ']', sockets, |out, (socket, rooms)| record(out, socket, rooms, options, data));
     text.push(']');
     payload(text)
 }
 
 /// A socket that the UI does not know yet.
-pub(super) fn connected(socket: &Socket, at: SystemTime, options: &AdminOptions, data: &Data) -> Payload {
+pub(super) fn connected(
+    socket: &Socket,
+    rooms: &[Room],
+    at: SystemTime,
+    options: &AdminOptions,
+    data: &Data,
+) -> Payload {
     let mut text = String::from(r#"["socket_connected","#);
-    record(&mut text, socket, options, data);
+    record(&mut text, socket, rooms, options, data);
     end(text, at, &Payload::default())
 }
 
@@ -71,15 +81,16 @@ fn update(socket: &Socket, field: &str) -> String {
     text
 }
 
-fn record(out: &mut String, socket: &Socket, options: &AdminOptions, data: &Data) {
-    write_socket(out, socket, data.of(socket).as_deref().unwrap_or("{}"), options.shows_secrets);
+fn record(out: &mut String, socket: &Socket, rooms: &[Room], options: &AdminOptions, data: &Data) {
+    let data = data.of(socket);
+    write_socket(out, socket, rooms, data.as_deref().unwrap_or("{}"), options.shows_secrets);
 }
 
 /// What an observer has seen.
 pub(super) fn observed(observation: &Observation, options: &AdminOptions, data: &Data) -> Payload {
     let at = observation.at;
     match &observation.what {
-        Observed::Connected(socket) => connected(socket, at, options, data),
+        Observed::Connected(socket, rooms) => connected(socket, rooms, at, options, data),
         Observed::Disconnected(socket, reason) => {
             let mut text = begin("socket_disconnected", socket.namespace().name());
             write_string(&mut text, socket.id());

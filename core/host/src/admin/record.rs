@@ -23,7 +23,13 @@ const REDACTED: &str = "[redacted]";
 const FORWARDED: [&str; 2] = ["cf-connecting-ip", "x-forwarded-for"];
 
 /// Appends a socket as a JSON object, with its data, which is JSON text.
-pub(super) fn write_socket(out: &mut String, socket: &Socket, data: &str, shows_secrets: bool) {
+pub(super) fn write_socket(
+    out: &mut String,
+    socket: &Socket,
+    rooms: &[Room],
+    data: &str,
+    shows_secrets: bool,
+) {
     let id = socket.connection().id();
     let shown = id.char_indices().nth(SHOWN_OF_ID).map_or(&**id, |(end, _)| &id[..end]);
     out.push_str(r#"{"id":"#);
@@ -37,7 +43,7 @@ pub(super) fn write_socket(out: &mut String, socket: &Socket, data: &str, shows_
     out.push_str(r#","handshake":"#);
     write_handshake(out, &socket.handshake().head, socket.handshake().issued, shows_secrets);
     out.push_str(r#","rooms":"#);
-    list(out, '[', ']', socket.rooms(), |out, room| write_room(out, &room));
+    list(out, '[', ']', rooms, write_room);
     out.push('}');
 }
 

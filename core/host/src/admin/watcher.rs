@@ -6,7 +6,8 @@ use std::{
     vec,
 };
 
-use ferrio::{Flags, Payload, Server, Socket, Writes};
+use ahash::HashMap;
+use ferrio::{Flags, Observed, Payload, Room, Server, Socket, Writes};
 
 use crate::admin::{message, shared::Shared};
 
@@ -26,6 +27,9 @@ const MAX_COMING: Duration = Duration::from_secs(60);
 pub(super) struct Watcher {
     socket: Arc<Socket>,
     stage: Stage,
+    /// The rooms of the sockets of which it was told since what happened was last passed on. They may have joined them just
+    /// before, which then is no news.
+    just_listed: HashMap<Arc<str>, Vec<Room>>,
 }
 
 /// What a client is shown.
@@ -50,7 +54,7 @@ enum Stage {
 
 impl Watcher {
     pub(super) fn new(socket: Arc<Socket>) -> Self {
-        Self { socket, stage: Stage::Coming(Instant::now()) }
+        Self { socket, stage: Stage::Coming(Instant::now()), just_listed: HashMap::default() }
     }
 
     /// Whether it has left.
@@ -87,7 +91,11 @@ impl Watcher {
         if !is_ready {
             return Vec::new();
         }
-        let piece: Vec<_> = rest.take(PIECE).filter(|socket| socket.is_connected()).collect();
+        let with_rooms = |socket: Arc<Socket>| {
+            let rooms = socket.rooms();
+            (socket, rooms)
+        };
+        let piece: Vec<_> = rest.take(PIECE).filter(|socket| socket.is_connected()).map(with_rooms).collect();
         let is_first = !std::mem::replace(is_begun, true);
         if rest.len() == 0 {
             self.stage = Stage::Following;
@@ -96,12 +104,15 @@ impl Watcher {
             self.send(&message::all_sockets(&piece, &shared.options, &shared.data), writes);
         } else {
             // Another list of all sockets would make the UI forget those of the first.
-            for socket in &piece {
+            for (socket, rooms) in &piece {
                 let at = socket.handshake().issued;
-                self.send(&message::connected(socket, at, &shared.options, &shared.data), writes);
+                self.send(&message::connected(socket, rooms, at, &shared.options, &shared.data), writes);
             }
         }
-        piece
+        for (socket, rooms) in &piece {
+            self.just_listed.insert(socket.id().clone(), rooms.clone());
+        }
+        piece.into_iter().map(|(socket, _)| socket).collect()
     }
 
     /// Tells it of all sockets, of which it has missed something.
@@ -126,6 +137,17 @@ impl Watcher {
             return;
         }
         self.send(shown, writes);
+    }
+
+    /// Whether it knows of a socket's room already.
+    pub(super) fn knows(&self, observed: &Observed) -> bool {
+        let Observed::Joined(change) = observed else { return false };
+        self.just_listed.get(&change.socket).is_some_and(|rooms| rooms.contains(&change.room))
+    }
+
+    /// What had happened before it was last told of sockets is passed on.
+    pub(super) fn is_up_to_date(&mut self) {
+        self.just_listed = HashMap::default();
     }
 
     /// Sends it counters, unless it is behind.
