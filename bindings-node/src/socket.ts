@@ -8,7 +8,7 @@ import { BroadcastOperator } from "./broadcast-operator";
 import type { Broadcast } from "./broadcaster";
 import { CatchAllEmitter, type Listener } from "./catch-all";
 import type { Client } from "./client";
-import { debug, logReceived, logsPackets } from "./debug";
+import { debug, logReceived, logs } from "./debug";
 import type { EngineSocket } from "./engine-socket";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
 import { runMiddlewares } from "./middleware";
@@ -354,7 +354,7 @@ export class Socket<
 
   /** An event from the client; `ack` is the number of the answer that it wants. */
   _onEvent(args: unknown[], ack: number): void {
-    if (logsPackets()) this.#logEvent(args, ack);
+    if (logs.packets) this.#logEvent(args, ack);
     if (!this.connected) return;
     if (ack !== NO_ACK) args.push(this.#answer(ack));
     if (this._anyListeners === undefined && this.#middlewares.length === 0 && this.#nDeferred === 0) {
@@ -385,7 +385,7 @@ export class Socket<
   }
 
   #call(args: unknown[]): void {
-    if (debug.socket.enabled) debug.socket("dispatching an event %j", args);
+    if (logs.packets) debug.socket("dispatching an event %j", args);
     const emit = EventEmitter.prototype.emit;
     if (args.length === 2) emit.call(this, args[0] as string, args[1]);
     else if (args.length === 3) emit.call(this, args[0] as string, args[1], args[2]);
