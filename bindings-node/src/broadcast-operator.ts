@@ -1,8 +1,10 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
 /** Many sockets at once, chosen by rooms. */
 
-import { errorOf, timeoutOf } from "./ack";
+import { type AckListener, errorOf, timeoutOf } from "./ack";
+import { AckCollector, areTimersReplaced } from "./ack-timer";
 import type { Adapter } from "./adapter";
+import type { Bridge } from "./bridge";
 import type { Broadcasting } from "./broadcaster";
 import { Flag } from "./native";
 import { refuseReserved } from "./reserved";
@@ -94,18 +96,33 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
       return;
     }
     const timeout = timeoutOf(this.flags.timeout);
-    bridge.commands.broadcastWithAck(
-      nsp._number,
-      this.#selection,
-      this.#bits,
-      timeout,
-      data,
-      nsp.name,
-      (status, answers) => {
-        const firsts = answers.map((values) => values[0]);
-        ack.call(this, errorOf(status), firsts);
-      },
-    );
+    const listener: AckListener = (status, answers) => {
+      const firsts = answers.map((values) => values[0]);
+      ack.call(this, errorOf(status), firsts);
+    };
+    if (areTimersReplaced()) this.#emitToEach(bridge, data, timeout, listener);
+    else
+      bridge.commands.broadcastWithAck(
+        nsp._number,
+        this.#selection,
+        this.#bits,
+        timeout,
+        data,
+        nsp.name,
+        listener,
+      );
+  }
+
+  /** The same to each socket of this node on its own, with a timer of the test's. */
+  #emitToEach(bridge: Bridge, data: unknown[], timeout: number, listener: AckListener): void {
+    const { nsp } = this.adapter;
+    const sockets = nsp._select(this.#selection);
+    const collector = new AckCollector(sockets.length, timeout, listener);
+    for (const { _key } of sockets) {
+      bridge.commands.emitWithAck(_key, this.#bits, undefined, data, nsp.name, (status, answers) =>
+        collector.take(status, answers),
+      );
+    }
   }
 
   /** Sends an event and resolves with the list of answers; the error has those that came in time. */

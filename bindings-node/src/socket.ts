@@ -3,6 +3,7 @@
 
 import { EventEmitter } from "node:events";
 import { type AckListener, errorOf, timeoutOf } from "./ack";
+import { areTimersReplaced, limited } from "./ack-timer";
 import type { Adapter } from "./adapter";
 import { BroadcastOperator } from "./broadcast-operator";
 import type { Broadcast } from "./broadcaster";
@@ -171,7 +172,10 @@ export class Socket<
       return;
     }
     const timeout = hasTimeout ? timeoutOf(flags.timeout) : undefined;
-    bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, this.nsp.name, listener);
+    const emit = (timeout: number | undefined, listener: AckListener) =>
+      bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, this.nsp.name, listener);
+    if (timeout !== undefined && areTimersReplaced()) emit(undefined, limited(listener, timeout));
+    else emit(timeout, listener);
   }
 
   /** Sends an event named `message`. */
