@@ -6,7 +6,7 @@
 import { PendingAcks } from "./ack";
 import { nextRound, nextTick, now } from "./clock";
 import { Commands } from "./commands";
-import { debug } from "./debug";
+import { debug, logs } from "./debug";
 import type { HandshakeRecord, RequestHead } from "./handshake";
 import { type HttpHandler, HttpRecords } from "./http-records";
 import { AckStatus, Kind, type NativeServer, native, type SessionSign } from "./native";
@@ -318,7 +318,7 @@ export class Bridge {
   #onAck(token: number, status: AckStatus, answers: unknown[]): void {
     const isLast = status !== AckStatus.OneOfMany;
     const listener = isLast ? this.acks.take(token) : this.acks.find(token);
-    if (debug.socket.enabled) logAck(token, status, answers);
+    if (logs.packets) logAck(token, status, answers);
     if (this.parser !== undefined) {
       const read = this.parser.takeAnswers(token, answers as Place[], isLast);
       listener?.(status, read);

@@ -4,7 +4,7 @@ import type { RestoredSession } from "./adapter";
 import { type Claim, claimOf, findSession, keepSession, newSecret, resume } from "./adapter-sessions";
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
-import { debug, logReceived, logsPackets } from "./debug";
+import { debug, logReceived, logs } from "./debug";
 import type { EngineSocket } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
 import type { ExtendedError, Namespace } from "./namespace";
@@ -58,7 +58,7 @@ export class ConnectionHandler implements ClientHandler {
     // The server was closed meanwhile; a record of the client's end follows.
     if (bridge !== this.#server._bridge) return;
     const [name, id, previous, auth] = connect;
-    if (logsPackets()) logReceived(PacketType.Connect, name, auth);
+    if (logs.packets) logReceived(PacketType.Connect, name, auth);
     debug.client("connecting to namespace %s", name);
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) {

@@ -33,9 +33,12 @@ function isOn(logger: Logger): boolean {
   return logger.enabled === true;
 }
 
-/** Whether anything is said of events, acks and connects. */
-export function logsPackets(): boolean {
-  return isOn(debug.socket) || isOn(debug.parser);
+/** Whether anything is said of events, acks and connects, as of the beginning of this turn: it is asked for each event. */
+export const logs = { packets: false };
+
+/** Looks at what is on. */
+export function refreshLogs(): void {
+  logs.packets = isOn(debug.socket) || isOn(debug.parser);
 }
 
 /** Whether anything is said of what sessions do, which the core has to be asked for. */

@@ -5,7 +5,7 @@ import type { Server as HttpServer, IncomingMessage, OutgoingHttpHeaders, Server
 import type { Duplex } from "node:stream";
 import { HttpEntryPoint } from "./attach";
 import { Bridge, type SessionHandler } from "./bridge";
-import { logsSessions } from "./debug";
+import { logsSessions, refreshLogs } from "./debug";
 import { type AttachOptions, type EngineOptions, engineDefaults } from "./engine-options";
 import { EngineRequests, errorMessages, errors } from "./engine-requests";
 import { EngineSocket, type Packet } from "./engine-socket";
@@ -217,6 +217,7 @@ export class EngineServer extends EngineRequests implements SessionHandler {
   #logs = false;
 
   onTurn(): void {
+    refreshLogs();
     if (logsSessions() === this.#logs) return;
     this.#refresh();
     this._watchAll();

@@ -3,13 +3,14 @@
 
 import { EventEmitter } from "node:events";
 import { type AckListener, errorOf, timeoutOf } from "./ack";
+import { areTimersReplaced, limited } from "./ack-timer";
 import type { Adapter } from "./adapter";
 import { BroadcastOperator } from "./broadcast-operator";
 import type { Broadcast } from "./broadcaster";
 import { CatchAllEmitter, type Listener } from "./catch-all";
 import type { Client, WriteOptions } from "./client";
 import { bitsOf } from "./commands";
-import { debug, logReceived, logsPackets } from "./debug";
+import { debug, logReceived, logs } from "./debug";
 import type { EngineSocket } from "./engine-socket";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
 import { runMiddlewares } from "./middleware";
@@ -189,7 +190,10 @@ export class Socket<
       return;
     }
     const timeout = hasTimeout ? timeoutOf(flags.timeout) : undefined;
-    bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, this.nsp.name, listener);
+    const emit = (timeout: number | undefined, listener: AckListener) =>
+      bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, this.nsp.name, listener);
+    if (timeout !== undefined && areTimersReplaced()) emit(undefined, limited(listener, timeout));
+    else emit(timeout, listener);
   }
 
   /** The adapter keeps what the client may miss, so that everything goes by it. */
@@ -409,7 +413,7 @@ export class Socket<
 
   /** An event from the client; `ack` is the number of the answer that it wants. */
   _onEvent(args: unknown[], ack: number): void {
-    if (logsPackets()) this.#logEvent(args, ack);
+    if (logs.packets) this.#logEvent(args, ack);
     if (!this.connected) return;
     if (this.onevent !== Socket.prototype.onevent) {
       this.onevent({ type: EVENT, nsp: this.nsp.name, data: args, id: ack === NO_ACK ? undefined : ack });
@@ -459,7 +463,7 @@ export class Socket<
   }
 
   #call(args: unknown[]): void {
-    if (debug.socket.enabled) debug.socket("dispatching an event %j", args);
+    if (logs.packets) debug.socket("dispatching an event %j", args);
     const emit = EventEmitter.prototype.emit;
     if (args.length === 2) emit.call(this, args[0] as string, args[1]);
     else if (args.length === 3) emit.call(this, args[0] as string, args[1], args[2]);

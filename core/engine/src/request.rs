@@ -1,6 +1,6 @@
 //! Requests: their heads, and why one is refused.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{borrow::Cow, io::Write as _, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
@@ -60,24 +60,25 @@ impl RequestHead {
 
     /// The same in as little memory as it takes. A head that was read by hyper is a view of the buffer it was read into,
     /// 8 KiB that would be kept for as long as any part of it.
-    fn into_compact(self) -> Self {
-        let target = self.uri.to_string();
-        let n_bytes = target.len() + self.headers.values().map(HeaderValue::len).sum::<usize>();
-        let mut text = Vec::with_capacity(n_bytes);
-        text.extend_from_slice(target.as_bytes());
+    fn into_compact(mut self) -> Self {
+        let mut text = Vec::with_capacity(self.n_bytes());
+        // Writing to memory does not fail.
+        let _ = write!(text, "{}", self.uri);
+        let n_target = text.len();
         self.headers.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
         let mut text = Bytes::from(text);
-        // Both were read from the same bytes before, so neither fails.
-        let uri = Uri::from_maybe_shared(text.split_to(target.len())).unwrap_or(self.uri);
-        let mut headers = HeaderMap::with_capacity(self.headers.len());
-        for (name, value) in &self.headers {
-            let is_sensitive = value.is_sensitive();
-            let mut value =
-                HeaderValue::from_maybe_shared(text.split_to(value.len())).unwrap_or_else(|_| value.clone());
-            value.set_sensitive(is_sensitive);
-            headers.append(name.clone(), value);
+        // These were read from the same bytes before, so that neither fails.
+        if let Ok(uri) = Uri::from_maybe_shared(text.split_to(n_target)) {
+            self.uri = uri;
         }
-        Self { uri, headers, ..self }
+        for value in self.headers.values_mut() {
+            let is_sensitive = value.is_sensitive();
+            if let Ok(compact) = HeaderValue::from_maybe_shared(text.split_to(value.len())) {
+                *value = compact;
+                value.set_sensitive(is_sensitive);
+            }
+        }
+        self
     }
 
     /// The value of a query parameter, percent-decoded; the last one when it is repeated.
