@@ -75,7 +75,7 @@ export class LocalSockets {
     packet.nsp = this.#nsp.name;
     const { type, id, data } = packet;
     if (type === PacketType.Event && id === undefined && Array.isArray(data)) {
-      const bits = bitsOf(opts.flags) | Flag.Local;
+      const bits = bitsOf(opts.flags ?? {}) | Flag.Local;
       this.#nsp._broadcast(selectionOf(opts), bits, data);
     } else {
       this.#sendToEach(packet, opts);
@@ -104,7 +104,7 @@ export class LocalSockets {
     }
     const { timeout } = opts.flags ?? {};
     const limit = timeout === undefined ? undefined : timeoutOf(timeout);
-    const bits = bitsOf(opts.flags) | Flag.Local;
+    const bits = bitsOf(opts.flags ?? {}) | Flag.Local;
     const listener: AckListener = (_status, answers) => {
       for (const args of answers) ack(...args);
     };
