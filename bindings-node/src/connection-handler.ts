@@ -212,7 +212,7 @@ export class ConnectionHandler implements ClientHandler {
   /** A socket is out of its namespace: its listeners are called. */
   disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
-    if (this.#server.opts.connectionStateRecovery && isLost && !socket.nsp._isForeign) {
+    if (this.#server.opts.connectionStateRecovery && isLost && socket.nsp._coreRecovers) {
       this.#retained.set(socket._key, { data: socket.data });
     }
     socket._onClose(reason, () => {
