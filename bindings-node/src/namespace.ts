@@ -68,6 +68,8 @@ export class Namespace<
   _number = -1;
   /** Whether the adapter is of another package, or of the application. */
   _isForeign = false;
+  /** Whether the core keeps sessions, if the server does. It does not begin again where an adapter has. */
+  _coreRecovers = true;
   /** How many clients wait until the adapter has looked for their sessions. */
   _nRestoring = 0;
   #adapter!: AnyAdapter;
@@ -104,7 +106,9 @@ export class Namespace<
   }
 
   _leaveRecovery(): void {
-    if (this._keepsSessions) this._core?.leaveRecoveryToHost(this._number);
+    if (!this._keepsSessions) return;
+    this._coreRecovers = false;
+    this._core?.leaveRecoveryToHost(this._number);
   }
 
   /** A number for an ack: every look gives the next one, so that `_ids++` does what it says. */

@@ -268,7 +268,8 @@ export class Server<
       }
     }
     this.#stop(this._bridge);
-    await this.#closeAdapters();
+    const closing = this.#closeAdapters();
+    if (closing !== undefined) await closing;
     const http = this.httpServer;
     if (http === undefined) {
       callback?.();
@@ -371,6 +372,7 @@ export class Server<
     // Clients cannot send such a name, and in the core it would collide with others.
     if (!isWellFormed(namespace.name)) return;
     namespace._number = this._bridge?.flushed.namespace(namespace.name) ?? -1;
+    namespace._coreRecovers = this.#adapter === Adapter;
     namespace._leaveRecovery();
   }
 

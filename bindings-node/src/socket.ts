@@ -205,7 +205,7 @@ export class Socket<
       packet.id = this.nsp._ids;
       this.#awaitAck(packet.id as number, flags.timeout, ack as Listener);
     }
-    this.adapter.broadcast(packet, { rooms: new Set([this.id]), except: new Set(), flags });
+    this.adapter.broadcast(packet, { rooms: new Set([this.id]), except: new Set(), flags: { ...flags } });
   }
 
   #awaitAck(id: number, timeout: number | undefined, ack: Listener): void {
