@@ -65,6 +65,10 @@ export interface CookieOptions {
   maxAge?: number;
   /** Until when a browser keeps it. Default: the browser's session. */
   expires?: Date;
+  /** Whether a page in a frame has one of its own for each site around it. Default `false`. */
+  partitioned?: boolean;
+  /** How early a browser that has too many drops it. Default: the browser's own. */
+  priority?: "low" | "medium" | "high";
 }
 
 /** Bounds on what one client, or all of them together, may ask for. */
