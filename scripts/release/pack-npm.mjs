@@ -1,8 +1,9 @@
 // Packs the npm packages: `ferrio`, which is TypeScript's output alone, and one package for the native library of each
 // platform that is given.
 //
-//     node scripts/release/pack-npm.mjs FOLDER [PLATFORM=LIBRARY]...
+//     node scripts/release/pack-npm.mjs FOLDER [PLATFORM_FOLDER]...
 //
+// A platform's folder is called as the platform, and has its library as ferrio.node.
 // Both are put together in a folder of their own: package.json of the checkout names no package of a platform, so that an
 // install in it asks no registry for them.
 
@@ -18,16 +19,12 @@ const description = readJson(path.join(root, "package.json"));
 const { version, license, author, repository, engines } = description;
 
 const [folder, ...libraries] = process.argv.slice(2);
-if (folder === undefined) throw new Error("usage: pack-npm.mjs FOLDER [PLATFORM=LIBRARY]...");
+if (folder === undefined) throw new Error("usage: pack-npm.mjs FOLDER [PLATFORM_FOLDER]...");
 const destination = path.resolve(folder);
 mkdirSync(destination, { recursive: true });
 
 packMain();
-for (const library of libraries) {
-  const [platform, file] = library.split("=", 2);
-  if (!(platform in platforms) || !file) throw new Error(`${library}: PLATFORM=LIBRARY was expected`);
-  packPlatform(platform, file);
-}
+for (const library of libraries) packPlatform(path.basename(library), path.join(library, "ferrio.node"));
 
 function packMain() {
   const optionalDependencies = {};
@@ -42,6 +39,7 @@ function packMain() {
 }
 
 function packPlatform(platform, library) {
+  if (!(platform in platforms)) throw new Error(`no such platform: ${platform}`);
   const { os, cpu, libc } = platforms[platform];
   const name = `@ferrio/${platform}`;
   const main = "ferrio.node";

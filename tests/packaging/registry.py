@@ -51,9 +51,10 @@ def serve_registry(root: Path, tarball: Path, platform: str) -> Iterator[str]:
             "name": f"@ferrio/{name}",
             "version": version,
             **{key: [wanted[key]] for key in ("os", "cpu", "libc") if key in wanted},
-            "dist": {"tarball": address, "integrity": integrity}
-            if name == platform
-            else {"tarball": f"{address}-of-another-platform"},
+            "dist": {
+                "tarball": address if name == platform else f"{address}-of-another-platform",
+                "integrity": integrity,
+            },
         }
         return {"name": f"@ferrio/{name}", "dist-tags": {"latest": version}, "versions": {version: manifest}}
 
