@@ -172,9 +172,10 @@ async fn a_client_that_does_not_read_is_shown_all_sockets_anew_when_it_does() {
     read_of(&mut client, 10).await;
     let event = Payload::event("much", [format!("\"{}\"", "x".repeat(10_000)).as_str()]);
     // The crowd reads on.
-    let reading = tokio::spawn(async move {
-        while !matches!(crowd.receive().await, Message::Closed(_) | Message::Lost) {}
-    });
+    let reading =
+        tokio::spawn(
+            async move { while !matches!(crowd.receive().await, Message::Closed(_) | Message::Lost) {} },
+        );
     eventually(|| {
         for name in ["/1", "/2", "/3"] {
             let namespace = test.server.namespace(name);
