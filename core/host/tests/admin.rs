@@ -1,4 +1,5 @@
 //! The admin UI's side of a server, with more sockets than an admin client reads at once.
+#![expect(clippy::similar_names, reason = "a `test` and a `text` are what they are")]
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
