@@ -3,7 +3,7 @@
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
 import { debug, logReceived, logs } from "./debug";
-import type { EngineSocket } from "./engine-socket";
+import { type EngineSocket, transportError } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
 import type { ExtendedError } from "./namespace";
 import type { DisconnectedSocket } from "./native";
@@ -147,9 +147,11 @@ export class ConnectionHandler implements ClientHandler {
     if (reason === "client namespace disconnect") debug.socket("got disconnect packet");
     try {
       // The client sent an invalid packet.
-      if (reason === "forced close") socket._onError(new Error("invalid packet"));
+      if (reason === "forced close")
+        socket._onError(new Error(bridge.native.fault(socket._key) ?? "invalid packet"));
     } finally {
-      this.disconnect(bridge, socket, reasonOf(reason));
+      const fault = reason === "transport error" ? bridge.native.fault(socket._key) : null;
+      this.disconnect(bridge, socket, reasonOf(reason), fault === null ? undefined : transportError(fault));
     }
   }
 
@@ -165,14 +167,19 @@ export class ConnectionHandler implements ClientHandler {
   }
 
   /** A socket is out of its namespace: its listeners are called. */
-  disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
+  disconnect(
+    bridge: Bridge | undefined,
+    socket: Socket,
+    reason: DisconnectReason,
+    description?: Error,
+  ): void {
     debug.socket("closing socket - reason %s", reason);
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
     if (this.#server.opts.connectionStateRecovery && isLost) {
       debug.socket("connection state recovery is enabled for sid %s", socket.id);
       this.#retained.set(socket._key, { data: socket.data });
     }
-    socket._onClose(reason, () => {
+    const release = () => {
       bridge?.sockets.delete(socket._key);
       bridge?.parser?.left(socket);
       try {
@@ -180,7 +187,8 @@ export class ConnectionHandler implements ClientHandler {
       } finally {
         socket.nsp._remove(socket);
       }
-    });
+    };
+    socket._onClose(reason, description, release);
   }
 
   onForget(key: number): void {
