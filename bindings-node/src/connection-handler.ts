@@ -5,7 +5,7 @@ import { type Claim, claimOf, findSession, keepSession, newSecret, resume } from
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
 import { debug, logReceived, logs } from "./debug";
-import type { EngineSocket } from "./engine-socket";
+import { type EngineSocket, transportError } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
 import type { ExtendedError, Namespace } from "./namespace";
 import type { DisconnectedSocket } from "./native";
@@ -230,9 +230,11 @@ export class ConnectionHandler implements ClientHandler {
     if (reason === "client namespace disconnect") debug.socket("got disconnect packet");
     try {
       // The client sent an invalid packet.
-      if (reason === "forced close") socket._onError(new Error("invalid packet"));
+      if (reason === "forced close")
+        socket._onError(new Error(bridge.native.fault(socket._key) ?? "invalid packet"));
     } finally {
-      this.disconnect(bridge, socket, reasonOf(reason));
+      const fault = reason === "transport error" ? bridge.native.fault(socket._key) : null;
+      this.disconnect(bridge, socket, reasonOf(reason), fault === null ? undefined : transportError(fault));
     }
   }
 
@@ -248,14 +250,19 @@ export class ConnectionHandler implements ClientHandler {
   }
 
   /** A socket is out of its namespace: its listeners are called. */
-  disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
+  disconnect(
+    bridge: Bridge | undefined,
+    socket: Socket,
+    reason: DisconnectReason,
+    description?: Error,
+  ): void {
     debug.socket("closing socket - reason %s", reason);
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
     if (this.#server.opts.connectionStateRecovery && isLost && socket.nsp._coreRecovers) {
       debug.socket("connection state recovery is enabled for sid %s", socket.id);
       this.#retained.set(socket._key, { data: socket.data });
     }
-    socket._onClose(reason, () => {
+    const release = () => {
       bridge?.sockets.delete(socket._key);
       bridge?.parser?.left(socket);
       runAll([
@@ -263,7 +270,8 @@ export class ConnectionHandler implements ClientHandler {
         () => socket.nsp._disconnecting(socket, () => bridge?.commands.release(socket._key)),
         () => socket.nsp._remove(socket),
       ]);
-    });
+    };
+    socket._onClose(reason, description, release);
   }
 
   onForget(key: number): void {

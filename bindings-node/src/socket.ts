@@ -386,12 +386,12 @@ export class Socket<
   }
 
   /** The socket disconnects; `release` takes it out of its rooms. */
-  _onClose(reason: DisconnectReason, release: () => void): void {
+  _onClose(reason: DisconnectReason, description: Error | undefined, release: () => void): void {
     // A listener may close the server, which disconnects all sockets.
     if (this.#isLeaving) return;
     this.#isLeaving = true;
     try {
-      this.emitReserved("disconnecting", reason);
+      this.emitReserved("disconnecting", reason, description);
     } finally {
       this._keepRecord();
       try {
@@ -399,7 +399,7 @@ export class Socket<
       } finally {
         this.connected = false;
         this.#hasLeft = true;
-        this.emitReserved("disconnect", reason);
+        this.emitReserved("disconnect", reason, description);
       }
     }
   }
