@@ -12,7 +12,7 @@ import type { BroadcastOperator } from "./broadcast-operator";
 import { Broadcaster } from "./broadcaster";
 import { ConnectionHandler } from "./connection-handler";
 import { EngineServer } from "./engine-server";
-import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
+import { Namespace, type NamespaceMiddleware, type ServerReservedEventsMap } from "./namespace";
 import { native } from "./native";
 import { asksForOrigins, optionsForCore, ownParser, type ServerOptions } from "./options";
 import { OwnPort } from "./own-port";
@@ -20,7 +20,13 @@ import { ParentNamespace } from "./parent-namespace";
 import { PacketParser } from "./parser";
 import { clientFile } from "./serve-client";
 import type { Socket } from "./socket";
-import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
+import type {
+  DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
+  DefaultEventsMap,
+  EventNames,
+  EventParams,
+  EventsMap,
+} from "./types";
 import { isWellFormed } from "./value";
 
 /** Decides whether a namespace may be created for a client. */
@@ -42,7 +48,7 @@ export class Server<
 > extends Broadcaster<
   EmitEvents,
   ServerSideEvents,
-  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+  ServerReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
   SocketData
 > {
   /** The main namespace. */
@@ -368,7 +374,7 @@ export class Server<
 
   override serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
     ev: Ev,
-    ...args: EventParams<ServerSideEvents, Ev>
+    ...args: EventParams<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<ServerSideEvents>, Ev>
   ): boolean {
     return this.sockets.serverSideEmit(ev, ...args);
   }
