@@ -307,7 +307,11 @@ export class HttpEntryPoint implements HttpHandler {
     const end = () => {
       if (this.#streams.delete(tag)) bridge.native.streamEnd(tag);
     };
-    socket.on("end", end);
+    socket.on("end", () => {
+      end();
+      // Node's HTTP server lets connections stay half open.
+      endSoon(socket);
+    });
     socket.on("close", end);
     socket.resume();
   }
@@ -327,13 +331,15 @@ export class HttpEntryPoint implements HttpHandler {
   onStreamEnd(tag: number): void {
     const stream = this.#streams.get(tag);
     this.#streams.delete(tag);
-    if (stream === undefined) return;
-    const { socket } = stream;
-    // A client that does not read would keep the stream open for ever.
-    const deadline = setTimeout(() => socket.destroy(), STREAM_END_MS);
-    socket.on("close", () => clearTimeout(deadline));
-    socket.end(() => socket.destroy());
+    if (stream !== undefined) endSoon(stream.socket);
   }
+}
+
+/** Ends a stream when everything is written. A client that does not read cannot keep it open. */
+function endSoon(socket: Duplex): void {
+  const deadline = setTimeout(() => socket.destroy(), STREAM_END_MS);
+  socket.on("close", () => clearTimeout(deadline));
+  socket.end(() => socket.destroy());
 }
 
 interface Handle {
@@ -341,11 +347,11 @@ interface Handle {
   readStop(): void;
 }
 
-/** The descriptor of a plain connection. There is none under TLS, in HTTP/2 streams and on Windows. */
+/** The descriptor of a plain connection. There is none under TLS, in HTTP/2 streams, on Windows and in Bun. */
 function plainHandle(socket: Duplex): Handle | undefined {
   if (!(socket instanceof NetSocket) || (socket as { encrypted?: boolean }).encrypted) return undefined;
-  const handle = (socket as NetSocket & { _handle?: Handle })._handle;
-  return handle !== undefined && handle.fd >= 0 ? handle : undefined;
+  const handle = (socket as NetSocket & { _handle?: Handle | null })._handle;
+  return handle && handle.fd >= 0 ? handle : undefined;
 }
 
 /** The head of a request as lines: header values have no line feeds. */

@@ -1,6 +1,6 @@
-/** The interface of the native library, and its loading. */
+/** The interface of the native library. */
 
-import path from "node:path";
+import { loadLibrary } from "./library";
 
 /** What happened, as the first number of a record in a drained batch. */
 export const enum Kind {
@@ -258,7 +258,5 @@ interface NativeModule {
   };
 }
 
-/** The native library of this platform, built or installed beside the compiled sources. */
-export const native: NativeModule = require(
-  path.join(__dirname, `../ferrio.${process.platform}-${process.arch}.node`),
-);
+/** The native library of this platform. */
+export const native = loadLibrary() as NativeModule;

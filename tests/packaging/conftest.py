@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from registry import serve_registry
 
 Run = Callable[..., str]
+
+DIST = Path(os.environ["FERRIO_DIST"]) if "FERRIO_DIST" in os.environ else None
+"""The folder of `make dist`, whose packages are tried in place of new ones."""
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +46,12 @@ def run() -> Run:
 @pytest.fixture(scope="session")
 def wheel(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    run(Path(sys.executable).with_name("maturin"), "build", "--release", "--out", folder, cwd=root)
+    if DIST is not None:
+        # pip knows which of them is for this machine.
+        words = ["--no-index", "--no-deps", "--find-links", DIST, "--dest", folder, "ferrio"]
+        run(sys.executable, "-m", "pip", "download", "--quiet", *words, cwd=folder)
+    else:
+        run(Path(sys.executable).with_name("maturin"), "build", "--release", "--out", folder, cwd=root)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -60,18 +70,58 @@ def environment(wheel: Path, run: Run, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def tarball(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tarball")
-    run("npm", "pack", "--silent", "--pack-destination", folder, cwd=root)
-    (packed,) = folder.glob("*.tgz")
+def platform(root: Path, run: Run) -> str:
+    """What this machine is called in the names of packages."""
+    return run("node", "-p", "require('./bindings-node/dist/library.js').platformName()", cwd=root).strip()
+
+
+@pytest.fixture(scope="session")
+def packages(root: Path, platform: str, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the npm packages: the main one, and that of this platform's library."""
+    if DIST is not None:
+        return DIST
+    folder = tmp_path_factory.mktemp("packages")
+    library = tmp_path_factory.mktemp("libraries") / platform
+    library.mkdir()
+    shutil.copy(root / "bindings-node/ferrio.node", library)
+    run("node", root / "scripts/release/pack-npm.mjs", folder, library, cwd=root)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tarball(packages: Path) -> Path:
+    (main,) = packages.glob("ferrio-[0-9]*.tgz")
+    return main
+
+
+@pytest.fixture(scope="session")
+def library_tarball(packages: Path, platform: str) -> Path:
+    (library,) = packages.glob(f"ferrio-{platform}-*.tgz")
+    return library
+
+
+@pytest.fixture(scope="session")
+def facade(packages: Path) -> Path:
+    """The package that has socket.io's name and version."""
+    (packed,) = packages.glob("ferrio-socket.io-*.tgz")
     return packed
 
 
 @pytest.fixture(scope="session")
-def project(tarball: Path, programs: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def registry(root: Path, library_tarball: Path) -> Iterator[str]:
+    """The address of a registry that has the packages of all platforms, and the library of this one."""
+    with serve_registry(root, [library_tarball]) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def project(
+    tarball: Path, registry: str, programs: Path, run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A new npm project with the package and Express."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "package.json").write_text('{ "private": true }')
+    (folder / ".npmrc").write_text(f"@ferrio:registry={registry}\n")
     run("npm", "install", "--no-audit", "--no-fund", tarball, "express", cwd=folder)
     for program in programs.iterdir():
         shutil.copy(program, folder)

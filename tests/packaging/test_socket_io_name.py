@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import registry
+from registry import serve_registry
 
 Run = Callable[..., str]
 
@@ -50,17 +50,9 @@ OPENTELEMETRY = {
 
 
 @pytest.fixture(scope="module")
-def facade(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("facade")
-    run("npm", "pack", "--silent", "--pack-destination", folder, cwd=root / "bindings-node/socket.io")
-    (packed,) = folder.glob("*.tgz")
-    return packed
-
-
-@pytest.fixture(scope="module")
-def address(tarball: Path, facade: Path, root: Path, run: Run) -> Iterator[str]:
+def address(root: Path, tarball: Path, library_tarball: Path, facade: Path, run: Run) -> Iterator[str]:
     upstream = run("npm", "config", "get", "registry", cwd=root).strip()
-    with registry.serve([tarball, facade], upstream) as address:
+    with serve_registry(root, [tarball, library_tarball, facade], upstream) as address:
         yield address
 
 
@@ -96,7 +88,7 @@ def install(
         folder = tmp_path / "project"
         folder.mkdir()
         (folder / "package.json").write_text(json.dumps({"name": "project", "private": True, **manifest}))
-        (folder / ".npmrc").write_text(f"registry={address}/\ncache={cache}/npm\nstore-dir={cache}/pnpm\n")
+        (folder / ".npmrc").write_text(f"registry={address}\ncache={cache}/npm\nstore-dir={cache}/pnpm\n")
         (folder / ".yarnrc").write_text(f'registry "{address}"\nyarn-offline-mirror false\n')
         (folder / ".yarnrc.yml").write_text(
             f'npmRegistryServer: "{address}"\nunsafeHttpWhitelist: ["127.0.0.1"]\nnodeLinker: node-modules\n'
