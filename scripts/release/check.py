@@ -109,7 +109,7 @@ def unpacked_npm(file: Path) -> Artefact | None:
         return None
     if description["name"] == "@ferrio/socket.io":
         require(not libraries, "the facade has a library")
-        require(description["dependencies"]["ferrio"] == f"^{VERSION}", "the facade is of another ferrio")
+        require(description["dependencies"]["ferrio"] == VERSION, "the facade is of another ferrio")
         return None
     platform = description["name"].removeprefix("@ferrio/")
     require(platform in PLATFORMS, f"unknown package {description['name']}")
