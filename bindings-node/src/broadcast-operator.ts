@@ -17,7 +17,7 @@ import type {
   DecorateAcknowledgements,
   DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
   EventNames,
-  EventNamesWithAck,
+  EventNamesWithError,
   EventParams,
   EventsMap,
 } from "./types";
@@ -112,7 +112,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
   }
 
   /** Sends an event and resolves with the list of answers; the error has those that came in time. */
-  emitWithAck<Ev extends EventNamesWithAck<EmitEvents>>(
+  emitWithAck<Ev extends EventNamesWithError<EmitEvents>>(
     ev: Ev,
     ...args: AllButLast<EventParams<EmitEvents, Ev>>
   ): Promise<AckValue<EmitEvents[Ev]>> {

@@ -50,6 +50,12 @@ export interface SocketReservedEventsMap {
   error: (err: Error) => void;
 }
 
+/** Events that every emitter emits on itself. */
+export interface EventEmitterReservedEventsMap {
+  newListener: (eventName: string | symbol, listener: (...args: any[]) => void) => void;
+  removeListener: (eventName: string | symbol, listener: (...args: any[]) => void) => void;
+}
+
 /** An event as it passes a socket's middleware: its name and its arguments. */
 export type Event = [eventName: string, ...args: any[]];
 

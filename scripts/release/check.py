@@ -23,6 +23,8 @@ from pathlib import Path
 
 PLATFORMS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("platforms.json").read_text())
 
+VERSION: str = json.loads((Path(__file__).parents[2] / "package.json").read_text())["version"]
+
 ELF_MACHINES = {"x64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}
 MACH_O_MACHINES = {"x64": 0x0100_0007, "arm64": 0x0100_000C}
 PE_MACHINES = {"x64": 0x8664}
@@ -104,6 +106,10 @@ def unpacked_npm(file: Path) -> Artefact | None:
         require(not libraries, "the main package has a library")
         wanted = {f"@ferrio/{platform}": description["version"] for platform in PLATFORMS}
         require(description["optionalDependencies"] == wanted, "it does not ask for every platform's package")
+        return None
+    if description["name"] == "@ferrio/socket.io":
+        require(not libraries, "the facade has a library")
+        require(description["dependencies"]["ferrio"] == VERSION, "the facade is of another ferrio")
         return None
     platform = description["name"].removeprefix("@ferrio/")
     require(platform in PLATFORMS, f"unknown package {description['name']}")

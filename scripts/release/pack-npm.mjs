@@ -1,5 +1,5 @@
-// Packs the npm packages: `ferrio`, which is TypeScript's output alone, and one package for the native library of each
-// platform that is given.
+// Packs the npm packages: `ferrio`, which is TypeScript's output alone, `@ferrio/socket.io`, which is `ferrio` under another
+// name, and one package for the native library of each platform that is given.
 //
 //     node scripts/release/pack-npm.mjs FOLDER [PLATFORM_FOLDER]...
 //
@@ -24,6 +24,7 @@ const destination = path.resolve(folder);
 mkdirSync(destination, { recursive: true });
 
 packMain();
+packFacade();
 for (const library of libraries) packPlatform(path.basename(library), path.join(library, "ferrio.node"));
 
 function packMain() {
@@ -35,6 +36,26 @@ function packMain() {
     for (const { path: file } of files) cpSync(path.join(root, file), path.join(stage, file));
     const { private: _private, scripts, devDependencies, ...published } = description;
     return { ...published, optionalDependencies };
+  });
+}
+
+function packFacade() {
+  pack((stage) => {
+    cpSync(path.join(root, "bindings-node/socket.io"), stage, { recursive: true });
+    // Where socket.io has them.
+    cpSync(path.join(root, "node_modules/socket.io-client/dist"), path.join(stage, "client-dist"), {
+      recursive: true,
+    });
+    cpSync(path.join(root, "LICENSE"), path.join(stage, "LICENSE"));
+    const { name, ...facade } = readJson(path.join(stage, "package.json"));
+    // Above all of socket.io's own, so that it is in the ranges that others ask for.
+    const [major, minor, patch] = version.split(".").map(Number);
+    return {
+      name,
+      version: `4.8.${major * 10_000 + minor * 100 + patch}`,
+      ...facade,
+      dependencies: { ...facade.dependencies, ferrio: version },
+    };
   });
 }
 

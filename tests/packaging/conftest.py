@@ -101,9 +101,16 @@ def library_tarball(packages: Path, platform: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def registry(root: Path, library_tarball: Path, platform: str) -> Iterator[str]:
+def facade(packages: Path) -> Path:
+    """The package that has socket.io's name and version."""
+    (packed,) = packages.glob("ferrio-socket.io-*.tgz")
+    return packed
+
+
+@pytest.fixture(scope="session")
+def registry(root: Path, library_tarball: Path) -> Iterator[str]:
     """The address of a registry that has the packages of all platforms, and the library of this one."""
-    with serve_registry(root, library_tarball, platform) as address:
+    with serve_registry(root, [library_tarball]) as address:
         yield address
 
 
