@@ -65,20 +65,24 @@ class InstrumentedAsyncServer:
         self.show_secrets = show_secrets
         self._started = time.monotonic()
         self._gate = None if auth is False else _Gate(sio, auth)
-        sio.on("connect", self._connect, namespace=namespace)
+        self._handlers: dict[str, calling.Handler] = {"connect": self._connect}
         if not read_only:
-            for event, handler in (
-                ("emit", self._emit),
-                ("join", self._join),
-                ("leave", self._leave),
-                ("_disconnect", self._disconnect),
-            ):
-                sio.on(event, handler, namespace=namespace)
+            self._handlers |= {
+                "emit": self._emit,
+                "join": self._join,
+                "leave": self._leave,
+                "_disconnect": self._disconnect,
+            }
+        for event, handler in self._handlers.items():
+            sio.on(event, handler, namespace=namespace)
 
     def uninstrument(self) -> None:
-        """Shows the server to nobody any more, and lets no admin client in."""
+        """Shows the server to nobody any more, and takes no commands."""
         self.sio._admin = None
-        self.sio.handlers.pop(self.admin_namespace, None)
+        registered = self.sio.handlers.get(self.admin_namespace, {})
+        for event, handler in self._handlers.items():
+            if registered.get(event) == handler:
+                del registered[event]
         if self.sio._bridge is not None:
             self.sio._bridge.native.uninstrument()
 
