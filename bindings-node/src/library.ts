@@ -44,11 +44,10 @@ export function platformName(): string {
   return platform === "win32" ? `win32-${arch}-msvc` : `${platform}-${arch}`;
 }
 
-/** Whether this process runs on musl. Without a sign of it, it runs on glibc. */
+/** Whether this process runs on musl, whatever else is on the system. */
 function isMusl(): boolean {
-  const { header, sharedObjects } = report();
-  if (header?.glibcVersionRuntime !== undefined) return false;
-  if (sharedObjects?.some((file) => /\bld-musl-|\blibc\.musl-/.test(file))) return true;
+  const header = reportHeader();
+  if (header !== undefined) return header.glibcVersionRuntime === undefined;
   try {
     return readFileSync("/usr/bin/ldd", "latin1").includes("musl");
   } catch {
@@ -56,20 +55,20 @@ function isMusl(): boolean {
   }
 }
 
-interface Report {
-  header?: { glibcVersionRuntime?: string };
-  sharedObjects?: string[];
+interface ReportHeader {
+  /** Not there without glibc. */
+  glibcVersionRuntime?: string;
 }
 
 /** What Node tells of this process; other runtimes may not. */
-function report(): Report {
+function reportHeader(): ReportHeader | undefined {
   const reporter = process.report as (NodeJS.ProcessReport & { excludeNetwork?: boolean }) | undefined;
-  if (typeof reporter?.getReport !== "function") return {};
+  if (typeof reporter?.getReport !== "function") return undefined;
   // Otherwise Node looks up the names of all peers that the process is connected to.
   const before = reporter.excludeNetwork;
   reporter.excludeNetwork = true;
   try {
-    return reporter.getReport() as Report;
+    return (reporter.getReport() as { header?: ReportHeader }).header;
   } finally {
     reporter.excludeNetwork = before;
   }

@@ -119,19 +119,12 @@ def test_a_platform_without_a_library_is_an_error_that_says_so(bare: Path) -> No
     assert "there is no package for this platform" in message
 
 
-@pytest.mark.parametrize(
-    ("report", "libc"),
-    [
-        ("{ header: { glibcVersionRuntime: '2.36' }, sharedObjects: ['/opt/ld-musl-x86_64.so.1'] }", "gnu"),
-        ("{ header: {}, sharedObjects: ['/lib/ld-musl-x86_64.so.1'] }", "musl"),
-        ("{ header: {}, sharedObjects: ['/lib/libc.musl-x86_64.so.1'] }", "musl"),
-    ],
-)
-def test_the_libc_is_that_of_the_process(bare: Path, report: str, libc: str) -> None:
+@pytest.mark.parametrize(("header", "libc"), [("{ glibcVersionRuntime: '2.36' }", "gnu"), ("{}", "musl")])
+def test_the_libc_is_that_of_the_process(bare: Path, header: str, libc: str) -> None:
     # What Node's report says under each, as there is only one of them here.
     script = f"""
         Object.defineProperty(process, 'platform', {{ value: 'linux' }});
-        process.report.getReport = () => ({report});
+        process.report.getReport = () => ({{ header: {header} }});
         require('ferrio')"""
     assert re.match(
         rf"ferrio cannot find its native library for linux-\w+-{libc},", load(bare, script=script)
