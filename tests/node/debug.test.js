@@ -16,7 +16,7 @@ async function output(how, env = {}) {
     execFile(
       process.execPath,
       [program, DOOR, how],
-      { env: { ...process.env, ...own } },
+      { env: { ...process.env, ...own }, timeout: 20000 },
       (error, stdout, stderr) => (error ? reject(error) : resolve({ stdout, stderr })),
     ),
   );

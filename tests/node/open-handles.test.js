@@ -14,7 +14,7 @@ async function runJest(...args) {
   // Colours would stand between the words.
   const env = { ...process.env, NO_COLOR: "1", FORCE_COLOR: "0" };
   const ended = new Promise((resolve) =>
-    execFile(process.execPath, command, { env }, (error, stdout, stderr) =>
+    execFile(process.execPath, command, { env, timeout: 25000 }, (error, stdout, stderr) =>
       resolve({ code: error === null ? 0 : error.code, said: stdout + stderr }),
     ),
   );

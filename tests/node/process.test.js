@@ -9,16 +9,23 @@ const path = require("node:path");
 const { DOOR, afterThisTest, connected, deferred, once, within } = require("./support");
 const clients = require("./support/client");
 
+/** A program that has not ended by then is ended. */
+const LIMIT_MS = 25000;
+
 const PROGRAMS = path.join(__dirname, "programs");
 
 /** Runs a program to its own end. Resolves with how it ended and what it said. */
 function run(name, ...args) {
   const ended = new Promise((resolve) =>
-    execFile(process.execPath, [path.join(PROGRAMS, name), ...args], (error, stdout, stderr) =>
-      resolve({ code: error === null ? 0 : error.code, signal: error?.signal ?? null, stdout, stderr }),
+    execFile(
+      process.execPath,
+      [path.join(PROGRAMS, name), ...args],
+      { timeout: LIMIT_MS },
+      (error, stdout, stderr) =>
+        resolve({ code: error === null ? 0 : error.code, signal: error?.signal ?? null, stdout, stderr }),
     ),
   );
-  return within(ended, `${name} to end`, 25000);
+  return within(ended, `${name} to end`, LIMIT_MS);
 }
 
 describe("process", () => {

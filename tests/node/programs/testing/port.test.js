@@ -9,6 +9,6 @@ test("a server with a port of its own is closed in the test", async () => {
   if (!io.httpServer.listening) await once(io.httpServer, "listening");
   const client = connect(`http://localhost:${io.httpServer.address().port}`);
   await new Promise((resolve) => client.on("connect", resolve));
-  await io.close();
   client.disconnect();
+  await io.close();
 });
