@@ -91,7 +91,7 @@ impl NativeLogin {
     }
 }
 
-/// An attempt to log in. It waits for its turn on a thread of Node's own that may block.
+/// An attempt to log in, made on a thread of Node's own that may block.
 pub struct Attempt {
     login: Arc<Login>,
     username: String,

@@ -259,7 +259,7 @@ export interface ServerOptions {
   /**
    * The form of packets, as the package that writes it: an object with `Encoder` and `Decoder`. The core itself
    * reads and writes those of `socket.io-parser` and `socket.io-msgpack-parser`, which is faster; with another
-   * one there is no `connectionStateRecovery`. Default `socket.io-parser`.
+   * one there is `connectionStateRecovery` by an `adapter` only. Default `socket.io-parser`.
    */
   parser: unknown;
   /**

@@ -34,8 +34,24 @@ function makeLogin({ username, password }: BasicAuthentication): Login {
   } catch {
     throw new Error("the `password` field must be a valid bcrypt hash");
   }
-  return (...given) => checker.check(...given);
+  // One at a time: each takes a thread of Node's own that files and name look-ups need as well.
+  let turn: Promise<unknown> = Promise.resolve();
+  let nWaiting = 0;
+  return async (...given) => {
+    if (nWaiting === MAX_WAITING) return null;
+    nWaiting += 1;
+    const checked = turn.then(() => checker.check(...given));
+    turn = checked.catch(() => undefined);
+    try {
+      return await checked;
+    } finally {
+      nWaiting -= 1;
+    }
+  };
 }
+
+/** So many attempts wait at a time. */
+const MAX_WAITING = 16;
 
 /** Returns why a client is refused; `undefined` lets it in. */
 async function admit(socket: Socket, login: Login, store: Store): Promise<string | undefined> {
