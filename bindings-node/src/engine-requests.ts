@@ -39,6 +39,7 @@ export abstract class EngineRequests extends EngineSessions {
   /** The headers that functions of `use` have set for WebSockets, by request. */
   readonly #ofMiddlewares = new WeakMap<EngineRequest, OutgoingHttpHeaders>();
   #nextTag = 1;
+  #cors: EngineMiddleware | undefined = undefined;
 
   abstract generateId: (request: IncomingMessage) => unknown;
   /** Whether the application makes the ids of sessions. */
@@ -47,8 +48,16 @@ export abstract class EngineRequests extends EngineSessions {
   constructor(options: Partial<EngineOptions>) {
     super();
     this._options = options;
-    const cors = corsMiddleware(options.cors);
-    if (cors !== undefined) this._middlewares.push(cors);
+    this._readCors();
+  }
+
+  /** Has functions of `cors` see the requests; they may be given as late as the HTTP server. Returns whether there are any. */
+  _readCors(): boolean {
+    if (this.#cors === undefined) {
+      this.#cors = corsMiddleware(this._options.cors);
+      if (this.#cors !== undefined) this._middlewares.unshift(this.#cors);
+    }
+    return this.#cors !== undefined;
   }
 
   /** Whether somebody may want to see the very request objects. */

@@ -165,6 +165,7 @@ export class EngineServer extends EngineRequests implements SessionHandler {
       const isBytes = typeof initialPacket === "object" && isBinary(initialPacket);
       bridge.native.greet(isBytes ? bytesOf(initialPacket) : `${initialPacket}`);
     }
+    if (this._readCors()) this.#refresh();
     this.#ask(bridge);
   }
 

@@ -35,7 +35,8 @@ impl From<DecodeError> for Violation {
     fn from(error: DecodeError) -> Self {
         Self::Malformed(match error {
             DecodeError::UnknownType => "unknown packet type",
-            DecodeError::IllegalAttachments => "illegal attachments",
+            DecodeError::IllegalAttachments => "Illegal attachments",
+            DecodeError::IllegalPlaceholder => "illegal attachments",
             DecodeError::TooManyAttachments => "too many attachments",
             DecodeError::NamespaceTooLong => "namespace too long",
             DecodeError::IllegalId => "illegal packet id",

@@ -127,7 +127,7 @@ describe("disconnect", () => {
     ["a name that is no text", ["42[{}]"], "invalid payload"],
     ["a reserved name", ['42["disconnect"]'], "invalid payload"],
     ["an answer that is no array", ['431{"x":1}'], "invalid payload"],
-    ["a number of attachments that is none", ['45x-["a"]'], /^illegal attachments$/i],
+    ["a number of attachments that is none", ['45x-["a"]'], "Illegal attachments"],
     ["too many attachments", ['4519-["a"]'], "too many attachments"],
     ["bytes that nobody announced", [Buffer.from([1])], "got binary data when not reconstructing a packet"],
     ["no bytes at all", [Buffer.alloc(0)], "got binary data when not reconstructing a packet"],

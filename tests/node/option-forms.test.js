@@ -2,7 +2,17 @@
 
 /** Forms of options that socket.io takes though its declarations do not have them. Applications use each of them. */
 
-const { POLLING, WEBSOCKET, connected, openWebSocket, request, startServer } = require("./support");
+const http = require("node:http");
+const {
+  POLLING,
+  WEBSOCKET,
+  afterThisTest,
+  connected,
+  openWebSocket,
+  request,
+  startServer,
+  underTest,
+} = require("./support");
 
 const PAGE = "http://page.example";
 const OTHER = "http://other.example";
@@ -114,6 +124,18 @@ describe("functions that decide on origins", () => {
     const page = await openWebSocket(server, { options: { headers: { Origin: PAGE } } });
     page.close();
     await expect(openWebSocket(server, { options: { headers: { Origin: OTHER } } })).rejects.toThrow();
+  });
+
+  test("they may be given with the HTTP server", async () => {
+    const httpServer = http.createServer();
+    const io = new underTest.Server();
+    io.attach(httpServer, { cors: { origin: onlyPage } });
+    afterThisTest(() => io.close());
+    await new Promise((resolve) => httpServer.listen(0, "127.0.0.1", resolve));
+    const server = { url: `http://127.0.0.1:${httpServer.address().port}` };
+    const { status, headers } = await handshake(server, PAGE);
+    expect([status, headers[ALLOW_ORIGIN]]).toEqual([200, PAGE]);
+    expect((await handshake(server, OTHER)).status).toBe(400);
   });
 
   test("an answer of nobody sends no headers and lets the request pass", async () => {

@@ -78,7 +78,7 @@ fn check_json(text: &str, attachments: usize, limits: &Limits) -> Result<(), Dec
     }
     let mut check = PlaceholderCheck { placeholders: Placeholders::new(attachments), has_illegal: false };
     json::scan(text, limits.max_depth, &mut check)?;
-    if check.has_illegal { Err(DecodeError::IllegalAttachments) } else { Ok(()) }
+    if check.has_illegal { Err(DecodeError::IllegalPlaceholder) } else { Ok(()) }
 }
 
 /// Finds the name of an event in its array, from after the bracket. The array is known to be well-formed.

@@ -147,8 +147,10 @@ pub const RESERVED_EVENTS: [&str; 6] =
 pub enum DecodeError {
     /// The text is empty, or does not begin with a packet type.
     UnknownType,
-    /// The number of attachments is missing or zero, or a placeholder points to none of them.
+    /// The number of attachments is missing or zero.
     IllegalAttachments,
+    /// A placeholder points to none of the attachments.
+    IllegalPlaceholder,
     /// More attachments are announced than allowed.
     TooManyAttachments,
     /// The namespace is longer than allowed.
@@ -168,6 +170,7 @@ impl fmt::Display for DecodeError {
         f.write_str(match self {
             Self::UnknownType => "unknown packet type",
             Self::IllegalAttachments => "illegal attachments",
+            Self::IllegalPlaceholder => "illegal placeholder",
             Self::TooManyAttachments => "too many attachments",
             Self::NamespaceTooLong => "namespace too long",
             Self::IllegalId => "illegal packet id",
