@@ -9,12 +9,6 @@ const { startPostgres } = require("./support/postgres");
 let server;
 beforeAll(async () => {
   server = await startPostgres();
-  const pool = server.pool();
-  await pool.query(
-    `CREATE TABLE socket_io_attachments
-      (id bigserial UNIQUE, created_at timestamptz DEFAULT NOW(), payload bytea)`,
-  );
-  await pool.end();
 }, 60_000);
 afterAll(() => server.stop());
 

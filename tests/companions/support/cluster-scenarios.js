@@ -89,7 +89,7 @@ function describeCluster(title, start, { keepsOrder = true } = {}) {
 
       test("to the id of a socket reach it on another node", async () => {
         await nodes[0].run((io, id) => void io.to(id).emit("to you"), clients[2].id);
-        await once(clients[2], "to you");
+        await eventually(() => told(heard[2]).length === 1);
         await settled();
 
         expect(heard.map(told)).toEqual([[], [], [["to you"]]]);
