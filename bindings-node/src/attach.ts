@@ -61,6 +61,9 @@ export class HttpEntryPoint implements HttpHandler {
       else if (url.startsWith(path)) this.handleRequest(request as EngineRequest, response);
       else for (const listener of others) listener.call(http, request, response);
     });
+    http.on("close", () => {
+      this.#engine._refusesWebSockets = false;
+    });
     if (transports !== undefined && !transports.includes("websocket")) return;
     http.on("upgrade", (request, socket, head) => {
       if ((request.url as string).startsWith(path))
@@ -235,6 +238,11 @@ export class HttpEntryPoint implements HttpHandler {
   handleUpgrade(request: EngineRequest, socket: Duplex, head: Buffer): void {
     prepare(request);
     socket.on("error", () => {});
+    if (this.#engine._refusesWebSockets) {
+      socket.once("finish", () => socket.destroy());
+      socket.end(CLOSED);
+      return;
+    }
     if (!this.#engine._hasMiddlewares) {
       this.#handOver(request, socket, head);
       return;
@@ -335,6 +343,11 @@ export class HttpEntryPoint implements HttpHandler {
     socket.end(() => socket.destroy());
   }
 }
+
+/** Answers a request for a WebSocket after `close()` of the engine. */
+const CLOSED =
+  "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 19\r\n\r\n" +
+  "Service Unavailable";
 
 interface Handle {
   fd: number;

@@ -30,7 +30,10 @@ export const errorMessages: Record<number, string> = {
 
 /** The part of an engine that handles requests, on top of the part that has the sessions. */
 export abstract class EngineRequests extends EngineSessions {
+  /** The options as they were given. */
   protected readonly _options: Partial<EngineOptions>;
+  /** Those that have been changed since. */
+  readonly _changes: Partial<EngineOptions> = {};
   protected readonly _middlewares: EngineMiddleware[] = [];
   /** Requests by the number under which they went to the core: as long as it has them. */
   readonly #requests = new Map<number, EngineRequest>();
@@ -52,6 +55,10 @@ export abstract class EngineRequests extends EngineSessions {
   /** Whether somebody hears of the headers of answers. */
   _tellsHeaders = false;
 
+  protected _option<Name extends keyof EngineOptions>(name: Name): EngineOptions[Name] | undefined {
+    return name in this._changes ? this._changes[name] : this._options[name];
+  }
+
   /** Whether functions of the application see the requests. */
   get _hasMiddlewares(): boolean {
     return this._middlewares.length > 0;
@@ -59,7 +66,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Whether Node has to see the requests. */
   get _needsNode(): boolean {
-    return this._hasMiddlewares || this._tellsHeaders || this._options.allowRequest !== undefined;
+    return this._hasMiddlewares || this._tellsHeaders || this._option("allowRequest") !== undefined;
   }
 
   /** Runs the functions of `use` for one request. */
@@ -104,7 +111,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
     const request = this._requestOf(tag, head);
-    const { allowRequest } = this._options;
+    const allowRequest = this._option("allowRequest");
     if (allowRequest === undefined) {
       this.#admit(bridge, question, tag, request);
       return;
@@ -190,7 +197,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
     const request = this._requestOf(tag, head);
-    decideOrigin(this._options.cors || {}, request.headers, (decision) =>
+    decideOrigin(this._option("cors") || {}, request.headers, (decision) =>
       bridge.native.answerOrigin(question, decision),
     );
   }
@@ -215,7 +222,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Whether only JavaScript can tell which origins are allowed. */
   get _asksForOrigins(): boolean {
-    return asksForOrigins(this._options.cors || undefined);
+    return asksForOrigins(this._option("cors") || undefined);
   }
 
   override _clear(): void {

@@ -48,7 +48,7 @@ export class Server<
   /** The main namespace. */
   readonly sockets: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   /** The Engine.IO level. */
-  readonly engine: EngineServer;
+  engine: EngineServer;
   /** The HTTP server, once there is one. */
   httpServer!: HttpServer;
   /** The options. */
@@ -70,7 +70,9 @@ export class Server<
   readonly _connectionHandler: ConnectionHandler;
   /** The application's own parser at work. */
   readonly #parser: PacketParser | undefined;
-  readonly #httpEntryPoint: HttpEntryPoint;
+  #httpEntryPoint: HttpEntryPoint;
+  /** Set when the engine was made by the application. */
+  #isBound = false;
   #path: string;
   #connectTimeout: number;
   #servesClient: boolean;
@@ -156,7 +158,12 @@ export class Server<
 
   #coreOptions(more: Partial<ServerOptions>): string {
     const path = this.#path || "/";
-    return optionsForCore({ ...more, ...this.opts, path, connectTimeout: this.#connectTimeout });
+    const connectTimeout = this.#connectTimeout;
+    if (!this.#isBound) {
+      return optionsForCore({ ...more, ...this.opts, ...this.engine?._changes, path, connectTimeout });
+    }
+    const { opts, _path: enginePath } = this.engine;
+    return optionsForCore({ ...this.opts, ...opts, path: enginePath || "/", connectTimeout });
   }
 
   // ---- Start and end
@@ -195,6 +202,34 @@ export class Server<
 
   #giveToNode(): void {
     if (this.httpServer instanceof OwnPort) this.httpServer.giveToNode();
+  }
+
+  /**
+   * Serves the sessions of an engine of `ferrio/engine` that the application has made, in place of this server's own.
+   * What concerns HTTP is then said by the engine's options.
+   */
+  bind(engine: EngineServer): this {
+    if (!(engine instanceof EngineServer)) {
+      throw new TypeError(
+        "bind() takes a server of `ferrio/engine`: the sessions of other engines cannot be served",
+      );
+    }
+    if (this.#isBound || this._bridge !== undefined)
+      throw new Error("the server has an engine that serves already");
+    engine._bind(this.engine._host, () => this.#start({}));
+    this.#isBound = true;
+    this.engine = engine;
+    this.#httpEntryPoint = engine._entry();
+    return this;
+  }
+
+  /**
+   * Is for uWebSockets.js, which ferrio cannot share connections with: fails, and says what to do instead.
+   */
+  attachApp(_app: unknown, _options?: Partial<ServerOptions>): void {
+    throw new Error(
+      "attachApp() is not supported: connections of uWebSockets.js cannot be taken over. Call listen(port) instead, whose HTTP server and WebSockets are native too",
+    );
   }
 
   /** The same as `attach`. */

@@ -34,7 +34,7 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | `config`, `cors`, `request` | options, their defaults and bounds; requests, and why one is refused |
+//! | `config`, `changes`, `cors`, `request` | options, their defaults and bounds; requests, and why one is refused |
 //! | `ids`, `metrics`, `runtime`, `memory`, `deadlines` | what everybody uses |
 //! | `packet` | packets encoded once, and those that wait for one session |
 //! | `layer`, `server`, `session` | what stands on the engine; its sessions; one of them |
@@ -42,6 +42,7 @@
 //! | `http` | the ways in |
 #![forbid(unsafe_code)]
 
+mod changes;
 mod config;
 mod cors;
 mod deadlines;

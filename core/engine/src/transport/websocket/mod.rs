@@ -47,7 +47,7 @@ pub(crate) fn start<L: Layer>(session: Arc<Session<L>>, stream: Stream, read_alr
     let (reader, writer) = stream.split();
     let websocket_id = session.attach(writer);
     session.flush();
-    let config = &session.server().config;
+    let config = session.server().current();
     let decoder = Decoder::new(config.max_http_buffer_size, config.limits.max_fragments);
     let is_probe = session.transport() == TransportKind::Polling;
     let mut driver =
