@@ -20,10 +20,20 @@ export class PendingAcks {
     return this.#listeners.has(token);
   }
 
+  /** A number that is no listener's, for an ack that waits elsewhere. */
+  reserve(): number {
+    this.#next += 1;
+    return this.#next - 1;
+  }
+
+  /** The listener of this number. */
+  find(token: number): AckListener | undefined {
+    return this.#listeners.get(token);
+  }
+
   /** Keeps a listener. Returns its number. */
   add(listener: AckListener): number {
-    const token = this.#next;
-    this.#next += 1;
+    const token = this.reserve();
     this.#listeners.set(token, listener);
     return token;
   }

@@ -1,10 +1,9 @@
-/** The rooms of a namespace, as applications and packages see them. */
+// biome-ignore-all lint/suspicious/noExplicitAny: adapters of other packages have types of their own.
+/** Adapters: through them a namespace works with its rooms and, where they belong to a cluster, with other servers. */
 
 import { EventEmitter } from "node:events";
-import type { Selection } from "./commands";
-import { LiveMap } from "./live-map";
 import type { Namespace } from "./namespace";
-import { RoomIndex } from "./room-index";
+import type { Packet } from "./parser";
 import type { Socket } from "./socket";
 
 /** The name of a room. */
@@ -13,36 +12,90 @@ export type Room = string;
 /** The id of a socket. */
 export type SocketId = string;
 
+/** How a broadcast is sent. */
+export interface BroadcastFlags {
+  volatile?: boolean;
+  compress?: boolean;
+  local?: boolean;
+  timeout?: number;
+  /** The answer is that of one socket, and no list. */
+  expectSingleResponse?: boolean;
+}
+
+/** For which sockets something is, and how it is sent. */
+export interface BroadcastOptions {
+  rooms: ReadonlySet<Room>;
+  except?: ReadonlySet<Room>;
+  flags?: BroadcastFlags;
+}
+
+/** What an adapter keeps of a socket whose client may come back. */
+export interface SessionToPersist {
+  sid: SocketId;
+  /** The secret by which the client asks for it. */
+  pid: string;
+  rooms: Room[];
+  data: any;
+}
+
+/** The same, with what the client has missed. */
+export interface RestoredSession extends SessionToPersist {
+  missedPackets: unknown[][];
+}
+
+/** What a namespace asks of its adapter: the interface of npm's `socket.io-adapter`. */
+export interface AnyAdapter {
+  init(): Promise<void> | void;
+  close(): Promise<void> | void;
+  serverCount(): Promise<number>;
+  addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void;
+  del(id: SocketId, room: Room): Promise<void> | void;
+  delAll(id: SocketId): void;
+  broadcast(packet: any, opts: any): void;
+  broadcastWithAck(
+    packet: any,
+    opts: any,
+    clientCountCallback: (clientCount: number) => void,
+    ack: (...args: any[]) => void,
+  ): void;
+  sockets(rooms: Set<Room>): Promise<Set<SocketId>>;
+  socketRooms(id: SocketId): Set<Room> | undefined;
+  fetchSockets(opts: any): Promise<any[]>;
+  addSockets(opts: any, rooms: Room[]): void;
+  delSockets(opts: any, rooms: Room[]): void;
+  disconnectSockets(opts: any, close: boolean): void;
+  serverSideEmit(packet: any[]): void;
+  persistSession(session: any): void;
+  restoreSession(pid: string, offset: string): Promise<any> | null;
+}
+
+/** Makes the adapter of a namespace: a class, or a function. */
+export type AdapterConstructor = (new (nsp: any) => AnyAdapter) | ((nsp: any) => AnyAdapter);
+
 /** Called when a room changes; `socket` is set when it joins or leaves. */
 type RoomListener = (room: Room, socket: SocketId) => void;
 
 /**
- * The rooms of one namespace. Its events `create-room`, `join-room`, `leave-room` and `delete-room` are made only while
- * somebody listens.
+ * The adapter of a server that is alone. Its events `create-room`, `join-room`, `leave-room` and `delete-room` are made only
+ * while somebody listens.
  */
-export class Adapter extends EventEmitter {
+export class Adapter extends EventEmitter implements AnyAdapter {
   /** Every room with the ids of its members. */
-  readonly rooms: ReadonlyMap<Room, Set<SocketId>>;
+  readonly rooms: Map<Room, Set<SocketId>>;
   /** Every socket's id with its rooms. */
-  readonly sids: ReadonlyMap<SocketId, Set<Room>>;
-
-  readonly #index: RoomIndex;
+  readonly sids: Map<SocketId, Set<Room>>;
 
   constructor(readonly nsp: Namespace) {
     super();
-    const index = new RoomIndex(nsp);
-    this.#index = index;
-    this.rooms = new LiveMap(
-      () => index.all(),
-      (room) => index.membersOf(room),
-      () => index.count(),
-    );
-    this.sids = new LiveMap(
-      () => [...nsp.sockets.keys()].map((id) => [id, this.socketRooms(id) ?? new Set()]),
-      (id) => this.socketRooms(id),
-      () => nsp.sockets.size,
-    );
+    this.rooms = nsp._local.rooms;
+    this.sids = nsp._local.sids;
   }
+
+  /** Called once it is the adapter of its namespace. */
+  init(): Promise<void> | void {}
+
+  /** Called when the server closes, or the namespace goes. */
+  close(): Promise<void> | void {}
 
   /** How many servers there are. */
   serverCount(): Promise<number> {
@@ -51,115 +104,81 @@ export class Adapter extends EventEmitter {
 
   /** Puts a socket into rooms. */
   addAll(id: SocketId, rooms: Set<Room>): Promise<void> | void {
-    const socket = this.nsp._find(id);
-    if (socket !== undefined) this.#join(socket, rooms);
+    this.nsp._local.addAll(id, rooms);
   }
 
   /** Takes a socket out of a room. */
   del(id: SocketId, room: Room): Promise<void> | void {
-    const socket = this.nsp._find(id);
-    if (socket !== undefined) this.#leave(socket, [room]);
+    this.nsp._local.del(id, room);
   }
 
   /** Takes a socket out of all rooms. */
   delAll(id: SocketId): void {
-    const socket = this.nsp._find(id);
-    const rooms = [...(this.socketRooms(id) ?? [])];
-    if (socket !== undefined && rooms.length > 0) this.#leave(socket, rooms);
+    this.nsp._local.delAll(id);
+  }
+
+  /** Sends a packet to every socket of a selection. */
+  broadcast(packet: Packet, opts: BroadcastOptions): void {
+    this.nsp._local.broadcast(packet, opts);
+  }
+
+  /**
+   * The same with acks: one callback gets the number of sockets that are asked, the other what each of them answers.
+   */
+  broadcastWithAck(
+    packet: Packet,
+    opts: BroadcastOptions,
+    clientCountCallback: (clientCount: number) => void,
+    ack: (...args: any[]) => void,
+  ): void {
+    this.nsp._local.broadcastWithAck(packet, opts, clientCountCallback, ack);
   }
 
   /** The ids of the sockets in any of the rooms; of all sockets if there are none. */
   sockets(rooms: Set<Room>): Promise<Set<SocketId>> {
-    const selected = this.nsp._select({ rooms, except: new Set() });
-    return Promise.resolve(new Set(selected.map((socket) => socket.id)));
+    return this.nsp._local.sockets(rooms);
   }
 
   /** The rooms of a socket. */
   socketRooms(id: SocketId): Set<Room> | undefined {
-    const socket = this.nsp._find(id);
-    return socket === undefined ? undefined : this.#index.roomsOf(socket);
+    return this.nsp._local.socketRooms(id);
   }
 
   /** The sockets of a selection. */
-  fetchSockets(selection: Selection): Promise<Socket[]> {
-    return Promise.resolve(this.nsp._select(selection));
+  fetchSockets(opts: BroadcastOptions): Promise<Socket[]> {
+    return this.nsp._local.fetchSockets(opts);
   }
 
   /** Puts every socket of a selection into rooms. */
-  addSockets(selection: Selection, rooms: Room[]): void {
-    if (this.nsp._number === -1) return;
-    if (this.#hasListeners()) for (const socket of this.nsp._select(selection)) this.#join(socket, rooms);
-    else this.#index.joinMany(selection, rooms);
+  addSockets(opts: BroadcastOptions, rooms: Room[]): void {
+    this.nsp._local.addSockets(opts, rooms);
   }
 
   /** Takes every socket of a selection out of rooms. */
-  delSockets(selection: Selection, rooms: Room[]): void {
-    if (this.nsp._number === -1) return;
-    if (this.#hasListeners()) for (const socket of this.nsp._select(selection)) this.#leave(socket, rooms);
-    else this.#index.leaveMany(selection, rooms);
+  delSockets(opts: BroadcastOptions, rooms: Room[]): void {
+    this.nsp._local.delSockets(opts, rooms);
   }
 
-  /** A socket has connected, which has put it into rooms. */
-  _connected(socket: Socket): void {
-    this.#index.connected(socket);
-    if (!this.#hasListeners()) return;
-    for (const room of [...(this.socketRooms(socket.id) ?? [])]) {
-      if (this.#index.sizeOf(room) === 1) this.emit("create-room", room);
-      this.emit("join-room", room, socket.id);
-    }
+  /** Disconnects every socket of a selection or, with `close`, ends their whole connections. */
+  disconnectSockets(opts: BroadcastOptions, close: boolean): void {
+    this.nsp._local.disconnectSockets(opts, close);
   }
 
-  /** A socket disconnects; `release` takes it out of its rooms. */
-  _disconnecting(socket: Socket, release: () => void): void {
-    const hasListeners = this.#hasListeners();
-    const rooms = hasListeners || this.#index.hasMembers ? this.socketRooms(socket.id) : undefined;
-    release();
-    // Its client may have reconnected and taken its place.
-    if (this.nsp._has(socket)) this.#index.disconnected(socket, rooms);
-    if (hasListeners) for (const room of [...(rooms ?? [])]) this.#emitLeave(room, socket);
+  /** Sends an event to the other servers. A function as last argument gets an error or `null`, and their answers. */
+  serverSideEmit(packet: unknown[]): void {
+    const answer = packet[packet.length - 1];
+    // There are no other servers, so there are no answers either.
+    if (typeof answer === "function") process.nextTick(answer as () => void, null, []);
   }
 
-  #join(socket: Socket, rooms: Iterable<Room>): void {
-    if (this.#hasListeners()) this.#joinAndEmit(socket, rooms);
-    else this.#index.join(socket, rooms);
-  }
+  /** Keeps the session of a client that may come back. With this adapter the core does. */
+  persistSession(_session: SessionToPersist): void {}
 
-  #joinAndEmit(socket: Socket, rooms: Iterable<Room>): void {
-    for (const room of rooms) {
-      if (this.socketRooms(socket.id)?.has(room)) continue;
-      const isNew = this.#index.sizeOf(room) === 0;
-      this.#index.join(socket, [room]);
-      if (!socket.connected) continue;
-      if (isNew) this.emit("create-room", room);
-      this.emit("join-room", room, socket.id);
-    }
-  }
-
-  #leave(socket: Socket, rooms: Iterable<Room>): void {
-    if (this.#hasListeners()) this.#leaveAndEmit(socket, rooms);
-    else this.#index.leave(socket, rooms);
-  }
-
-  #leaveAndEmit(socket: Socket, rooms: Iterable<Room>): void {
-    for (const room of rooms) {
-      if (!this.socketRooms(socket.id)?.has(room)) continue;
-      this.#index.leave(socket, [room]);
-      if (socket.connected) this.#emitLeave(room, socket);
-    }
-  }
-
-  #emitLeave(room: Room, socket: Socket): void {
-    this.emit("leave-room", room, socket.id);
-    if (this.#index.sizeOf(room) === 0) this.emit("delete-room", room);
-  }
-
-  #hasListeners(): boolean {
-    for (const event of ROOM_EVENTS) if (this.listenerCount(event) > 0) return true;
-    return false;
+  /** Gives a session back, with what the client has missed. */
+  restoreSession(_pid: string, _offset: string): Promise<RestoredSession> | null {
+    return null;
   }
 }
-
-const ROOM_EVENTS = ["create-room", "join-room", "leave-room", "delete-room"];
 
 export interface Adapter {
   on(event: "create-room" | "join-room" | "leave-room" | "delete-room", listener: RoomListener): this;

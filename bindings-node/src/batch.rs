@@ -155,7 +155,7 @@ fn count(value: f64) -> Result<u64, Misfit> {
     u64::try_from(whole(value)?).map_err(|_| Misfit::Numbers)
 }
 
-fn duration(milliseconds: f64) -> Result<Option<Duration>, Misfit> {
+pub(crate) fn duration(milliseconds: f64) -> Result<Option<Duration>, Misfit> {
     if milliseconds < 0.0 {
         return if whole(milliseconds)? == UNLIMITED { Ok(None) } else { Err(Misfit::Numbers) };
     }

@@ -82,6 +82,7 @@ export class Bridge {
   readonly #clock = new TurnClock();
   #moreWaits = false;
   #isScheduled = false;
+  #expectsAcks = false;
   readonly #deliverSoon = (): void => this.#deliverTurn();
   readonly #deliverAnew = (): void => {
     this.#clock.renew();
@@ -221,6 +222,9 @@ export class Bridge {
       case Kind.AskNamespace:
         this.#onAskNamespace(detail, data as [string, object]);
         break;
+      case Kind.UnexpectedAck:
+        this.#onUnexpectedAck(subject, detail, data);
+        break;
       case Kind.Problem:
         warn(data as string);
         break;
@@ -304,17 +308,16 @@ export class Bridge {
   }
 
   #onAck(token: number, status: AckStatus, answers: unknown[]): void {
-    const listener = this.acks.take(token);
+    const isLast = status !== AckStatus.OneOfMany;
+    const listener = isLast ? this.acks.take(token) : this.acks.find(token);
     if (this.parser !== undefined) {
-      const read = this.parser.takeAnswers(token, answers as Place[]);
+      const read = this.parser.takeAnswers(token, answers as Place[], isLast);
       listener?.(status, read);
       return;
     }
     if (listener === undefined) return;
     for (let i = 0; i < answers.length; i += 1) {
-      const answer = answers[i];
-      if (Array.isArray(answer)) continue;
-      const read = this.#batch.read(typeof answer === "number" ? answer : (answer as BinaryAnswer).binary);
+      const read = this.#readAnswer(answers[i]);
       if (read === undefined) {
         // The ones before it are still given.
         listener(AckStatus.TooLarge, answers.slice(0, i) as unknown[][]);
@@ -323,6 +326,17 @@ export class Bridge {
       answers[i] = read;
     }
     listener(status, answers as unknown[][]);
+  }
+
+  /** The arguments of an ack; undefined if they are too large for JavaScript. */
+  #readAnswer(answer: unknown): unknown {
+    if (Array.isArray(answer)) return answer;
+    return this.#batch.read(typeof answer === "number" ? answer : (answer as BinaryAnswer).binary);
+  }
+
+  #onUnexpectedAck(key: number, id: number, answer: unknown): void {
+    const read = this.#readAnswer(answer);
+    if (Array.isArray(read)) this.sockets.get(key)?._onAck(id, read);
   }
 
   #onConnect(key: number, connect: ConnectRequest): void {
@@ -350,6 +364,13 @@ export class Bridge {
     const auth = this.#readAuth(name, sent, false);
     if (auth === undefined) this.native.answerNamespace(question, false);
     else this.#clients?.onAskNamespace(this, question, name, auth);
+  }
+
+  /** Has the core tell of acks that it does not expect: JavaScript waits for some by itself. */
+  expectAcks(): void {
+    if (this.#expectsAcks) return;
+    this.#expectsAcks = true;
+    this.native.tellUnexpectedAcks();
   }
 
   // ---- The end

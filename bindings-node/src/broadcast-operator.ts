@@ -2,9 +2,12 @@
 /** Many sockets at once, chosen by rooms. */
 
 import { errorOf, timeoutOf } from "./ack";
-import type { Adapter } from "./adapter";
+import { Adapter, type AnyAdapter, type BroadcastFlags, type BroadcastOptions } from "./adapter";
+import { gatherAcks } from "./adapter-acks";
 import type { Broadcasting } from "./broadcaster";
-import { Flag } from "./native";
+import { bitsOf } from "./commands";
+import type { Handshake } from "./handshake";
+import { PacketType } from "./parser";
 import { refuseReserved } from "./reserved";
 import type { Socket } from "./socket";
 import type {
@@ -18,14 +21,6 @@ import type {
   EventsMap,
 } from "./types";
 
-/** How a broadcast is sent. */
-export interface BroadcastFlags {
-  volatile?: boolean;
-  compress?: boolean;
-  local?: boolean;
-  timeout?: number;
-}
-
 /** An error with the answers that had come before it. */
 export type AckError = Error & { responses: any[] };
 
@@ -34,7 +29,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
   implements Broadcasting<EmitEvents, EmitEvents, DecorateAcknowledgements<EmitEvents>, SocketData>
 {
   constructor(
-    private readonly adapter: Adapter,
+    private readonly adapter: AnyAdapter,
     private readonly rooms: ReadonlySet<string> = NO_ROOMS,
     private readonly exceptRooms: ReadonlySet<string> = NO_ROOMS,
     private readonly flags: Readonly<BroadcastFlags> = {},
@@ -81,29 +76,36 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
       this.#emitWithAck(data, ack as (error: Error | null, answers: any[]) => void);
       return true;
     }
-    this.adapter.nsp._broadcast(this.#selection, this.#bits, data);
+    const { adapter } = this;
+    if (isPlain(adapter, "broadcast")) adapter.nsp._broadcast(this.#options, bitsOf(this.flags), data);
+    else adapter.broadcast({ type: PacketType.Event, data }, this.#options);
     return true;
   }
 
-  #emitWithAck(data: unknown[], ack: (error: Error | null, answers: any[]) => void): void {
-    const { nsp } = this.adapter;
-    nsp._notifyOutgoing(this.#selection, data);
-    const bridge = nsp.server._bridge;
-    if (bridge === undefined || nsp._number === -1) {
-      process.nextTick(ack, null, []);
+  #emitWithAck(data: unknown[], ack: (error: Error | null, answers: any) => void): void {
+    const { adapter } = this;
+    const listener = (error: Error | null, answers: unknown) => ack.call(this, error, answers);
+    if (!isPlain(adapter, "broadcastWithAck")) {
+      gatherAcks(adapter, data, this.#options, listener);
       return;
     }
-    const timeout = timeoutOf(this.flags.timeout);
+    const { nsp } = adapter;
+    nsp._notifyOutgoing(this.#options, data);
+    const bridge = nsp.server._bridge;
+    if (bridge === undefined || nsp._number === -1) {
+      process.nextTick(listener, null, []);
+      return;
+    }
     bridge.commands.broadcastWithAck(
       nsp._number,
-      this.#selection,
-      this.#bits,
-      timeout,
+      this.#options,
+      bitsOf(this.flags),
+      timeoutOf(this.flags.timeout),
       data,
       nsp.name,
       (status, answers) => {
         const firsts = answers.map((values) => values[0]);
-        ack.call(this, errorOf(status), firsts);
+        listener(errorOf(status), firsts);
       },
     );
   }
@@ -126,59 +128,90 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
     return this.adapter.sockets(new Set(this.rooms));
   }
 
-  fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
-    return this.adapter.fetchSockets(this.#selection) as unknown as Promise<
-      RemoteSocket<EmitEvents, SocketData>[]
-    >;
+  async fetchSockets(): Promise<RemoteSocket<EmitEvents, SocketData>[]> {
+    const { adapter } = this;
+    const sockets = await adapter.fetchSockets(this.#options);
+    // Those of this process are there themselves.
+    return sockets.map((socket) => (socket.server ? socket : new RemoteSocket(adapter, socket)));
   }
 
   socketsJoin(room: string | string[]): void {
-    this.adapter.addSockets(this.#selection, Array.isArray(room) ? room : [room]);
+    this.adapter.addSockets(this.#options, Array.isArray(room) ? room : [room]);
   }
 
   socketsLeave(room: string | string[]): void {
-    this.adapter.delSockets(this.#selection, Array.isArray(room) ? room : [room]);
+    this.adapter.delSockets(this.#options, Array.isArray(room) ? room : [room]);
   }
 
   disconnectSockets(close = false): void {
-    const { nsp } = this.adapter;
-    const bridge = nsp.server._bridge;
-    if (bridge === undefined || nsp._number === -1) return;
-    bridge.parser?.dismiss(nsp._select(this.#selection), close);
-    const core = bridge.flushed;
-    const rooms = bridge.rooms.listToCore(this.rooms);
-    const except = bridge.rooms.listToCore(this.exceptRooms);
-    const sockets = core.disconnectMany(nsp._number, rooms, except, close);
-    nsp.server._connectionHandler.disconnected(bridge, sockets);
+    this.adapter.disconnectSockets(this.#options, close);
   }
 
-  get #selection() {
-    return { rooms: this.rooms, except: this.exceptRooms };
-  }
-
-  get #bits(): number {
-    const { volatile, local, compress } = this.flags;
-    return (
-      (volatile ? Flag.Volatile : 0) | (local ? Flag.Local : 0) | (compress === false ? Flag.Uncompressed : 0)
-    );
+  get #options(): BroadcastOptions & { except: ReadonlySet<string>; flags: Readonly<BroadcastFlags> } {
+    return { rooms: this.rooms, except: this.exceptRooms, flags: this.flags };
   }
 }
 
-/** A socket as `fetchSockets` gives it. */
-export interface RemoteSocket<EmitEvents extends EventsMap, SocketData>
-  extends Pick<Socket<any, EmitEvents, any, SocketData>, "id" | "handshake" | "rooms" | "data"> {
+/** Whether nobody has replaced a method of this package's own adapter: what it would do is done directly. */
+function isPlain(adapter: AnyAdapter, method: "broadcast" | "broadcastWithAck"): adapter is Adapter {
+  return adapter[method] === Adapter.prototype[method];
+}
+
+/** A socket as adapters describe it to other servers. */
+export interface SocketDetails<SocketData> {
+  id: string;
+  handshake: Handshake;
+  rooms: string[];
+  data: SocketData;
+}
+
+/** A socket as `fetchSockets` gives it: one of this server, or what is known of one of another. */
+export class RemoteSocket<EmitEvents extends EventsMap, SocketData>
+  implements Pick<Socket<any, EmitEvents, any, SocketData>, "id" | "handshake" | "rooms" | "data">
+{
+  readonly id: string;
+  readonly handshake: Handshake;
+  readonly rooms: Set<string>;
+  readonly data: SocketData;
+  private readonly operator: BroadcastOperator<EmitEvents, SocketData>;
+
+  constructor(adapter: AnyAdapter, details: SocketDetails<SocketData>) {
+    this.id = details.id;
+    this.handshake = details.handshake;
+    this.rooms = new Set(details.rooms);
+    this.data = details.data;
+    this.operator = new BroadcastOperator(adapter, new Set([this.id]), NO_ROOMS, {
+      expectSingleResponse: true,
+    });
+  }
+
   /** Sends an event. */
-  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
+  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean {
+    return this.operator.emit(ev, ...args);
+  }
+
   /** The next event's answer is waited for so many milliseconds. */
   timeout(
     timeout: number,
-  ): BroadcastOperator<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<EmitEvents>, SocketData>;
+  ): BroadcastOperator<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<EmitEvents>, SocketData> {
+    return this.operator.timeout(timeout) as any;
+  }
+
   /** Joins one room or several. */
-  join(room: string | string[]): void;
+  join(room: string | string[]): void {
+    this.operator.socketsJoin(room);
+  }
+
   /** Leaves a room. */
-  leave(room: string): void;
+  leave(room: string): void {
+    this.operator.socketsLeave(room);
+  }
+
   /** Puts the client out of the namespace or, with `true`, ends its whole connection. */
-  disconnect(close?: boolean): this;
+  disconnect(close = false): this {
+    this.operator.disconnectSockets(close);
+    return this;
+  }
 }
 
 /** Never changed: a change makes a new set. */

@@ -349,7 +349,11 @@ fn ack_request(command: &Command<'_>) -> AckRequest {
 }
 
 fn flags(command: &Command<'_>) -> Flags {
-    let bits = command.detail;
+    flags_of(command.detail)
+}
+
+/// The flags that these bits are.
+pub(crate) fn flags_of(bits: u64) -> Flags {
     Flags { volatile: bits & VOLATILE != 0, compress: bits & UNCOMPRESSED == 0, local: bits & LOCAL != 0 }
 }
 

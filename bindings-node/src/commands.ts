@@ -3,7 +3,7 @@
 import type { AckListener, PendingAcks } from "./ack";
 import { nextTick, now } from "./clock";
 import { CommandBatch, type EncodedSelection, type Wait } from "./command-batch";
-import { Command, type NativeServer } from "./native";
+import { Command, Flag, type NativeServer } from "./native";
 import { type PacketParser, PacketType } from "./parser";
 import type { Rooms } from "./room";
 import { type Encoded, encode } from "./value";
@@ -30,6 +30,17 @@ const GATHER_MS = 0.2;
 export interface Selection {
   rooms: ReadonlySet<unknown>;
   except: ReadonlySet<unknown>;
+}
+
+/** How an event is sent, as the core takes it. */
+export function bitsOf(
+  flags: { volatile?: boolean; local?: boolean; compress?: boolean } | undefined,
+): number {
+  if (flags === undefined) return 0;
+  const { volatile, local, compress } = flags;
+  return (
+    (volatile ? Flag.Volatile : 0) | (local ? Flag.Local : 0) | (compress === false ? Flag.Uncompressed : 0)
+  );
 }
 
 /** Collects commands for one core, and hands them over in their order. */
@@ -122,6 +133,38 @@ export class Commands {
     const selection = this.#encodeSelection(to);
     this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, { timeout, token });
     this.#flushIfDue(selection.rooms ?? -namespace);
+  }
+
+  /** Sends an event to every socket of a selection. The listener gets each answer as it comes. Returns how many are asked. */
+  askEach(
+    namespace: number,
+    to: Selection,
+    flags: number,
+    timeout: number | undefined,
+    args: unknown[],
+    nsp: string,
+    listener: AckListener,
+  ): number {
+    const token = this.#acks.add(listener);
+    const payload = this.#encodeAsking(nsp, args, token);
+    const { text, attachments } = typeof payload === "string" ? { text: payload, attachments: [] } : payload;
+    const [rooms, except] = [this.#rooms.listToCore(to.rooms), this.#rooms.listToCore(to.except)];
+    this.flush();
+    const ask = { namespace, rooms, except, flags, timeout: timeout ?? -1, token, text };
+    const nAsked = this.#core.askEach(ask, attachments);
+    if (nAsked === null) this.#acks.take(token);
+    // Its last answer may be here already.
+    this.#wake();
+    return nAsked ?? 0;
+  }
+
+  /** Sends an event that a client has missed, before it is let in. */
+  replay(socket: number, args: unknown[], nsp: string): void {
+    const payload = this.#encode(PacketType.Event, nsp, args);
+    if (payload === undefined) return;
+    const { text, attachments } = typeof payload === "string" ? { text: payload, attachments: [] } : payload;
+    this.flush();
+    this.#core.replay(socket, text, attachments);
   }
 
   /**

@@ -1,10 +1,12 @@
 /** Clients connect and disconnect, and the core asks whether they may. */
 
+import type { RestoredSession } from "./adapter";
+import { type Claim, claimOf, findSession, keepSession, newSecret, resume } from "./adapter-sessions";
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
 import type { EngineSocket } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
-import type { ExtendedError } from "./namespace";
+import type { ExtendedError, Namespace } from "./namespace";
 import type { DisconnectedSocket } from "./native";
 import { runAll } from "./run-all";
 import type { Server } from "./server";
@@ -50,12 +52,64 @@ export class ConnectionHandler implements ClientHandler {
       });
       return;
     }
+    if (namespace._keepsSessions) {
+      const claim = claimOf(auth);
+      if (claim === undefined) this.#identify(bridge, namespace, key, connect, undefined);
+      else void this.#restore(bridge, namespace, key, connect, claim);
+      return;
+    }
     const restored = previous === 0 ? undefined : (this.#retained.get(previous) ?? {});
-    const socket = new Socket(namespace, key, id, auth, restored);
-    bridge.sockets.set(key, socket);
-    namespace._preConnectSockets.set(id, socket);
+    const socket = this.#expect(bridge, new Socket(namespace, key, id, auth, restored));
+    this.#runMiddleware(bridge, socket, previous);
+  }
+
+  /** A socket's client waits to be let in. */
+  #expect(bridge: Bridge, socket: Socket): Socket {
+    bridge.sockets.set(socket._key, socket);
+    socket.nsp._preConnectSockets.set(socket.id, socket);
+    return socket;
+  }
+
+  /** The adapter may have kept the session that a client claims. */
+  async #restore(
+    bridge: Bridge,
+    namespace: Namespace,
+    key: number,
+    connect: ConnectRequest,
+    claim: Claim,
+  ): Promise<void> {
+    namespace._nRestoring += 1;
+    const session = await findSession(namespace, claim);
+    namespace._nRestoring -= 1;
+    this.#identify(bridge, namespace, key, connect, session);
+  }
+
+  /** Gives a client its former id, or a secret by which it can ask for the new one again. */
+  #identify(
+    bridge: Bridge,
+    namespace: Namespace,
+    key: number,
+    [, id, , auth]: ConnectRequest,
+    session: RestoredSession | undefined,
+  ): void {
+    const { sid, pid } = session ?? { sid: id, pid: newSecret() };
+    const identified = bridge === this.#server._bridge ? bridge.flushed.identify(key, sid, pid) : 0;
+    // The client has gone meanwhile, of which a record tells, or the server was closed.
+    if (identified === 0) {
+      namespace._removeIfEmpty();
+      return;
+    }
+    const restored = session && { data: session.data };
+    const socket = this.#expect(bridge, new Socket(namespace, identified, sid, auth, restored));
+    socket.pid = pid;
+    if (session !== undefined) resume(bridge, socket, session);
+    this.#runMiddleware(bridge, socket, 0);
+  }
+
+  #runMiddleware(bridge: Bridge, socket: Socket, previous: number): void {
+    const namespace = socket.nsp;
     const skips = this.#server.opts.connectionStateRecovery?.skipMiddlewares !== false;
-    if (namespace._fns.length === 0 || (restored !== undefined && skips)) {
+    if (namespace._fns.length === 0 || (socket.recovered && skips)) {
       this.#admit(bridge, socket, previous);
       return;
     }
@@ -149,17 +203,17 @@ export class ConnectionHandler implements ClientHandler {
   /** A socket is out of its namespace: its listeners are called. */
   disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
-    if (this.#server.opts.connectionStateRecovery && isLost) {
+    if (this.#server.opts.connectionStateRecovery && isLost && !socket.nsp._isForeign) {
       this.#retained.set(socket._key, { data: socket.data });
     }
     socket._onClose(reason, () => {
       bridge?.sockets.delete(socket._key);
       bridge?.parser?.left(socket);
-      try {
-        socket.adapter._disconnecting(socket, () => bridge?.commands.release(socket._key));
-      } finally {
-        socket.nsp._remove(socket);
-      }
+      runAll([
+        () => keepSession(socket, reason),
+        () => socket.nsp._disconnecting(socket, () => bridge?.commands.release(socket._key)),
+        () => socket.nsp._remove(socket),
+      ]);
     });
   }
 

@@ -13,6 +13,7 @@
 //! | `records`, `session_records` | the form of such a batch |
 //! | `batch` | the form of a batch of commands |
 //! | `commands` | the one way out: batches of what is asked |
+//! | `adapters` | calls with a result, for adapters in JavaScript |
 //! | `client_files` | the browser's client on a port of the core's own |
 //! | `outgoing` | what the core has for Node's HTTP server |
 //! | `stream` | byte streams that Node carries for the core |
@@ -23,6 +24,7 @@
 #![deny(unsafe_code)]
 #![expect(clippy::needless_pass_by_value, reason = "Node-API hands over values, not references")]
 
+mod adapters;
 mod batch;
 mod client_files;
 mod commands;

@@ -114,7 +114,7 @@ impl NativeServer {
         room::read(&mut self.state.borrow_mut().rooms, text)
     }
 
-    fn selection(&self, rooms: &str, except: &str) -> Result<Selection> {
+    pub(crate) fn selection(&self, rooms: &str, except: &str) -> Result<Selection> {
         let known = &mut self.state.borrow_mut().rooms;
         Ok(Selection {
             rooms: room::read_list(known, rooms)?.into(),

@@ -1,15 +1,19 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
 /** A namespace: its sockets, its middleware, and emitting to all of them. */
 
-import { Adapter } from "./adapter";
+import { EventEmitter } from "node:events";
+import type { Adapter, AnyAdapter } from "./adapter";
 import { BroadcastOperator } from "./broadcast-operator";
 import { type Broadcast, Broadcaster } from "./broadcaster";
 import type { Selection } from "./commands";
+import { LocalSockets } from "./local-sockets";
 import { runMiddlewares } from "./middleware";
 import type { NativeServer } from "./native";
+import { adopt, isOwn, makeAdapter } from "./npm-adapter";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
 import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
+import { warn } from "./warning";
 
 /** An error that may carry data for the client. */
 export interface ExtendedError extends Error {
@@ -50,9 +54,8 @@ export class Namespace<
   readonly server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   /** The connected sockets by their ids. */
   readonly sockets = new Map<string, Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>();
-  /** The namespace's rooms. */
-  readonly adapter: Adapter;
-
+  /** The sockets of this process and their rooms. */
+  readonly _local: LocalSockets;
   /** Sockets whose middleware is still running. */
   readonly _preConnectSockets = new Map<
     string,
@@ -63,13 +66,56 @@ export class Namespace<
   readonly _fns: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>[] = [];
   /** The namespace's number in the core; -1 before the server starts and after the namespace was removed. */
   _number = -1;
+  /** Whether the adapter is of another package, or of the application. */
+  _isForeign = false;
+  /** How many clients wait until the adapter has looked for their sessions. */
+  _nRestoring = 0;
+  #adapter!: AnyAdapter;
 
   constructor(server: Server<ListenEvents, EmitEvents, ServerSideEvents, SocketData>, name: string) {
     super();
     this.server = server;
     this.name = name;
-    this.adapter = new Adapter(this as any);
+    this._local = new LocalSockets(this as any);
+    this._initAdapter();
   }
+
+  /** Gives the namespace the adapter that its server has for all. */
+  _initAdapter(): void {
+    this.adapter = makeAdapter(this.server._adapter, this as any);
+    Promise.resolve(this.adapter.init()).catch((error) => warn(`an adapter could not start: ${error}`));
+  }
+
+  /** What the namespace knows its rooms by, and those of a cluster other servers. */
+  get adapter(): Adapter {
+    return this.#adapter as Adapter;
+  }
+
+  set adapter(adapter: AnyAdapter) {
+    this._isForeign = !isOwn(adapter);
+    if (this._isForeign) adopt(adapter, this._local);
+    this.#adapter = adapter;
+    this._leaveRecovery();
+  }
+
+  /** Whether the adapter keeps the sessions of clients that may come back, and not the core. */
+  get _keepsSessions(): boolean {
+    return this._isForeign && Boolean(this.server.opts.connectionStateRecovery);
+  }
+
+  _leaveRecovery(): void {
+    if (this._keepsSessions) this._core?.leaveRecoveryToHost(this._number);
+  }
+
+  /** A number for an ack: every look gives the next one, so that `_ids++` does what it says. */
+  get _ids(): number {
+    const bridge = this.server._bridge;
+    if (bridge === undefined) return 0;
+    bridge.expectAcks();
+    return bridge.parser === undefined ? (bridge.native.nextAckId(this._number) ?? 0) : bridge.acks.reserve();
+  }
+
+  set _ids(_next: number) {}
 
   /** Adds a middleware, which runs for each socket before it is connected. */
   use(fn: NamespaceMiddleware<Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>>): this {
@@ -96,10 +142,13 @@ export class Namespace<
     ...args: EventParams<ServerSideEvents, Ev>
   ): boolean {
     if (RESERVED_EVENTS.has(ev)) throw new Error(`"${String(ev)}" is a reserved event name`);
-    const answer = args[args.length - 1];
-    // There are no other servers, so there are no answers either.
-    if (typeof answer === "function") process.nextTick(answer, null, []);
+    this.adapter.serverSideEmit([ev, ...args]);
     return true;
+  }
+
+  /** Another server has emitted an event for this one. */
+  _onServerSideEmit(args: [event: string, ...args: unknown[]]): void {
+    EventEmitter.prototype.emit.apply(this, args);
   }
 
   // ---- For the server
@@ -148,11 +197,32 @@ export class Namespace<
     this.sockets.set(socket.id, socket);
     if (socket._anyOutgoingListeners !== undefined) this._withOutgoingListeners.add(socket._key);
     socket._onConnect();
-    this.adapter._connected(socket as any);
+    this._local.connected(socket as any);
+    try {
+      if (this._isForeign) this.adapter.addAll(socket.id, new Set([socket.id]));
+    } finally {
+      this.#tellOf(socket);
+    }
+  }
+
+  #tellOf(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
     try {
       this.emitReserved("connect", socket);
     } finally {
       this.emitReserved("connection", socket);
+    }
+  }
+
+  /** A socket disconnects; `release` takes it out of its rooms. */
+  _disconnecting(
+    socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+    release: () => void,
+  ): void {
+    try {
+      // Its client may have come back and taken its place.
+      if (this._isForeign && this._has(socket as any)) this.adapter.delAll(socket.id);
+    } finally {
+      this._local.disconnecting(socket as any, release);
     }
   }
 

@@ -33,6 +33,7 @@ export const enum Kind {
   SessionEnding = 26,
   SessionEnded = 27,
   SessionRefused = 28,
+  UnexpectedAck = 29,
 }
 
 /** What a session of the engine tells with nothing but its name. */
@@ -114,6 +115,8 @@ export const enum AckStatus {
   Disconnected = 2,
   /** The answers are larger than allowed. */
   TooLarge = 3,
+  /** It goes on: this is one answer of many that come one by one. */
+  OneOfMany = 4,
 }
 
 /**
@@ -159,6 +162,22 @@ export interface NativeServer {
   disconnectMany(namespace: number, rooms: string, except: string, close: boolean): DisconnectedSocket[];
   /** Forgets the values that are no room any more, and returns their numbers. */
   unusedRooms(): number[];
+
+  /**
+   * Asks every socket of a selection for an ack. Returns how many they are; a record follows for each ack, and a last one.
+   * Nothing if there is no such namespace.
+   */
+  askEach(ask: AskEach, attachments: Uint8Array[]): number | null;
+  /** A number for the ack of a packet that is made here. */
+  nextAckId(namespace: number): number | null;
+  /** Has acks told for which the core does not wait. */
+  tellUnexpectedAcks(): void;
+  /** Sessions of the namespace are kept here: the core keeps none any more. */
+  leaveRecoveryToHost(namespace: number): void;
+  /** Has a client come under this id and secret. Returns the number of the socket that it is then; 0 if it has gone. */
+  identify(socket: number, id: string, secret: string): number;
+  /** Sends an event that a client has missed, before it is accepted. */
+  replay(socket: number, text: string, attachments: Uint8Array[]): void;
 
   /** Whether the client of this socket still waits to be accepted. */
   isPending(socket: number): boolean;
@@ -220,6 +239,18 @@ export interface NativeServer {
   /** How many objects are kept, by kind; for tests. */
   held(): Record<string, number>;
   close(): void;
+}
+
+/** A broadcast whose acks are told one by one. */
+export interface AskEach {
+  namespace: number;
+  rooms: string;
+  except: string;
+  flags: number;
+  /** Milliseconds; -1 for none. */
+  timeout: number;
+  token: number;
+  text: string;
 }
 
 /** A socket that was disconnected, and why. */

@@ -2,6 +2,7 @@
 
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { types } from "node:util";
+import type { AdapterConstructor } from "./adapter";
 import { native } from "./native";
 import type { Parser } from "./parser";
 import { isWellFormed } from "./value";
@@ -200,6 +201,11 @@ export interface ServerOptions {
    * one there is no `connectionStateRecovery`. Default `socket.io-parser`.
    */
   parser: unknown;
+  /**
+   * What makes the namespaces' adapters, by which servers of a cluster know of each other: a class or a function,
+   * as the packages that adapt to Redis, PostgreSQL and others export it. Default: the server is alone.
+   */
+  adapter: AdapterConstructor;
   /** Cross-origin rules, as npm's package `cors` takes them. */
   cors: CorsOptions;
   /**

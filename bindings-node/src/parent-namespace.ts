@@ -1,9 +1,10 @@
 // biome-ignore-all lint/suspicious/noExplicitAny: the arguments of events are the application's.
 /** Namespaces that come into being when a client asks for them. */
 
+import { Adapter, type BroadcastOptions } from "./adapter";
 import type { RemoteSocket } from "./broadcast-operator";
-import type { Selection } from "./commands";
 import { Namespace } from "./namespace";
+import type { Packet } from "./parser";
 import type { Server } from "./server";
 import type { DefaultEventsMap, EventsMap } from "./types";
 
@@ -24,8 +25,9 @@ export class ParentNamespace<
     ParentNamespace.#count += 1;
   }
 
-  override _broadcast(to: Selection, flags: number, data: unknown[]): void {
-    for (const child of this.children) child._broadcast(to, flags, data);
+  /** Whatever adapter the children have: what goes to all of them goes through each. */
+  override _initAdapter(): void {
+    this.adapter = new ParentAdapter(this as any);
   }
 
   /** A parent has no sockets of its own. */
@@ -43,6 +45,16 @@ export class ParentNamespace<
     this.children.add(child);
     this.server._addNamespace(child);
     return child;
+  }
+}
+
+/** Passes broadcasts on to the children. */
+class ParentAdapter extends Adapter {
+  override broadcast(packet: Packet, opts: BroadcastOptions): void {
+    for (const { adapter } of (this.nsp as unknown as ParentNamespace).children) {
+      // A packet of its own, because adapters write into it.
+      adapter.broadcast({ ...packet, data: [...(packet.data as unknown[])] }, opts);
+    }
   }
 }
 
@@ -67,8 +79,10 @@ class ChildNamespace<
 
   override _removeIfEmpty(): void {
     if (!this.server.opts.cleanupEmptyChildNamespaces) return;
-    if (this.sockets.size > 0 || this._preConnectSockets.size > 0) return;
-    this.#parent.children.delete(this);
+    if (this.sockets.size > 0 || this._preConnectSockets.size > 0 || this._nRestoring > 0) return;
+    // It may have gone before.
+    if (!this.#parent.children.delete(this)) return;
     this.server._removeNamespace(this);
+    this.adapter.close();
   }
 }

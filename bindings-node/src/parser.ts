@@ -135,8 +135,8 @@ export class PacketParser {
   }
 
   /** Tells a client that it is about to be connected. */
-  welcome({ id, nsp, conn }: Socket): void {
-    const data = conn.protocol === 3 ? {} : { data: { sid: id } };
+  welcome({ id, pid, nsp, conn }: Socket): void {
+    const data = conn.protocol === 3 ? {} : { data: pid === undefined ? { sid: id } : { sid: id, pid } };
     this.#send(conn.id, { type: PacketType.Connect, ...data, nsp: nsp.name });
   }
 
@@ -263,6 +263,7 @@ export class PacketParser {
       }
       case PacketType.Ack:
       case PacketType.BinaryAck: {
+        if (this.#isAwaitedBySocket(bridge.acks, client.sockets.get(nsp), packet)) break;
         const from = `${client.id} ${nsp}`;
         hand(PacketType.Ack, { from }, this.#keepAnswer(bridge.acks, from, packet));
         break;
@@ -271,6 +272,15 @@ export class PacketParser {
         // One that is not known is passed over.
         if (type === PacketType.ConnectError || !client.sockets.has(nsp)) hand(PacketType.ConnectError);
     }
+  }
+
+  /** Hands over an ack for which a socket waits, because JavaScript has made the packet. */
+  #isAwaitedBySocket(acks: PendingAcks, socket: Socket | undefined, packet: Packet): boolean {
+    const id = packet.id as number;
+    if (!socket?._acks?.has(id) || acks.has(id)) return false;
+    const args = listOf(packet);
+    process.nextTick(() => socket._onAck(id, args));
+    return true;
   }
 
   /** Returns the number of the emit that is answered; 0 if there is none. */
@@ -298,11 +308,16 @@ export class PacketParser {
     return event;
   }
 
-  /** The answers to an emit, whose wait is over. */
-  takeAnswers(token: number, places: Place[]): unknown[][] {
+  /** The answers to an emit: all, or some of those that are still coming. */
+  takeAnswers(token: number, places: Place[], areLast: boolean): unknown[][] {
     const answers = this.#answers.get(token);
-    this.#answers.delete(token);
-    return places.map(({ from }) => answers?.get(from) ?? []);
+    if (areLast) this.#answers.delete(token);
+    return places.map(({ from }) => {
+      const answer = answers?.get(from) ?? [];
+      // Its place stays: a second answer of this client is none.
+      answers?.set(from, []);
+      return answer;
+    });
   }
 
   /** What a client has sent to connect to a namespace. In the older protocol it does not ask for the main namespace. */

@@ -64,6 +64,7 @@ pub(crate) enum Kind {
     SessionEnding = 26,
     SessionEnded = 27,
     SessionRefused = 28,
+    UnexpectedAck = 29,
 }
 
 /// A batch being written.
@@ -119,6 +120,10 @@ impl Records {
                 self.push_payload(payload);
             }
             HostEvent::Ack { token, outcome, .. } => self.push_ack(token, outcome),
+            HostEvent::UnexpectedAck { socket, id, payload, .. } => {
+                self.begin(Kind::UnexpectedAck, socket.key().0, detail(id));
+                self.push_answer(payload);
+            }
             HostEvent::Connect { socket, auth, connect_request } => {
                 state.expect(connect_request);
                 self.begin(Kind::Connect, socket.key().0, 0);
@@ -252,6 +257,7 @@ impl Records {
             AckStatus::TimedOut => 1,
             AckStatus::Disconnected => 2,
             AckStatus::TooLarge => 3,
+            AckStatus::OneOfMany => 4,
         };
         self.begin(Kind::Ack, token, status);
         self.text.push('[');

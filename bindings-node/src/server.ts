@@ -5,7 +5,7 @@ import { EventEmitter } from "node:events";
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Http2SecureServer, Http2Server } from "node:http2";
 import type { Server as HttpsServer } from "node:https";
-import { Adapter } from "./adapter";
+import { Adapter, type AdapterConstructor } from "./adapter";
 import { HttpEntryPoint } from "./attach";
 import { Bridge } from "./bridge";
 import type { BroadcastOperator } from "./broadcast-operator";
@@ -14,10 +14,12 @@ import { ConnectionHandler } from "./connection-handler";
 import { EngineServer } from "./engine-server";
 import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
 import { native } from "./native";
+import { checkAdapter } from "./npm-adapter";
 import { asksForOrigins, optionsForCore, ownParser, type ServerOptions } from "./options";
 import { OwnPort } from "./own-port";
+import { Encoder } from "./packet-encoder";
 import { ParentNamespace } from "./parent-namespace";
-import { PacketParser } from "./parser";
+import { type PacketEncoder, PacketParser, type Parser } from "./parser";
 import { clientFile } from "./serve-client";
 import type { Socket } from "./socket";
 import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
@@ -73,6 +75,8 @@ export class Server<
   #httpEntryPoint: HttpEntryPoint;
   /** Set when the engine was made by the application. */
   #isBound = false;
+  #adapter: AdapterConstructor = Adapter;
+  #encoder: PacketEncoder | undefined = undefined;
   #path: string;
   #connectTimeout: number;
   #servesClient: boolean;
@@ -93,8 +97,15 @@ export class Server<
     this.#path = (this.opts.path || "/socket.io").replace(/\/$/, "");
     this.#connectTimeout = this.opts.connectTimeout || 45000;
     this.#servesClient = this.opts.serveClient !== false;
-    if ((this.opts as { adapter?: unknown }).adapter !== undefined) {
-      throw new TypeError(NO_ADAPTERS);
+    if (this.opts.adapter) {
+      checkAdapter(this.opts.adapter);
+      this.#adapter = this.opts.adapter;
+    }
+    const { connectionStateRecovery: recovery } = this.opts;
+    if (typeof recovery === "object" && recovery !== null) {
+      // Adapters that keep sessions read them.
+      this.opts.connectionStateRecovery = { ...RECOVERY, ...recovery };
+      native.NativeServer.checkOptions(optionsForCore({ connectionStateRecovery: recovery }));
     }
     native.NativeServer.checkOptions(this.#coreOptions(this.opts));
     this.engine = new EngineServer(this.opts, {
@@ -140,10 +151,27 @@ export class Server<
     return this;
   }
 
-  /** The class of the namespaces' adapters. It cannot be set yet. */
-  adapter(adapter?: never): typeof Adapter {
-    if (adapter !== undefined) throw new TypeError(NO_ADAPTERS);
-    return Adapter;
+  /** What makes the namespaces' adapters. A new one makes those of the existing namespaces anew. */
+  adapter(): AdapterConstructor;
+  adapter(adapter: AdapterConstructor): this;
+  adapter(...given: [adapter?: AdapterConstructor]): AdapterConstructor | this {
+    if (given.length === 0) return this.#adapter;
+    const [adapter] = given;
+    checkAdapter(adapter);
+    this.#adapter = adapter;
+    for (const namespace of this._nsps.values()) namespace._initAdapter();
+    return this;
+  }
+
+  get _adapter(): AdapterConstructor {
+    return this.#adapter;
+  }
+
+  /** Writes packets as messages, for adapters that send them to each socket themselves. */
+  get encoder(): PacketEncoder {
+    this.#encoder ??=
+      this.#parser?.encoder ?? new ((this.opts.parser as Parser | undefined)?.Encoder ?? Encoder)();
+    return this.#encoder;
   }
 
   /** An older name of `opts`. */
@@ -157,13 +185,12 @@ export class Server<
   }
 
   #coreOptions(more: Partial<ServerOptions>): string {
-    const path = this.#path || "/";
-    const connectTimeout = this.#connectTimeout;
-    if (!this.#isBound) {
-      return optionsForCore({ ...more, ...this.opts, ...this.engine?._changes, path, connectTimeout });
-    }
-    const { opts, _path: enginePath } = this.engine;
-    return optionsForCore({ ...this.opts, ...opts, path: enginePath || "/", connectTimeout });
+    const path = (this.#isBound ? this.engine._path : this.#path) || "/";
+    const ofEngine = this.#isBound ? this.engine.opts : this.engine?._changes;
+    const options = { ...more, ...this.opts, ...ofEngine, path, connectTimeout: this.#connectTimeout };
+    // An adapter of another package keeps the sessions, also those of clients with a parser of the application's own.
+    if (this.#adapter !== Adapter) options.connectionStateRecovery = undefined;
+    return optionsForCore(options);
   }
 
   // ---- Start and end
@@ -258,6 +285,7 @@ export class Server<
       }
     }
     this.#stop(this._bridge);
+    await this.#closeAdapters();
     const http = this.httpServer;
     if (http === undefined) {
       callback?.();
@@ -269,6 +297,13 @@ export class Server<
         resolve();
       });
     });
+  }
+
+  /** Nothing is waited for where there are no adapters but this package's own. */
+  #closeAdapters(): Promise<unknown> | undefined {
+    const foreign = [...this._nsps.values()].filter((namespace) => namespace._isForeign);
+    if (foreign.length === 0) return undefined;
+    return Promise.allSettled(foreign.map(async ({ adapter }) => adapter.close()));
   }
 
   #stop(bridge: Bridge | undefined): void {
@@ -351,6 +386,7 @@ export class Server<
     // Clients cannot send such a name, and in the core it would collide with others.
     if (!isWellFormed(namespace.name)) return;
     namespace._number = this._bridge?.flushed.namespace(namespace.name) ?? -1;
+    namespace._leaveRecovery();
   }
 
   /** Removes an empty namespace. Later events to it reach nobody. */
@@ -409,12 +445,13 @@ export class Server<
   }
 }
 
+/** What recovery is like if nothing else is said. */
+const RECOVERY = { maxDisconnectionDuration: 120_000, skipMiddlewares: true };
+
 /** Answers requests that are not for Socket.IO. */
 function notFound(_request: IncomingMessage, response: ServerResponse): void {
   response.writeHead(404).end();
 }
-
-const NO_ADAPTERS = "option `adapter` must be left out: adapters in JavaScript are not supported";
 
 // The server's listeners are those of its main namespace.
 for (const [name, method] of Object.entries(EventEmitter.prototype)) {

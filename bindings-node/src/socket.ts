@@ -7,12 +7,14 @@ import type { Adapter } from "./adapter";
 import { BroadcastOperator } from "./broadcast-operator";
 import type { Broadcast } from "./broadcaster";
 import { CatchAllEmitter, type Listener } from "./catch-all";
-import type { Client } from "./client";
+import type { Client, WriteOptions } from "./client";
+import { bitsOf } from "./commands";
 import type { EngineSocket } from "./engine-socket";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
 import { runMiddlewares } from "./middleware";
 import type { Namespace } from "./namespace";
-import { AckStatus, Flag } from "./native";
+import { AckStatus } from "./native";
+import { type Packet, PacketType } from "./parser";
 import { refuseReserved } from "./reserved";
 import type { Server } from "./server";
 import type {
@@ -85,6 +87,10 @@ export class Socket<
 
   /** The socket's number in the core. */
   readonly _key: number;
+  /** The secret by which the client asks for its session again, if the namespace's adapter keeps it. */
+  declare pid: string | undefined;
+  /** See `acks`. */
+  declare _acks: Map<number, Listener> | undefined;
 
   #flags: Flags = NO_FLAGS;
   #middlewares: readonly SocketMiddleware[] = NO_MIDDLEWARES;
@@ -124,7 +130,9 @@ export class Socket<
     const data: unknown[] = [ev, ...args];
     const flags = this.#takeFlags();
     const ack = data[data.length - 1];
-    if (typeof ack === "function") {
+    if (this.nsp._keepsSessions) {
+      this.#emitByAdapter(data, flags);
+    } else if (typeof ack === "function") {
       data.pop();
       this.#emitWithAck(data, flags, ack as Listener);
     } else {
@@ -170,6 +178,33 @@ export class Socket<
     }
     const timeout = hasTimeout ? timeoutOf(flags.timeout) : undefined;
     bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, this.nsp.name, listener);
+  }
+
+  /** The adapter keeps what the client may miss, so that everything goes by it. */
+  #emitByAdapter(data: unknown[], flags: Flags): void {
+    const packet: Packet = { type: PacketType.Event, nsp: this.nsp.name, data };
+    const ack = data[data.length - 1];
+    if (typeof ack === "function") {
+      data.pop();
+      packet.id = this.nsp._ids;
+      this.#awaitAck(packet.id as number, flags.timeout, ack as Listener);
+    }
+    this.adapter.broadcast(packet, { rooms: new Set([this.id]), except: new Set(), flags });
+  }
+
+  #awaitAck(id: number, timeout: number | undefined, ack: Listener): void {
+    if (timeout === undefined) {
+      this.acks.set(id, ack);
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.acks.delete(id);
+      ack.call(this, errorOf(AckStatus.TimedOut));
+    }, timeout);
+    this.acks.set(id, (...values) => {
+      clearTimeout(timer);
+      ack.call(this, null, ...values);
+    });
   }
 
   /** Sends an event named `message`. */
@@ -248,6 +283,7 @@ export class Socket<
 
   /** Joins one room or several. */
   join(rooms: string | string[]): Promise<void> | void {
+    if (this.#hasLeft) return;
     return this.adapter.addAll(this.id, new Set(Array.isArray(rooms) ? rooms : [rooms]));
   }
 
@@ -395,15 +431,42 @@ export class Socket<
     return this;
   }
 
+  // ---- For adapters that send packets to each socket themselves
+
+  /** Who waits for an ack of a packet that was made here, by its number. */
+  get acks(): Map<number, Listener> {
+    this._acks ??= new Map();
+    this.server._bridge?.expectAcks();
+    return this._acks;
+  }
+
+  _onAck(id: number, values: unknown[]): void {
+    const ack = this._acks?.get(id);
+    this._acks?.delete(id);
+    ack?.apply(this, values);
+  }
+
+  /** Calls the catch-all listeners for outgoing events. */
+  notifyOutgoingListeners(packet: Packet): void {
+    this._notifyOutgoing(packet.data as unknown[]);
+  }
+
+  /** Sends a packet, or messages that make one. */
+  packet(packet: Packet | unknown[], options: WriteOptions = {}): void {
+    if (!Array.isArray(packet)) packet.nsp = this.nsp.name;
+    this.client._packet(packet, options);
+  }
+
+  /** Tells the client that it is not let in. */
+  _error(error: unknown): void {
+    this.packet({ type: PacketType.ConnectError, nsp: this.nsp.name, data: error });
+  }
+
   protected override _onOutgoingListeners(): void {
     // Broadcasts look for such listeners only if a namespace has any.
     if (this._anyOutgoingListeners === undefined) this.nsp._withOutgoingListeners.delete(this._key);
     else if (this.nsp._has(this as any)) this.nsp._withOutgoingListeners.add(this._key);
   }
-}
-
-function bitsOf(flags: Flags): number {
-  return (flags.volatile ? Flag.Volatile : 0) | (flags.compress === false ? Flag.Uncompressed : 0);
 }
 
 function ignore(): void {}

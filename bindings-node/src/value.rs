@@ -44,6 +44,12 @@ pub(crate) fn push_json_list<'a>(out: &mut String, texts: impl IntoIterator<Item
     out.push(']');
 }
 
+/// A key, token or id as a number for JavaScript.
+#[expect(clippy::cast_precision_loss, reason = "they count up from zero")]
+pub(crate) fn float(number: u64) -> f64 {
+    number as f64
+}
+
 /// A number that JavaScript got from here.
 #[expect(
     clippy::cast_possible_truncation,

@@ -26,7 +26,7 @@ pub(crate) fn acks(py: Python<'_>, status: AckStatus, answers: Bound<'_, PyList>
             (TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError"), "the client has left")
         }
         AckStatus::TimedOut => (TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError"), "no answer in time"),
-        AckStatus::Complete => {
+        AckStatus::Complete | AckStatus::OneOfMany => {
             (TIMEOUT.import(py, "ferrio.exceptions", "TimeoutError"), "an answer that cannot be read")
         }
         AckStatus::TooLarge => {

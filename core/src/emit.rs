@@ -13,7 +13,11 @@ use ferrio_engine::{Encoded, Protocol};
 
 use crate::{
     Writes,
-    acks::collector::{Collector, Gathering},
+    acks::{
+        collector::{Collector, Gathering},
+        relay::Relay,
+        waiters::Collect,
+    },
     adapter::RemoteAcks,
     config::Parser,
     namespace::Namespace,
@@ -66,16 +70,36 @@ impl Namespace {
         let until = ack.deadline();
         let collector = Collector::new(self.server.clone(), ack.token, until);
         let gathering = Gathering::new(&collector);
-        let acks = Acks::OfMany { id: self.next_ack_id(&ack), collector, until };
+        let acks = Acks::OfMany { id: self.ack_id(&ack), collector, until };
         emit(self, To::Selection(selection), payload, flags, &acks, writes);
         gathering
     }
 
-    /// The next ack id: one counter for all sockets, so that a broadcast that wants acks is still encoded once.
-    fn next_ack_id(&self, ack: &AckRequest) -> u64 {
-        if self.server.config.parser == Parser::Application {
-            return ack.token;
-        }
+    /// Sends an event to every socket of this node that is meant, and reports each of their acks by itself, with
+    /// [`AckStatus::OneOfMany`](crate::AckStatus::OneOfMany), as it comes. A last report without an answer follows when all
+    /// have answered or left, or the time is up. Returns how many were asked.
+    pub fn emit_with_each_ack(
+        self: &Arc<Self>,
+        selection: &Selection,
+        payload: &Payload,
+        flags: Flags,
+        ack: AckRequest,
+        writes: &mut Writes,
+    ) -> usize {
+        let until = ack.deadline();
+        let relay = Relay::new(self.server.clone(), ack.token, until);
+        let acks = Acks::OfMany { id: self.ack_id(&ack), collector: relay.clone(), until };
+        emit(self, To::Selection(selection), payload, Flags { local: true, ..flags }, &acks, writes);
+        relay.n_asked()
+    }
+
+    fn ack_id(&self, ack: &AckRequest) -> u64 {
+        if self.server.config.parser == Parser::Application { ack.token } else { self.next_ack_id() }
+    }
+
+    /// A number for an ack, which is used for no other: for hosts that make packets themselves. One counter serves all
+    /// sockets, so that a broadcast that wants acks is still encoded once.
+    pub fn next_ack_id(&self) -> u64 {
         // Relaxed: nothing hangs on the order of two ids, only that they differ.
         self.ack_ids.fetch_add(1, Ordering::Relaxed)
     }
@@ -95,8 +119,7 @@ impl Socket {
         ack: AckRequest,
         writes: &mut Writes,
     ) {
-        let acks =
-            Acks::OfOne { id: self.namespace().next_ack_id(&ack), token: ack.token, until: ack.deadline() };
+        let acks = Acks::OfOne { id: self.namespace().ack_id(&ack), token: ack.token, until: ack.deadline() };
         emit(self.namespace(), To::Socket(self), payload, flags, &acks, writes);
     }
 }
@@ -112,7 +135,7 @@ enum To<'a> {
 enum Acks {
     None,
     OfOne { id: u64, token: u64, until: Option<Instant> },
-    OfMany { id: u64, collector: Arc<Collector>, until: Option<Instant> },
+    OfMany { id: u64, collector: Arc<dyn Collect>, until: Option<Instant> },
 }
 
 /// Sends an event to its receivers, here and on other nodes.
@@ -126,7 +149,7 @@ fn emit(
     writes: &mut Writes,
 ) {
     // An event that wants acks is not kept for clients that come back, as in socket.io.
-    let is_kept = namespace.keeps_events && matches!(acks, Acks::None);
+    let is_kept = namespace.keeps_events() && matches!(acks, Acks::None);
     // A lone receiver is found without them.
     let mut rooms = (is_kept || matches!(to, To::Selection(_))).then(|| namespace.rooms.lock());
     let event = match rooms.as_deref_mut().filter(|_| is_kept) {

@@ -116,6 +116,18 @@ pub enum HostEvent {
         /// What came back.
         outcome: AckOutcome,
     },
+    /// A client has acknowledged what the core has not asked to be: the host has, by a packet of its own making. Only after
+    /// [`tell_unexpected_acks`](crate::Server::tell_unexpected_acks).
+    UnexpectedAck {
+        /// The socket it came from.
+        socket: Arc<Socket>,
+        /// The ack's number.
+        id: u64,
+        /// Its arguments.
+        payload: Payload,
+        /// As of an event: clients can send any number of them.
+        credit: Credit,
+    },
     /// A socket left its namespace.
     Disconnect(DisconnectedSocket),
     /// A session that could have been recovered will not be: what the host kept for the socket may go.
@@ -128,7 +140,7 @@ pub enum HostEvent {
 impl Queued for HostEvent {
     fn weight(&self) -> usize {
         match self {
-            Self::Event { payload, .. } => payload.len(),
+            Self::Event { payload, .. } | Self::UnexpectedAck { payload, .. } => payload.len(),
             Self::Connect { auth, socket, .. } => {
                 CONNECT_OVERHEAD + auth.len() + socket.handshake().head.n_bytes()
             }
@@ -145,9 +157,9 @@ impl Queued for HostEvent {
         }
     }
 
-    /// An event of a socket that the host has put out meanwhile.
+    /// An event or ack of a socket that the host has put out meanwhile.
     fn is_void(&self) -> bool {
-        matches!(self, Self::Event { socket, .. } if socket.is_dropped_by_host())
+        matches!(self, Self::Event { socket, .. } | Self::UnexpectedAck { socket, .. } if socket.is_dropped_by_host())
     }
 }
 

@@ -32,7 +32,7 @@ pub struct Namespace {
     pub(crate) rooms: Mutex<Rooms<Socket>>,
     pub(crate) ack_ids: AtomicU64,
     /// Whether events get positions and are kept for clients that come back.
-    pub(crate) keeps_events: bool,
+    keeps_events: AtomicBool,
     /// Clients that want to connect, or are connected and not yet forgotten.
     n_clients: AtomicUsize,
     /// What the adapter has to hear of rooms, if it wants to.
@@ -66,7 +66,7 @@ impl Namespace {
             room_changes: adapter.wants_room_changes().then(Mutex::default),
             adapter,
             name,
-            keeps_events: log.is_some(),
+            keeps_events: AtomicBool::new(log.is_some()),
             rooms: Mutex::new(Rooms::new(log)),
             server,
             ack_ids: AtomicU64::new(0),
@@ -83,6 +83,20 @@ impl Namespace {
     /// The adapter that connects it with other nodes.
     pub fn adapter(&self) -> &dyn Adapter<Self> {
         &*self.adapter
+    }
+
+    /// Whether events get positions and are kept for clients that come back.
+    pub(crate) fn keeps_events(&self) -> bool {
+        // Relaxed: the log itself is looked for under the lock.
+        self.keeps_events.load(Ordering::Relaxed)
+    }
+
+    /// Leaves recovery to the host: nothing is kept any more for clients that come back, not even of those that are away. See
+    /// [`ConnectRequest::identify`](crate::ConnectRequest::identify) and [`Socket::replay`].
+    pub fn leave_recovery_to_host(&self) {
+        self.keeps_events.store(false, Ordering::Relaxed);
+        let log = self.rooms.lock().log.take();
+        self.forget_sessions(log.iter().flat_map(Log::session_keys));
     }
 
     /// The sockets of this node.

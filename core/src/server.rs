@@ -174,6 +174,12 @@ impl Server {
         self.shared.tells_refusals.store(is_on, Ordering::Relaxed);
     }
 
+    /// Has the host told of acks for which the core does not wait, by
+    /// [`HostEvent::UnexpectedAck`](crate::HostEvent::UnexpectedAck): for hosts that send packets of their own making.
+    pub fn tell_unexpected_acks(&self) {
+        self.shared.tells_unexpected_acks.store(true, Ordering::Relaxed);
+    }
+
     /// Closes every connection with the reason `server shutting down`, and the listeners. Events that were queued for
     /// the host until then can still be drained; then [`Events`]`::next` returns `None`.
     pub fn close(&self) {

@@ -73,7 +73,7 @@ impl Socket {
         restored: Option<&Restored>,
     ) -> Self {
         // A client of the older protocol cannot come back.
-        let is_recoverable = namespace.keeps_events && connection.protocol() == Protocol::V4;
+        let is_recoverable = namespace.keeps_events() && connection.protocol() == Protocol::V4;
         let recovery = is_recoverable.then(|| {
             let mut rooms = namespace.rooms.lock();
             if let (Some(log), None) = (&mut rooms.log, restored) {
@@ -90,6 +90,23 @@ impl Socket {
                 former: restored.map(|restored| restored.session.key),
             })
         });
+        Self::with_recovery(namespace, connection, id, recovery)
+    }
+
+    /// One under an id and a secret that the host has chosen.
+    pub(crate) fn identified(&self, id: Arc<str>, private_id: Arc<str>) -> Self {
+        let recovery =
+            Recoverable { private_id, connected_at: 0, last_addressed: AtomicU64::new(0), former: None };
+        let (namespace, connection) = (self.namespace.clone(), self.connection.clone());
+        Self::with_recovery(namespace, connection, id, Some(Box::new(recovery)))
+    }
+
+    fn with_recovery(
+        namespace: Arc<Namespace>,
+        connection: Arc<Connection>,
+        id: Arc<str>,
+        recovery: Option<Box<Recoverable>>,
+    ) -> Self {
         Self {
             key: SocketKey::next(),
             id,

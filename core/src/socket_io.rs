@@ -42,6 +42,8 @@ pub struct SocketIo {
     pub(crate) asks_about_requests: AtomicBool,
     /// Whether the host is told of requests that are refused.
     pub(crate) tells_refusals: AtomicBool,
+    /// Whether the host is told of acks for which the core does not wait.
+    pub(crate) tells_unexpected_acks: AtomicBool,
     pub(crate) is_closed: AtomicBool,
 }
 
@@ -86,6 +88,7 @@ impl SocketIo {
             sockets: RwLock::default(),
             asks_about_requests: AtomicBool::new(false),
             tells_refusals: AtomicBool::new(false),
+            tells_unexpected_acks: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
         })
     }

@@ -1,6 +1,7 @@
 //! Acks: who waits for one, until when, and how one is given.
 
 pub(crate) mod collector;
+pub(crate) mod relay;
 mod socket;
 pub(crate) mod waiters;
 
@@ -27,4 +28,7 @@ pub enum AckStatus {
     /// The answers of many sockets became too large to keep; these are the ones before. Only with
     /// [`max_ack_bytes`](crate::Limits::max_ack_bytes) and its like.
     TooLarge,
+    /// The wait goes on: this is one answer of many that are reported one by one. Only of
+    /// [`emit_with_each_ack`](crate::Namespace::emit_with_each_ack).
+    OneOfMany,
 }

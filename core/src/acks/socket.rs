@@ -1,7 +1,7 @@
 //! The acks of one socket: those it owes, and those it is owed.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     time::Instant,
 };
 
@@ -9,9 +9,13 @@ use ferrio_engine::{DeadlineKey, Due, Expire};
 
 use crate::{
     Writes,
-    acks::{AckOutcome, AckStatus, collector::Collector, waiters::Waiter},
+    acks::{
+        AckOutcome, AckStatus,
+        waiters::{Collect, Waiter},
+    },
     event::{Ack, HostEvent},
     packet::payload::Payload,
+    queue::backpressure::Credit,
     socket::{Socket, Stage},
     socket_io::SocketIo,
 };
@@ -50,7 +54,7 @@ impl Socket {
     }
 
     /// Waits for one of many acks.
-    pub(crate) fn wait_for_many(&self, id: u64, collector: &Arc<Collector>) {
+    pub(crate) fn wait_for_many(&self, id: u64, collector: &Arc<dyn Collect>) {
         self.waiters.lock().insert(id, Waiter::Many(collector.clone()));
         self.give_up_if_disconnected();
     }
@@ -63,9 +67,9 @@ impl Socket {
     }
 
     /// Takes an ack of the client.
-    pub(crate) fn acked(&self, id: u64, payload: Payload) {
+    pub(crate) fn acked(self: &Arc<Self>, id: u64, payload: Payload) {
         match self.take_waiter(id) {
-            None => self.namespace().server.counters.acks_unexpected.add(1),
+            None => self.unexpected(id, payload),
             Some(Waiter::Many(collector)) => collector.answer(payload),
             Some(Waiter::One { token, deadline }) => {
                 if let Some(deadline) = deadline {
@@ -73,6 +77,17 @@ impl Socket {
                 }
                 self.report(token, vec![payload], AckStatus::Complete);
             }
+        }
+    }
+
+    /// Takes an ack for which the core does not wait; perhaps the host does.
+    fn unexpected(self: &Arc<Self>, id: u64, payload: Payload) {
+        let server = &self.namespace().server;
+        if server.tells_unexpected_acks.load(Ordering::Relaxed) {
+            let credit = Credit::new(&self.connection().state().share, &server.queue.budget, payload.len());
+            server.queue.push(HostEvent::UnexpectedAck { socket: self.clone(), id, payload, credit });
+        } else {
+            server.counters.acks_unexpected.add(1);
         }
     }
 

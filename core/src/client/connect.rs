@@ -8,6 +8,7 @@ use std::{
 };
 
 use ferrio_engine::{Encoded, Protocol, SendOptions, parse_query, random_id, runtime};
+use ferrio_protocol::json;
 use parking_lot::MutexGuard;
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -178,7 +179,7 @@ fn restore(connection: &Connection, namespace: &Namespace, auth: &Payload) -> Op
         #[serde(default)]
         offset: Option<String>,
     }
-    if !namespace.keeps_events || auth.is_empty() || connection.protocol() == Protocol::V3 {
+    if !namespace.keeps_events() || auth.is_empty() || connection.protocol() == Protocol::V3 {
         return None;
     }
     let claim: Claim = serde_json::from_str(auth.text()).ok()?;
@@ -223,11 +224,10 @@ impl Socket {
             }
         };
         if let (Some(log), Some(restored)) = (&rooms.log, &restored) {
-            let missed = log.missed(restored).map(|(position, payload)| {
+            for (position, payload) in log.missed(restored) {
                 self.addressed(position);
-                log.with_offset(payload, position)
-            });
-            replay(self, missed, writes);
+                self.push_missed(&log.with_offset(payload, position), writes);
+            }
             namespace.server.counters.recovered.add(1);
         }
         if !is_silent(connection) {
@@ -249,12 +249,26 @@ impl Socket {
         true
     }
 
+    /// Sends an event that the client has missed, before it is let in: for hosts that keep such events themselves.
+    pub fn replay(&self, missed: &Payload, writes: &mut Writes) {
+        if matches!(*self.stage.lock(), Stage::Pending(_)) {
+            self.push_missed(missed, writes);
+        }
+    }
+
+    /// Queues an event that stands before the client's CONNECT packet.
+    fn push_missed(&self, missed: &Payload, writes: &mut Writes) {
+        let packet = self.encoder().event(self.namespace().name(), None, missed);
+        // No policy may drop it: the client could not know that something is missing.
+        self.connection().push(&packet, SendOptions::default(), writes);
+    }
+
     fn connect_packet(&self) -> Encoded {
-        let mut data = format!(r#"{{"sid":"{}""#, self.id());
+        let mut data = String::from(r#"{"sid":"#);
+        json::write_string(&mut data, self.id());
         if let Some(recovery) = &self.recovery {
-            data.push_str(r#","pid":""#);
-            data.push_str(&recovery.private_id);
-            data.push('"');
+            data.push_str(r#","pid":"#);
+            json::write_string(&mut data, &recovery.private_id);
         }
         data.push('}');
         self.encoder().connect(self.namespace().name(), data)
@@ -271,13 +285,4 @@ fn connected(connection: &Connection, socket: &Arc<Socket>) -> bool {
     }
     inbound.due.connect = None;
     true
-}
-
-/// Sends the events a returning client missed, before its CONNECT packet.
-fn replay(socket: &Arc<Socket>, missed: impl Iterator<Item = Payload>, writes: &mut Writes) {
-    for payload in missed {
-        let packet = socket.encoder().event(socket.namespace().name(), None, &payload);
-        // No policy may drop it: the client could not know that something is missing.
-        socket.connection().push(&packet, SendOptions::default(), writes);
-    }
 }

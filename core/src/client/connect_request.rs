@@ -4,7 +4,13 @@ use std::{fmt, sync::Arc};
 
 use ferrio_engine::runtime;
 
-use crate::{Writes, client::disconnect, event::ConnectRequest, rooms::log::Restored, socket::Socket};
+use crate::{
+    Writes,
+    client::{Entry, disconnect},
+    event::ConnectRequest,
+    rooms::log::Restored,
+    socket::{Socket, Stage},
+};
 
 /// The client has gone before it was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +32,25 @@ impl ConnectRequest {
     /// The socket that the client will be.
     pub fn socket(&self) -> &Arc<Socket> {
         &self.socket
+    }
+
+    /// Has the client come as another socket, under an id and a secret of the host's choice, which it gets to know when it is
+    /// let in: for hosts that keep sessions themselves. The socket so far is no more.
+    ///
+    /// # Errors
+    /// When the client has gone.
+    pub fn identify(mut self, id: &str, private_id: &str) -> Result<Self, ClientDisconnected> {
+        self.is_decided = true;
+        let mut inbound = self.socket.connection().state().inbound.lock();
+        match inbound.entry(self.socket.namespace().name()) {
+            Some(Entry::Pending(pending)) if Arc::ptr_eq(pending, &self.socket) => {
+                let socket = Arc::new(self.socket.identified(Arc::from(id), Arc::from(private_id)));
+                *pending = socket.clone();
+                *self.socket.stage.lock() = Stage::Disconnected;
+                Ok(Self::new(socket, None))
+            }
+            _ => Err(ClientDisconnected),
+        }
     }
 
     /// Lets the client in.

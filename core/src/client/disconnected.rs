@@ -27,7 +27,7 @@ impl Drop for DisconnectedSocket {
     fn drop(&mut self) {
         let namespace = self.socket.namespace();
         namespace.forget(&self.socket);
-        if self.is_final && namespace.keeps_events {
+        if self.is_final && namespace.keeps_events() {
             // Only now, so that the host hears of the disconnect first.
             namespace.forget_sessions([self.socket.key()]);
         }

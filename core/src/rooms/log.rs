@@ -113,6 +113,11 @@ impl Log {
         self.position
     }
 
+    /// The sockets whose sessions are kept.
+    pub(crate) fn session_keys(&self) -> impl Iterator<Item = SocketKey> {
+        self.sessions.values().map(|(_, session)| session.key)
+    }
+
     /// Gives the next event its position.
     ///
     /// A volatile event gets one, too: its last argument must not be taken for an offset when it is a string.

@@ -9,6 +9,13 @@ use crate::options::entry::{
 /// Of the npm package.
 pub(super) static NODE: &[Entry] = &[
     entry(
+        "adapter",
+        Node("adapter"),
+        own("a class or a function", "the server is alone"),
+        "What makes the namespaces' adapters, by which servers of a cluster know of each other: a class or a function, \
+         as the packages that adapt to Redis, PostgreSQL and others export it.",
+    ),
+    entry(
         "per_message_deflate",
         Node("perMessageDeflate"),
         own("true, false, or an object", "`false`"),
