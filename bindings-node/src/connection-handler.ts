@@ -147,7 +147,7 @@ export class ConnectionHandler implements ClientHandler {
       bridge.drainHttp();
     } finally {
       bridge.sockets.delete(socket._key);
-      socket.nsp._remove(socket);
+      socket.nsp._turnAway(socket);
     }
   }
 
@@ -165,7 +165,7 @@ export class ConnectionHandler implements ClientHandler {
     socket._keepRecord();
     bridge.sockets.delete(socket._key);
     bridge.commands.release(socket._key);
-    socket.nsp._remove(socket);
+    socket.nsp._turnAway(socket);
   }
 
   /**

@@ -73,9 +73,10 @@ export class LocalSockets {
   /** Sends a packet to every socket of a selection. */
   broadcast(packet: Packet, opts: BroadcastOptions): void {
     packet.nsp = this.#nsp.name;
-    if (packet.type === PacketType.Event && packet.id === undefined) {
+    const { type, id, data } = packet;
+    if (type === PacketType.Event && id === undefined && Array.isArray(data)) {
       const bits = bitsOf(opts.flags) | Flag.Local;
-      this.#nsp._broadcast(selectionOf(opts), bits, packet.data as unknown[]);
+      this.#nsp._broadcast(selectionOf(opts), bits, data);
     } else {
       this.#sendToEach(packet, opts);
     }

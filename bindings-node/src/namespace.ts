@@ -159,7 +159,8 @@ export class Namespace<
   }
 
   _find(id: string): Socket | undefined {
-    return (this.sockets.get(id) ?? this._preConnectSockets.get(id)) as Socket | undefined;
+    // An adapter may have given a session back a second time: the last one counts.
+    return (this._preConnectSockets.get(id) ?? this.sockets.get(id)) as Socket | undefined;
   }
 
   _has(socket: Socket): boolean {
@@ -223,6 +224,16 @@ export class Namespace<
       if (this._isForeign && this._has(socket as any)) this.adapter.delAll(socket.id);
     } finally {
       this._local.disconnecting(socket as any, release);
+    }
+  }
+
+  /** A socket that has waited to be let in will not be. */
+  _turnAway(socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>): void {
+    socket._onTurnedAway();
+    try {
+      if (this._isForeign && this._has(socket as any)) this.adapter.delAll(socket.id);
+    } finally {
+      this._remove(socket);
     }
   }
 

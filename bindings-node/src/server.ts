@@ -103,7 +103,7 @@ export class Server<
     }
     const { connectionStateRecovery: recovery } = this.opts;
     if (typeof recovery === "object" && recovery !== null) {
-      // Adapters that keep sessions read them.
+      // Adapters that keep sessions read them; then the core, which checks them, would not see them.
       this.opts.connectionStateRecovery = { ...RECOVERY, ...recovery };
       native.NativeServer.checkOptions(optionsForCore({ connectionStateRecovery: recovery }));
     }

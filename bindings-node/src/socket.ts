@@ -353,6 +353,11 @@ export class Socket<
     this.#record ??= this.server._bridge?.native.handshake(this._key) ?? "{}";
   }
 
+  /** The socket was not let in. */
+  _onTurnedAway(): void {
+    this.join = ignore;
+  }
+
   /** The socket is connected to its namespace. */
   _onConnect(): void {
     this.connected = true;

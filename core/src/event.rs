@@ -125,7 +125,7 @@ pub enum HostEvent {
         id: u64,
         /// Its arguments.
         payload: Payload,
-        /// As of an event: clients can send any number of them.
+        /// As of an event. Those of one client that would fill more than half of the queue are not told.
         credit: Credit,
     },
     /// A socket left its namespace.

@@ -63,7 +63,9 @@ describe("adapters of other packages", () => {
         made.push(`init ${this.nsp.name}`);
       }
     }
-    const factory = (nsp) => new Mine(nsp);
+    function factory(nsp) {
+      return new Mine(nsp);
+    }
     for (const make of [Mine, factory]) {
       made.length = 0;
       const { io } = await startServer({ adapter: make });
@@ -195,6 +197,36 @@ describe("adapters of other packages", () => {
     const heard = once(client, "hello");
     server.io.to("early").emit("hello", 1);
     expect(await heard).toEqual([1]);
+  });
+
+  test("a client that is refused, or leaves in middleware, leaves its rooms", async () => {
+    const { Noting, calls } = noting(OwnAdapter);
+    const server = await startServer({ adapter: Noting });
+    const waiting = [];
+    server.io.use((socket, next) => {
+      socket.join("early");
+      waiting.push({ socket, next });
+    });
+    const refused = server.client();
+    await eventually(() => waiting.length === 1);
+    const error = once(refused, "connect_error");
+    waiting[0].next(new Error("no"));
+    await error;
+    const gone = server.client();
+    await eventually(() => waiting.length === 2);
+    for (const client of [refused, gone]) client.io._close();
+    await eventually(() => server.io.engine.clientsCount === 0);
+    waiting[1].next();
+    const ids = waiting.map(({ socket }) => socket.id);
+    await eventually(() => calls.length === 4);
+    expect(calls).toEqual([
+      ["addAll", ids[0], ["early"]],
+      ["delAll", ids[0]],
+      ["addAll", ids[1], ["early"]],
+      ["delAll", ids[1]],
+    ]);
+    waiting[0].socket.join("late");
+    expect(calls).toHaveLength(4);
   });
 
   test("what it says to super.broadcast reaches local sockets by every transport and to outgoing listeners", async () => {

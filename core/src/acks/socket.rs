@@ -83,8 +83,10 @@ impl Socket {
     /// Takes an ack for which the core does not wait; perhaps the host does.
     fn unexpected(self: &Arc<Self>, id: u64, payload: Payload) {
         let server = &self.namespace().server;
-        if server.tells_unexpected_acks.load(Ordering::Relaxed) {
-            let credit = Credit::new(&self.connection().state().share, &server.queue.budget, payload.len());
+        let share = &self.connection().state().share;
+        // A client may send any number of them.
+        if server.tells_unexpected_acks.load(Ordering::Relaxed) && share.has_room_for_ack() {
+            let credit = Credit::new(share, &server.queue.budget, payload.len());
             server.queue.push(HostEvent::UnexpectedAck { socket: self.clone(), id, payload, credit });
         } else {
             server.counters.acks_unexpected.add(1);

@@ -181,6 +181,11 @@ impl Share {
         n_used < self.max || (n_used < self.max_awaited && self.n_awaited.load(Ordering::Acquire) > 0)
     }
 
+    /// Whether an ack may be told that nobody may be waiting for. It has not waited for room, as no ack does.
+    pub(crate) fn has_room_for_ack(&self) -> bool {
+        self.n_used.load(Ordering::Acquire) < self.max_awaited
+    }
+
     /// Waits until there is room. Returns `false` when the session is over before, as `is_open` tells.
     pub(crate) async fn room_while(&self, is_open: impl Fn() -> bool) -> bool {
         self.changed_while(is_open, Self::has_room).await

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use ferrio::{AckRequest, AckStatus, Config, Flags, Limits, Payload, Selection, Socket, Writes};
+use ferrio::{AckRequest, AckStatus, Config, Flags, HostEvent, Limits, Payload, Selection, Socket, Writes};
 
 use crate::support::{SOON, client::EntryPoint, eventually, start, start_default};
 
@@ -264,4 +264,84 @@ async fn a_reply_to_a_client_that_left_does_nothing() {
     drop(test.host.disconnected().await);
     ack.unwrap().send(&array("[]"), &mut Writes::new());
     test.host.assert_silent();
+}
+
+#[tokio::test]
+async fn each_ack_of_a_broadcast_can_be_reported_by_itself_and_then_its_end() {
+    let mut test = start_default().await;
+    let (mut first, socket) = test.join(EntryPoint::Listen).await;
+    let (mut second, _) = test.join(EntryPoint::Handle).await;
+    let (third, _) = test.join(EntryPoint::Channel).await;
+    let ask = |selection: &Selection, timeout| {
+        let ack = AckRequest { token: 7, timeout };
+        let namespace = socket.namespace();
+        namespace.emit_with_each_ack(
+            selection,
+            &Payload::event("ask", []),
+            Flags::default(),
+            ack,
+            &mut Writes::new(),
+        )
+    };
+    assert_eq!(ask(&Selection::all(), None), 3);
+    assert_eq!(first.text().await, r#"420["ask"]"#);
+    second.text().await;
+    for (client, answer) in [(&mut second, "[2]"), (&mut first, "[1]")] {
+        client.send(&format!("430{answer}")).await;
+        // Nobody answers twice.
+        client.send(&format!("430{answer}")).await;
+        let (token, outcome) = test.host.ack().await;
+        assert_eq!((token, outcome.status), (7, AckStatus::OneOfMany));
+        assert_eq!(outcome.answers, [array(answer)]);
+    }
+    // The last who could answer leaves.
+    third.close().await;
+    let last = [test.host.next().await, test.host.next().await];
+    let ends = last.iter().any(|event| {
+        matches!(event, HostEvent::Ack { token: 7, outcome } if outcome.status == AckStatus::Complete && outcome.answers.is_empty())
+    });
+    assert!(ends, "{last:?}");
+    drop(last);
+
+    assert_eq!(ask(&Selection::all().to("nobody"), LONG), 0);
+    assert_eq!(test.host.ack().await.1.status, AckStatus::Complete);
+    assert_eq!(ask(&Selection::all(), Some(SOON)), 2);
+    first.text().await;
+    first.send("432[1]").await;
+    assert_eq!(test.host.ack().await.1.status, AckStatus::OneOfMany);
+    assert_eq!(test.host.ack().await.1.status, AckStatus::TimedOut);
+    second.text().await;
+    second.send("432[1]").await;
+    eventually(|| test.server.metrics().socket_io.acks_unexpected == 3).await;
+    test.host.assert_silent();
+}
+
+#[tokio::test]
+async fn acks_that_the_core_does_not_expect_are_told_to_a_host_that_does() {
+    let limits = Limits { host_queue: 16, host_queue_share: 4, ..Limits::default() };
+    let mut test = start(Config { limits, ..Config::default() }).await;
+    let (mut client, socket) = test.join(EntryPoint::Channel).await;
+    let ids = [socket.namespace().next_ack_id(), socket.namespace().next_ack_id()];
+    assert_ne!(ids[0], ids[1]);
+    test.server.tell_unexpected_acks();
+    ask(&socket, 1, LONG);
+    assert_eq!(client.text().await, format!(r#"42{}["ask"]"#, ids[1] + 1), "a number of its own");
+    client.send("43999[1]").await;
+    match test.host.next().await {
+        HostEvent::UnexpectedAck { socket: from, id, payload, .. } => {
+            assert_eq!((from.id(), id, payload), (socket.id(), 999, array("[1]")));
+        }
+        other => panic!("an ack was due, not {other:?}"),
+    }
+    // A client may send any number of them: half of the queue stays to the others.
+    for _ in 0..100 {
+        client.send("43999[1]").await;
+    }
+    eventually(|| test.server.metrics().socket_io.acks_unexpected > 0).await;
+    let mut waiting = Vec::new();
+    test.host.drain(&mut waiting);
+    assert_eq!(waiting.len(), 8);
+    drop(waiting);
+    client.send("43999[2]").await;
+    assert!(matches!(test.host.next().await, HostEvent::UnexpectedAck { .. }));
 }

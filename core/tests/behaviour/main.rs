@@ -8,6 +8,7 @@ mod backpressure;
 mod bounds;
 mod engine;
 mod entry_points;
+mod host_sessions;
 mod hostile;
 mod namespaces;
 mod ordering;
