@@ -1,7 +1,5 @@
 "use strict";
 
-const isOfficial = process.env.FERRIO_TEST_MODULE === "socket.io";
-
 /** @type {import("jest").Config} */
 module.exports = {
   displayName: "companions",
@@ -11,6 +9,6 @@ module.exports = {
   // Every wait in the suite has its own, shorter deadline; this one only ends a test that waits without any.
   testTimeout: 60_000,
   maxWorkers: 2,
-  // The official server and some adapters keep timers for a while after their end.
-  forceExit: isOfficial,
+  // An adapter keeps a timer for each broadcast with acks until its time is up, even if all have answered.
+  forceExit: true,
 };

@@ -13,6 +13,7 @@ const { Server } = require(process.env.SERVER_MODULE);
 const httpServer = http.createServer();
 const io = new Server(httpServer, {
   adapter: createAdapter({ heartbeatInterval: 200, heartbeatTimeout: 2000 }),
+  cleanupEmptyChildNamespaces: true,
   ...JSON.parse(process.env.SERVER_OPTIONS || "{}"),
 });
 

@@ -2,7 +2,7 @@
 
 /** What a cluster of three nodes does, whatever adapter joins them. */
 
-const { record } = require("../../node/support/client");
+const { POLLING, record } = require("../../node/support/client");
 const { eventually, once, within } = require("../../node/support/wait");
 const { acquainted, deserted, reaching } = require("./nodes");
 
@@ -87,6 +87,13 @@ function describeCluster(title, start, { keepsOrder = true } = {}) {
         ]);
       });
 
+      test("reach clients by long-polling", async () => {
+        const polling = await nodes[1].connect("/", POLLING);
+        const arrived = once(polling, "hello");
+        await nodes[0].run((io, id, bytes) => void io.to(id).emit("hello", { bytes }), polling.id, BYTES);
+        expect(await arrived).toEqual([{ bytes: BYTES }]);
+      });
+
       test("to the id of a socket reach it on another node", async () => {
         await nodes[0].run((io, id) => void io.to(id).emit("to you"), clients[2].id);
         await eventually(() => told(heard[2]).length === 1);
@@ -147,6 +154,23 @@ function describeCluster(title, start, { keepsOrder = true } = {}) {
 
         expect(heardThere.map(told)).toEqual([[["there"]], [["there"]], [["there"]]]);
         expect(heard.map(told)).toEqual([[], [], []]);
+      });
+    });
+
+    describe("a dynamic namespace", () => {
+      test("is one over all nodes, and goes with its last client", async () => {
+        for (const node of nodes) await node.run((io) => void io.of(/^\/dynamic-\d+$/));
+        const name = "/dynamic-1";
+        const there = await Promise.all(nodes.map((node) => node.connect(name)));
+        await reaching(nodes, there, (io, namespace, probe) => io.of(namespace).emit("probe", probe), name);
+        const arrived = there.map((client) => once(client, "there"));
+        await nodes[1].run((io, namespace) => void io.of(namespace).emit("there", 1), name);
+        expect(await Promise.all(arrived)).toEqual([[1], [1], [1]]);
+
+        for (const client of there) client.disconnect();
+        for (const node of nodes) {
+          await eventually(() => node.run((io, namespace) => !io._nsps.has(namespace), name));
+        }
       });
     });
 

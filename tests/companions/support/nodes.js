@@ -40,7 +40,7 @@ async function startNode(makeAdapter, { module = underTest, options = {} } = {})
   const { Server } = require(module);
   const { adapter, release } = await makeAdapter();
   const httpServer = http.createServer();
-  const io = new Server(httpServer, { ...options, adapter });
+  const io = new Server(httpServer, { cleanupEmptyChildNamespaces: true, ...options, adapter });
   await new Promise((resolve) => httpServer.listen(0, "127.0.0.1", resolve));
   return new LocalNode(io, httpServer.address().port, release);
 }

@@ -13,9 +13,8 @@ const { freePorts, makeFolder, startProgram } = require("./processes");
 const READY = /ready to accept connections/i;
 const IN_MEMORY = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1"];
 
-/** A Redis server on a Unix socket. `open[package]()` makes a connection. */
-async function startRedis() {
-  const folder = makeFolder();
+/** A Redis server on a Unix socket in a folder. `open[package]()` makes a connection. */
+async function startRedis({ folder = makeFolder() } = {}) {
   const socket = path.join(folder, "redis.sock");
   const stop = await startProgram(
     "redis-server",
@@ -27,9 +26,9 @@ async function startRedis() {
       redis: () => connect(redis.createClient({ socket: { path: socket } })),
       ioredis: async () => quiet(new ioredis.Redis(socket)),
     },
-    stop: async () => {
+    stop: async ({ keepFolder = false } = {}) => {
       await stop();
-      fs.rmSync(folder, { recursive: true });
+      if (!keepFolder) fs.rmSync(folder, { recursive: true });
     },
   };
 }
