@@ -84,13 +84,14 @@ node_modules/.installed: package.json package-lock.json
 # ---- Checking. ONLY="rust browser" runs just these suites.
 
 .PHONY: test
-test: build tests/node/node_modules/.installed examples/chat-express/node_modules/.installed \
-		.venv/.installed-tests ## Runs every test of every language
-	@scripts/require chromium
+test: build tests/node/node_modules/.installed tests/companions/node_modules/.installed \
+		examples/chat-express/node_modules/.installed .venv/.installed-tests ## Runs every test of every language
+	@scripts/require chromium redis postgres
 	@scripts/each \
 		rust "cargo test --workspace" \
 		fuzz "core/protocol/fuzz/run.sh 5" \
 		node "cd tests/node && npx jest" \
+		companions "cd tests/companions && npx jest" \
 		python ".venv/bin/pytest tests/python -n 2 --dist worksteal" \
 		browser "npx jest --config tests/browser/jest.config.js" \
 		packaging ".venv/bin/pytest tests/packaging" \
@@ -137,5 +138,5 @@ bench: build ## Measures ferrio beside its peers and prints a table
 .PHONY: clean
 clean: ## Removes everything that was built or installed
 	cargo clean
-	rm -rf .venv node_modules examples/chat-express/node_modules tests/node/node_modules
+	rm -rf .venv node_modules examples/chat-express/node_modules tests/node/node_modules tests/companions/node_modules
 	rm -rf bindings-node/dist bindings-node/*.node bindings-python/python/ferrio/*.so tests/artifacts
