@@ -5,6 +5,7 @@
 mod admission;
 mod backpressure;
 mod bounds;
+mod changes;
 mod entry_points;
 mod events;
 mod headers;
