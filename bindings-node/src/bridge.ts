@@ -6,6 +6,7 @@
 import { PendingAcks } from "./ack";
 import { nextRound, nextTick, now } from "./clock";
 import { Commands } from "./commands";
+import { debug, logs } from "./debug";
 import type { HandshakeRecord, RequestHead } from "./handshake";
 import { type HttpHandler, HttpRecords } from "./http-records";
 import { AckStatus, Kind, type NativeServer, native, type SessionSign } from "./native";
@@ -20,19 +21,24 @@ import { warn } from "./warning";
 /** The clock is read after so many records whose listeners have asked for nothing. */
 const LOOK_UP = 8;
 
+/** In the number of a packet's type, that it may not be compressed: the same as in `session_records.rs`. */
+const UNCOMPRESSED = 8;
+
 /** Handles what concerns the engine's sessions, and answers questions about requests. */
 export interface SessionHandler {
   onSessionOpen(tag: number, record: HandshakeRecord): void;
   /** The data is undefined if it is more than JavaScript can hold. */
   onSessionMessage(id: string, data: string | Buffer | undefined): void;
   onSessionPacket(id: string, type: number, data: string | Buffer | undefined): void;
-  onSessionPacketCreate(id: string, type: number, data: string | Buffer | undefined): void;
+  onSessionPacketCreate(id: string, type: number, data: string | Buffer | undefined, compress: boolean): void;
   onSessionSign(id: string, sign: SessionSign): void;
   onSessionEnd(id: string, reason: string, fault: string | undefined): void;
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void;
   onAskHeaders(bridge: Bridge, question: number, tag: number, head: AnsweredHead): void;
   onRefused(tag: number, code: number, head: RefusedHead): void;
+  /** Records are about to be delivered. */
+  onTurn(): void;
 }
 
 /** The head of a request whose answer may get more headers. */
@@ -100,7 +106,7 @@ export class Bridge {
     this.parser = parser;
     this.#sessions = sessions;
     this.#clients = clients;
-    this.native = new native.NativeServer(options, wakeOf(this), clients === undefined);
+    this.native = new native.NativeServer(options, wakeOf(this), new WakeResource(), clients === undefined);
     this.#http = new HttpRecords(this.native, http);
     const wakeAndDrain = () => {
       this.wake();
@@ -138,6 +144,7 @@ export class Bridge {
 
   #deliverTurn(): void {
     this.#clock.begin();
+    this.#sessions.onTurn();
     this.commands.beginTurn();
     let hasThrown = false;
     try {
@@ -249,7 +256,8 @@ export class Bridge {
       }
       case Kind.SessionPacketCreate: {
         const [id, value] = data as SessionData;
-        this.#sessions.onSessionPacketCreate(id, detail, this.#batch.readMessage(value));
+        const [type, compress] = [detail & ~UNCOMPRESSED, (detail & UNCOMPRESSED) === 0];
+        this.#sessions.onSessionPacketCreate(id, type, this.#batch.readMessage(value), compress);
         break;
       }
       case Kind.SessionSign:
@@ -310,6 +318,7 @@ export class Bridge {
   #onAck(token: number, status: AckStatus, answers: unknown[]): void {
     const isLast = status !== AckStatus.OneOfMany;
     const listener = isLast ? this.acks.take(token) : this.acks.find(token);
+    if (logs.packets) logAck(token, status, answers);
     if (this.parser !== undefined) {
       const read = this.parser.takeAnswers(token, answers as Place[], isLast);
       listener?.(status, read);
@@ -401,6 +410,18 @@ export class Bridge {
 function wakeOf(bridge: Bridge): () => void {
   const self = new WeakRef(bridge);
   return () => self.deref()?.wake();
+}
+
+/** What async hooks see of the library's way in: like Node's own handles, it says that it keeps no process alive. */
+class WakeResource {
+  hasRef(): boolean {
+    return false;
+  }
+}
+
+function logAck(token: number, status: AckStatus, answers: unknown[]): void {
+  if (status === AckStatus.TimedOut) debug.socket("event with ack %d has timed out", token);
+  else if (status === AckStatus.Complete) debug.socket("calling ack %d with %j", token, answers);
 }
 
 type SessionData = [id: string, value: string | number];

@@ -2,6 +2,7 @@
 /** Many sockets at once, chosen by rooms. */
 
 import { errorOf, timeoutOf } from "./ack";
+import { areTimersReplaced } from "./ack-timer";
 import { Adapter, type AnyAdapter, type BroadcastFlags, type BroadcastOptions } from "./adapter";
 import { gatherAcks } from "./adapter-acks";
 import type { Broadcasting } from "./broadcaster";
@@ -85,7 +86,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
   #emitWithAck(data: unknown[], ack: (error: Error | null, answers: any) => void): void {
     const { adapter } = this;
     const listener = (error: Error | null, answers: unknown) => ack.call(this, error, answers);
-    if (!isPlain(adapter, "broadcastWithAck")) {
+    if (!isPlain(adapter, "broadcastWithAck") || areTimersReplaced()) {
       gatherAcks(adapter, data, this.#options, listener);
       return;
     }

@@ -3,6 +3,7 @@
 import type { AckListener, PendingAcks } from "./ack";
 import { nextTick, now } from "./clock";
 import { CommandBatch, type EncodedSelection, type Wait } from "./command-batch";
+import { debug } from "./debug";
 import { Command, Flag, type NativeServer } from "./native";
 import { type PacketParser, PacketType } from "./parser";
 import type { Rooms } from "./room";
@@ -94,6 +95,7 @@ export class Commands {
     listener: AckListener,
   ): void {
     const token = this.#acks.add(listener);
+    if (debug.socket.enabled) debug.socket("emitting packet with ack %d", token);
     const payload = this.#encodeAsking(nsp, args, token);
     this.#append(Command.EmitWithAck, socket, flags, EVERYBODY, payload, { timeout, token });
     this.#flushIfDue(socket);
@@ -129,6 +131,7 @@ export class Commands {
     listener: AckListener,
   ): void {
     const token = this.#acks.add(listener);
+    if (debug.socket.enabled) debug.socket("emitting packet with ack %d", token);
     const payload = this.#encodeAsking(nsp, args, token);
     const selection = this.#encodeSelection(to);
     this.#append(Command.BroadcastWithAck, namespace, flags, selection, payload, { timeout, token });
@@ -172,6 +175,7 @@ export class Commands {
    * written. That may make nothing of it.
    */
   #encode(type: PacketType, nsp: string, data: unknown[], id?: number): Encoded | undefined {
+    if (debug.parser.enabled) debug.parser("encoding packet %j", { type, nsp, data, id });
     if (this.#parser === undefined) return encode(data);
     return this.#parser.encode(id === undefined ? { type, data, nsp } : { type, data, nsp, id });
   }

@@ -4,10 +4,12 @@ import type { RestoredSession } from "./adapter";
 import { type Claim, claimOf, findSession, keepSession, newSecret, resume } from "./adapter-sessions";
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
+import { debug, logReceived, logs } from "./debug";
 import type { EngineSocket } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
 import type { ExtendedError, Namespace } from "./namespace";
 import type { DisconnectedSocket } from "./native";
+import { PacketType } from "./parser";
 import { runAll } from "./run-all";
 import type { Server } from "./server";
 import { type DisconnectReason, Socket } from "./socket";
@@ -26,10 +28,28 @@ export class ConnectionHandler implements ClientHandler {
   // ---- Questions
 
   onAskNamespace(bridge: Bridge, question: number, name: string, auth: object): void {
-    this.#server._admitNamespace(name, auth, (exists) => {
+    this.#admitNamespace(name, auth, (exists) => {
+      if (!exists) debug.client("creation of namespace %s was denied", name);
       const isAwaited = bridge.flushed.answerNamespace(question, exists);
       if (!isAwaited) this.#tidy(bridge, name);
     });
+  }
+
+  /** Asks the application's functions. One that throws says no: what clients send must not end the process. */
+  #admitNamespace(name: string, auth: object, answer: (exists: boolean) => void): void {
+    let isAnswered = false;
+    const answerOnce = (exists: boolean) => {
+      if (isAnswered) return;
+      isAnswered = true;
+      answer(exists);
+    };
+    try {
+      this.#server._admitNamespace(name, auth, answerOnce);
+    } catch (error) {
+      // What follows from an answer may throw, too.
+      if (isAnswered) throw error;
+      answerOnce(false);
+    }
   }
 
   // ---- Connect
@@ -38,10 +58,12 @@ export class ConnectionHandler implements ClientHandler {
     // The server was closed meanwhile; a record of the client's end follows.
     if (bridge !== this.#server._bridge) return;
     const [name, id, previous, auth] = connect;
+    if (logs.packets) logReceived(PacketType.Connect, name, auth);
+    debug.client("connecting to namespace %s", name);
     const namespace = this.#server._nsps.get(name);
     if (namespace === undefined) {
       // It was removed with its last socket, just before this one.
-      this.#server._admitNamespace(name, auth, (exists) => {
+      this.#admitNamespace(name, auth, (exists) => {
         if (exists && bridge.native.isPending(key)) {
           this.onConnect(bridge, key, connect);
           return;
@@ -52,6 +74,7 @@ export class ConnectionHandler implements ClientHandler {
       });
       return;
     }
+    debug.namespace("adding socket to nsp %s", name);
     if (namespace._keepsSessions) {
       const claim = claimOf(auth);
       if (claim === undefined) this.#identify(bridge, namespace, key, connect, undefined);
@@ -59,6 +82,7 @@ export class ConnectionHandler implements ClientHandler {
       return;
     }
     const restored = previous === 0 ? undefined : (this.#retained.get(previous) ?? {});
+    if (restored !== undefined) debug.namespace("connection state recovered for sid %s", id);
     const socket = this.#expect(bridge, new Socket(namespace, key, id, auth, restored));
     this.#runMiddleware(bridge, socket, previous);
   }
@@ -102,7 +126,10 @@ export class ConnectionHandler implements ClientHandler {
     const restored = session && { data: session.data };
     const socket = this.#expect(bridge, new Socket(namespace, identified, sid, auth, restored));
     socket.pid = pid;
-    if (session !== undefined) resume(bridge, socket, session);
+    if (session !== undefined) {
+      debug.namespace("connection state recovered for sid %s", sid);
+      resume(bridge, socket, session);
+    }
     this.#runMiddleware(bridge, socket, 0);
   }
 
@@ -114,7 +141,7 @@ export class ConnectionHandler implements ClientHandler {
       return;
     }
     let isDecided = false;
-    namespace._run(socket, (error) => {
+    const decide = (error?: ExtendedError) => {
       // A middleware may call `next` twice by mistake.
       if (isDecided) return;
       isDecided = true;
@@ -122,7 +149,13 @@ export class ConnectionHandler implements ClientHandler {
         if (error) this.#refuse(bridge, socket, error);
         else this.#admit(bridge, socket, previous);
       });
-    });
+    };
+    try {
+      namespace._run(socket, decide);
+    } catch (error) {
+      // What a middleware throws is an unhandled rejection in socket.io, where an async function calls it.
+      void Promise.reject(error);
+    }
   }
 
   #admit(bridge: Bridge, socket: Socket, previous: number): void {
@@ -130,14 +163,18 @@ export class ConnectionHandler implements ClientHandler {
     if (bridge.flushed.accept(socket._key)) {
       bridge.parser?.joined(socket);
       this.#retained.delete(previous);
+      debug.socket("socket connected - writing packet");
+      debug.socket("join room %s", socket.id);
       bridge.drainHttp();
       socket.nsp._connect(socket);
     } else {
+      debug.namespace("next called after client was closed - ignoring socket");
       this.#withdraw(bridge, socket);
     }
   }
 
   #refuse(bridge: Bridge, socket: Socket, error: ExtendedError): void {
+    debug.namespace("middleware error, sending CONNECT_ERROR packet to the client");
     socket._keepRecord();
     try {
       bridge.parser?.refuse(socket, error);
@@ -181,6 +218,7 @@ export class ConnectionHandler implements ClientHandler {
   // ---- Disconnect
 
   onDisconnect(bridge: Bridge, socket: Socket, reason: string): void {
+    if (reason === "client namespace disconnect") debug.socket("got disconnect packet");
     try {
       // The client sent an invalid packet.
       if (reason === "forced close") socket._onError(new Error("invalid packet"));
@@ -202,8 +240,10 @@ export class ConnectionHandler implements ClientHandler {
 
   /** A socket is out of its namespace: its listeners are called. */
   disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
+    debug.socket("closing socket - reason %s", reason);
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
     if (this.#server.opts.connectionStateRecovery && isLost && !socket.nsp._isForeign) {
+      debug.socket("connection state recovery is enabled for sid %s", socket.id);
       this.#retained.set(socket._key, { data: socket.data });
     }
     socket._onClose(reason, () => {

@@ -1,6 +1,6 @@
 /** The options of an Engine.IO server, in engine.io's names. */
 
-import type { CookieOptions, CorsOptions, ServerOptions } from "./options";
+import type { CookieOptions, ServerOptions } from "./options";
 
 /** The options of the Socket.IO server that are the engine's. */
 type Shared = Pick<
@@ -36,7 +36,7 @@ export interface EngineOptions extends Shared {
   /** Decides whether a request may open a session. Default: every request may. */
   allowRequest?: ServerOptions["allowRequest"];
   /** Cross-origin rules, as npm's package `cors` takes them. Default `false`. */
-  cors: CorsOptions | false;
+  cors: ServerOptions["cors"] | false;
   /** The cookie with the session's id that a handshake sets. Default: none. */
   cookie?: CookieOptions | boolean;
   /** A message that is sent to every session first. Default: none. */

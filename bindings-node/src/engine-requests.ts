@@ -2,12 +2,14 @@
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { AnsweredHead, Bridge, RefusedHead } from "./bridge";
+import { corsMiddleware } from "./cors-by-request";
+import { debug } from "./debug";
 import type { EngineOptions } from "./engine-options";
 import type { ConnectionError, EngineMiddleware } from "./engine-server";
 import { EngineSessions } from "./engine-sessions";
 import { type EngineRequest, makeRequest, type RequestHead } from "./handshake";
 import { runMiddlewares } from "./middleware";
-import { asksForOrigins, decideOrigin } from "./options";
+import { asksForOrigins, type CorsOptions, decideOrigin } from "./options";
 import { runAll } from "./run-all";
 
 export const errors = {
@@ -48,6 +50,8 @@ export abstract class EngineRequests extends EngineSessions {
   constructor(options: Partial<EngineOptions>) {
     super();
     this._options = options;
+    const cors = corsMiddleware(options.cors);
+    if (cors !== undefined) this._middlewares.push(cors);
   }
 
   /** Whether somebody may want to see the very request objects. */
@@ -66,7 +70,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Whether Node has to see the requests. */
   get _needsNode(): boolean {
-    return this._hasMiddlewares || this._tellsHeaders || this._option("allowRequest") !== undefined;
+    return this._hasMiddlewares || this._tellsHeaders || (this._option("allowRequest") ?? undefined) !== undefined;
   }
 
   /** Runs the functions of `use` for one request. */
@@ -112,7 +116,7 @@ export abstract class EngineRequests extends EngineSessions {
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
     const request = this._requestOf(tag, head);
     const allowRequest = this._option("allowRequest");
-    if (allowRequest === undefined) {
+    if (allowRequest === undefined || allowRequest === null) {
       this.#admit(bridge, question, tag, request);
       return;
     }
@@ -179,7 +183,11 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Tells of a request that is refused. */
   _tellRefusal(req: EngineRequest, code: number, context: Record<string, unknown>): void {
-    const error: ConnectionError = { req, code, message: errorMessages[code] as string, context };
+    this.#emitRefusal({ req, code, message: errorMessages[code] as string, context });
+  }
+
+  #emitRefusal(error: ConnectionError): void {
+    debug.engine('refusing "%s": %s %j', error.req.url, error.message, error.context);
     this.emit("connection_error", error);
   }
 
@@ -191,13 +199,13 @@ export abstract class EngineRequests extends EngineSessions {
       if (name in context) context[name] = Number(context[name]);
     }
     if (context.name === "ID_GENERATION_ERROR") context.error = new Error("the id is empty or in use");
-    const message = code === errors.FORBIDDEN ? errorMessages[code] : head.message;
-    this.emit("connection_error", { req, code, message, context });
+    const message = code === errors.FORBIDDEN ? (errorMessages[code] as string) : head.message;
+    this.#emitRefusal({ req, code, message, context });
   }
 
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
     const request = this._requestOf(tag, head);
-    decideOrigin(this._option("cors") || {}, request.headers, (decision) =>
+    decideOrigin((this._option("cors") || {}) as CorsOptions, request.headers, (decision) =>
       bridge.native.answerOrigin(question, decision),
     );
   }
@@ -222,7 +230,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Whether only JavaScript can tell which origins are allowed. */
   get _asksForOrigins(): boolean {
-    return asksForOrigins(this._option("cors") || undefined);
+    return asksForOrigins(this._option("cors"));
   }
 
   override _clear(): void {

@@ -5,6 +5,7 @@ import type { Server as HttpServer, IncomingMessage, OutgoingHttpHeaders, Server
 import type { Duplex } from "node:stream";
 import { HttpEntryPoint } from "./attach";
 import { Bridge, type SessionHandler } from "./bridge";
+import { logsSessions, refreshLogs } from "./debug";
 import { type AttachOptions, CHANGEABLE, type EngineOptions, engineDefaults } from "./engine-options";
 import { EngineRequests, errorMessages, errors } from "./engine-requests";
 import { EngineSocket, type Packet } from "./engine-socket";
@@ -253,7 +254,18 @@ export class EngineServer extends EngineRequests implements SessionHandler {
     if (isOfAll) this._watchAll();
   }
 
+  /** What is logged can be changed at any time. */
+  #logs = false;
+
+  onTurn(): void {
+    refreshLogs();
+    if (logsSessions() === this.#logs) return;
+    this.#refresh();
+    this._watchAll();
+  }
+
   #refresh(): void {
+    this.#logs = logsSessions();
     const hears = (event: string) => this.listenerCount(event) > 0;
     this._tellsHeaders = OF_HEADERS.some(hears);
     this._keepsRequests =
@@ -269,7 +281,8 @@ export class EngineServer extends EngineRequests implements SessionHandler {
   #ask(bridge: Bridge): void {
     const asksForHeaders = this._hasMiddlewares || this._tellsHeaders;
     const asksAboutRequests = this._option("allowRequest") !== undefined || this._isCustom;
-    bridge.native.ask(this.listenerCount("connection_error") > 0, asksForHeaders, asksAboutRequests);
+    const asksForRefusals = this.listenerCount("connection_error") > 0 || this.#logs;
+    bridge.native.ask(asksForRefusals, asksForHeaders, asksAboutRequests);
     bridge.native.watchNewSessions(this._hearsOpenings ? EVERYTHING : Watch.Nothing);
   }
 

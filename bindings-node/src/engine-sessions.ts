@@ -2,6 +2,7 @@
 
 import type { HttpEntryPoint } from "./attach";
 import type { Bridge } from "./bridge";
+import { debug, logsSessions } from "./debug";
 import type { EngineHost, ServerEvents } from "./engine-server";
 import type { EngineSocket } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
@@ -72,6 +73,7 @@ export abstract class EngineSessions extends WatchedEmitter<ServerEvents> {
   _socketOf(record: HandshakeRecord, isSureToEnd = false): EngineSocket {
     const known = this.#sockets.get(record.engine);
     if (known !== undefined) return known;
+    debug.engine('handshaking client "%s" (%s)', record.engine, record.transport);
     const socket = this._makeSocket(record);
     // There will be no record of the end of one that has already ended.
     if (socket._watch() || isSureToEnd) this.#sockets.set(record.engine, socket);
@@ -125,7 +127,7 @@ export abstract class EngineSessions extends WatchedEmitter<ServerEvents> {
 
   /** Whether sessions are told of as they open. */
   protected get _hearsOpenings(): boolean {
-    return OF_SESSIONS.some((event) => this.listenerCount(event) > 0);
+    return logsSessions() || OF_SESSIONS.some((event) => this.listenerCount(event) > 0);
   }
 
   onSessionOpen(tag: number, record: HandshakeRecord): void {
@@ -175,6 +177,7 @@ export abstract class EngineSessions extends WatchedEmitter<ServerEvents> {
   #tellOpen(socket: EngineSocket): void {
     if (socket._opening === "told") return;
     socket._opening = "told";
+    debug.server("incoming connection with id %s", socket.id);
     runAll([() => this.emit("drain", socket), () => this.emit("connection", socket)]);
   }
 
@@ -189,8 +192,13 @@ export abstract class EngineSessions extends WatchedEmitter<ServerEvents> {
     if (data !== undefined) this.#sockets.get(id)?._onPacket(type, data);
   }
 
-  onSessionPacketCreate(id: string, type: number, data: string | Buffer | undefined): void {
-    if (data !== undefined) this.#sockets.get(id)?._onPacketCreate(type, data);
+  onSessionPacketCreate(
+    id: string,
+    type: number,
+    data: string | Buffer | undefined,
+    compress: boolean,
+  ): void {
+    if (data !== undefined) this.#sockets.get(id)?._onPacketCreate(type, data, compress);
   }
 
   onSessionSign(id: string, sign: SessionSign): void {

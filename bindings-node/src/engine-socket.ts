@@ -1,5 +1,6 @@
 /** One session of the engine, as applications see it: what engine.io calls a socket. */
 
+import { debug, logsFrames, logsSessions } from "./debug";
 import type { EngineServer } from "./engine-server";
 import { Transport } from "./engine-transport";
 import type { EngineRequest, HandshakeRecord } from "./handshake";
@@ -131,6 +132,7 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
     this.remoteAddress = record.address as string;
     this.request = request;
     this.#transport = new Transport(record.transport as Transport["name"], this);
+    debug.session("readyState updated from opening to open");
   }
 
   // ---- State
@@ -208,6 +210,7 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
     this.emit("packetCreate", packet);
     // A listener may have closed it.
     if (this.#readyState !== "open") return;
+    if (logsFrames()) this.#logSent(packet);
     const content = contentOf(packet.data);
     if (called) this.#callbacks.push(called);
     if (called && !this.#hasCalled) {
@@ -305,6 +308,9 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
   /** It is over. */
   _end(reason: string, error?: Error): void {
     if (this.#readyState === "closed") return;
+    debug.transport("readyState updated from open to closed (%s)", this.#transport.name);
+    debug.session("readyState updated from %s to closed", this.#readyState);
+    debug.client("client close with reason %s", reason);
     this.#readyState = "closed";
     clearTimeout(this.#limit);
     this.#callbacks = [];
@@ -332,13 +338,16 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
   }
 
   _onPacket(type: number, data: string | Buffer): void {
-    if (this.#readyState === "open") this.emit("packet", packetOf(type, data));
+    if (this.#readyState !== "open") return;
+    if (logsFrames()) this.#logReceived(type, data);
+    this.emit("packet", packetOf(type, data));
   }
 
   /** The core made a packet: a heartbeat, or an event of Socket.IO. */
-  _onPacketCreate(type: number, data: string | Buffer): void {
+  _onPacketCreate(type: number, data: string | Buffer, compress: boolean): void {
     if (this.#readyState !== "open") return;
-    const packet = { options: { compress: true }, ...packetOf(type, data) };
+    const packet = { options: { compress }, ...packetOf(type, data) };
+    if (logsFrames()) this.#logSent(packet);
     if (this.#watched & Watch.Drain) this.#buffer.push(packet);
     this.emit("packetCreate", packet);
   }
@@ -354,6 +363,8 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
         runAll([() => this._flush(), () => this._drain()]);
         break;
       case SessionSign.Upgrading:
+        debug.engine("upgrading existing transport");
+        debug.session("got probe ping packet, sending pong");
         this.#probe = new Transport("websocket", this);
         this.emit("upgrading", this.#probe);
         break;
@@ -361,6 +372,7 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
         this.#onUpgrade();
         break;
       case SessionSign.UpgradeFailed: {
+        debug.session("client did not complete upgrade - closing transport");
         const probe = this.#probe;
         this.#probe = undefined;
         this.#rewatch();
@@ -372,6 +384,7 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
 
   #onUpgrade(): void {
     if (this.#readyState !== "open" || this.#transport.name === "websocket") return;
+    debug.session("got upgrade packet - upgrading");
     const old = this.#switch();
     runAll([() => this.emit("upgrade", this.#transport), () => old._end()]);
   }
@@ -395,6 +408,25 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
     }
   }
 
+  // ---- The debug output
+
+  get #wire() {
+    return this.#transport.name === "polling" ? debug.polling : debug.websocket;
+  }
+
+  #logReceived(type: number, data: string | Buffer): void {
+    this.#wire('received "%s%s"', type, data);
+    debug.session("received packet %s", PACKET_TYPES[type]);
+    if (type === PACKET_TYPES.indexOf("pong")) debug.session("got pong");
+  }
+
+  #logSent({ type, data = "" }: Packet): void {
+    const { pingTimeout } = this.server.opts;
+    if (type === "ping") debug.session("writing ping packet - expecting pong within %sms", pingTimeout);
+    debug.session('sending packet "%s" (%s)', type, data);
+    this.#wire('writing "%s%s"', PACKET_TYPES.indexOf(type as (typeof PACKET_TYPES)[number]), data);
+  }
+
   // ---- Listeners
 
   /** Has the core tell what has listeners. Returns whether the session is still there. */
@@ -408,6 +440,8 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
     let needed = ALWAYS | this.server._watchedOfAll;
     for (const event of this.eventNames()) needed |= WATCHED[event] ?? Watch.Nothing;
     if (this.#hasCalled) needed |= Watch.Drain;
+    if (logsSessions()) needed |= Watch.Upgrading | Watch.Upgrade;
+    if (logsFrames()) needed |= Watch.Packet | Watch.PacketCreate;
     // Its transport emits an event when it is given up.
     if (this.#probe !== undefined) needed |= Watch.Upgrading;
     return needed;

@@ -56,21 +56,21 @@ export type EngineRequest = IncomingMessage & {
   _query: ParsedUrlQuery;
 };
 
-/** Makes the handshake of one socket. */
+/** Makes the handshake of one socket. An application may have deleted the request. */
 export function makeHandshake(
   record: HandshakeRecord,
-  request: EngineRequest,
+  request: EngineRequest | undefined,
   auth: Handshake["auth"],
 ): Handshake {
   return {
-    headers: request.headers,
+    headers: request?.headers ?? {},
     time: `${new Date(record.issued)}`,
     address: record.address as string,
-    xdomain: request.headers.origin !== undefined,
-    secure: record.secure,
+    xdomain: request?.headers.origin !== undefined,
+    secure: request === undefined || record.secure,
     issued: record.issued,
     url: record.url,
-    query: request._query,
+    query: request?._query ?? {},
     auth,
   };
 }

@@ -8,8 +8,9 @@
 //! | `state` | what JavaScript names by numbers |
 //! | `server` | the class that TypeScript sees; the answers to what the core asks |
 //! | `namespace`, `socket` | what can be asked of many sockets, and of one |
+//! | `admin` | the admin UI, and who may use it |
 //! | `engine` | what can be asked of the engine and its sessions |
-//! | `waker`, `crossing`, `drain` | the one way into JavaScript: a call that wakes it, and batches of what happened |
+//! | `wake_function`, `waker`, `crossing`, `drain` | the one way into JavaScript: a call that wakes it, and batches of what happened |
 //! | `records`, `session_records` | the form of such a batch |
 //! | `batch` | the form of a batch of commands |
 //! | `commands` | the one way out: batches of what is asked |
@@ -25,6 +26,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "Node-API hands over values, not references")]
 
 mod adapters;
+mod admin;
 mod batch;
 mod client_files;
 mod commands;
@@ -47,4 +49,5 @@ mod socket;
 mod state;
 mod stream;
 mod value;
+mod wake_function;
 mod waker;

@@ -1,6 +1,6 @@
-/** The interface of the native library, and its loading. */
+/** The interface of the native library. */
 
-import path from "node:path";
+import { loadLibrary } from "./library";
 
 /** What happened, as the first number of a record in a drained batch. */
 export const enum Kind {
@@ -235,6 +235,13 @@ export interface NativeServer {
   /** Closes it; a record `PortClosed` follows when it can be used again. */
   closePort(): void;
 
+  /** Shows the server to admin clients from now on. */
+  instrument(settings: AdminSettings): void;
+  /** Shows it to this socket, which is one of them. */
+  showTo(socket: number): void;
+  /** Shows what the application keeps with a socket, as JSON text. */
+  showData(socket: number, data: string): void;
+
   clientsCount(): number;
   /** How many objects are kept, by kind; for tests. */
   held(): Record<string, number>;
@@ -266,6 +273,21 @@ export interface ClosedSession {
   isTold: boolean;
 }
 
+/** What an admin UI is told. */
+export interface AdminSettings {
+  namespace: string;
+  serverId: string;
+  hostname: string;
+  /** For how many seconds the process has been running. */
+  uptime: number;
+  /** Whether each socket and event is shown. */
+  showsAll: boolean;
+  takesCommands: boolean;
+  showsSecrets: boolean;
+  /** Milliseconds from one snapshot of the counters to the next. */
+  interval: number;
+}
+
 /** One option, as the core's table has it. */
 export interface OptionEntry {
   /** Dotted where it is nested. */
@@ -281,9 +303,23 @@ export interface OptionEntry {
 interface NativeModule {
   /** The library's own list of commands. */
   Command: Record<keyof typeof Command, number>;
+  NativeLogin: {
+    new (
+      username: string,
+      hash: string,
+    ): {
+      /** `null` if there were too many attempts. */
+      check(username: string, password: string, address: string): Promise<boolean | null>;
+    };
+  };
   NativeServer: {
     /** With `isEngine` it is an Engine.IO server alone. */
-    new (options: string, wake: () => void, isEngine?: boolean): NativeServer;
+    new (
+      options: string,
+      wake: () => void,
+      resource: { hasRef(): boolean },
+      isEngine?: boolean,
+    ): NativeServer;
     /** Checks options without making a server. */
     checkOptions(options: string, isEngine?: boolean): void;
     /** Every option. */
@@ -291,7 +327,5 @@ interface NativeModule {
   };
 }
 
-/** The native library of this platform, built or installed beside the compiled sources. */
-export const native: NativeModule = require(
-  path.join(__dirname, `../ferrio.${process.platform}-${process.arch}.node`),
-);
+/** The native library of this platform. */
+export const native = loadLibrary() as NativeModule;

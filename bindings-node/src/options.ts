@@ -3,7 +3,9 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { types } from "node:util";
 import type { AdapterConstructor } from "./adapter";
+import type { CorsOptionsDelegate } from "./cors-by-request";
 import { native } from "./native";
+import { corsRules, inTableForms } from "./option-forms";
 import type { Parser } from "./parser";
 import { isWellFormed } from "./value";
 
@@ -140,6 +142,61 @@ export interface CompressionOptions {
   threshold?: number;
 }
 
+/** How zlib compresses. */
+export interface ZlibDeflateOptions {
+  /**
+   * How much work is put into compression: from 0, none, to 9; -1 for zlib's default, which is 6. Default: that of
+   * zlib.
+   */
+  level?: number;
+  /** Others are without effect. */
+  [other: string]: unknown;
+}
+
+/** What of WebSocket messages is compressed, and how. */
+export interface MessageCompressionOptions {
+  /** From which length on messages to clients are compressed. In bytes. Default 1 KiB. */
+  threshold?: number;
+  /**
+   * Whether the server compresses each message by itself, without looking back at earlier ones. If false, a client
+   * that asks for it gets no compression. Default: as the client asks.
+   */
+  serverNoContextTakeover?: boolean;
+  /**
+   * Whether clients have to compress each message by itself. The server then keeps nothing of their messages. Default
+   * `false`.
+   */
+  clientNoContextTakeover?: boolean;
+  /**
+   * How far the server looks back: over 2 to the power of so many bytes. A client that wants it to look back less
+   * gets no compression; if false, neither does any that has a wish. Default: as the client asks.
+   */
+  serverMaxWindowBits?: number | boolean;
+  /**
+   * How far clients may look back, likewise. One that cannot be told so gets no compression. Default: as the client
+   * asks.
+   */
+  clientMaxWindowBits?: number | boolean;
+  /**
+   * How much is kept of earlier messages of all clients together. Each new client has all that it may need reserved,
+   * 32 KiB unless its window is smaller. Beyond, messages are compressed each by itself. In bytes. Default 256 MiB.
+   */
+  maxMemory?: number;
+  /**
+   * Options of zlib for messages to clients. All but `level` are without effect: a thread has one compressor for all
+   * its connections.
+   */
+  zlibDeflateOptions?: ZlibDeflateOptions;
+  /** Options of zlib for messages from clients. Taken for compatibility, without effect. Default: none. */
+  zlibInflateOptions?: object;
+  /**
+   * Taken for compatibility, without effect: the I/O threads compress, as many as there are. Default: none.
+   */
+  concurrencyLimit?: number;
+  /** Others are without effect. */
+  [other: string]: unknown;
+}
+
 /** For how long, and for how many, a client that lost its connection may continue where it was. */
 export interface RecoveryOptions {
   /**
@@ -207,7 +264,7 @@ export interface ServerOptions {
    */
   adapter: AdapterConstructor;
   /** Cross-origin rules, as npm's package `cors` takes them. */
-  cors: CorsOptions;
+  cors: CorsOptions | CorsOptionsDelegate;
   /**
    * The cookie with the session's id that a handshake sets, with the attributes of npm's package `cookie`;
    * `true` for their defaults. Default `false`.
@@ -217,8 +274,12 @@ export interface ServerOptions {
    * Whether polling bodies are compressed when the client accepts it. Default: with the following threshold.
    */
   httpCompression: boolean | CompressionOptions;
-  /** Taken for compatibility: the server does not offer this extension. Default `false`. */
-  perMessageDeflate: boolean | object;
+  /**
+   * Compression of WebSocket messages (RFC 7692), for clients that offer it. It costs processor time, and memory for
+   * each client: what is kept of its earlier messages, up to 32 KiB of those from it and 8 KiB of those to it.
+   * Default: off.
+   */
+  perMessageDeflate: boolean | MessageCompressionOptions;
   /** Decides whether a request may open a connection. Default: every request may. */
   allowRequest: AllowRequest;
   /** Whether a dynamic namespace goes away with its last socket. Default `false`. */
@@ -260,24 +321,15 @@ const CORE_OPTIONS = native.NativeServer.optionTable()
  * stays here and is asked for.
  */
 export function optionsForCore(
-  options: Partial<Omit<ServerOptions, "cors"> & { cors: CorsOptions | false }>,
+  options: Partial<Omit<ServerOptions, "cors"> & { cors: ServerOptions["cors"] | false }>,
 ): string {
   const { parser, cookie } = options;
-  const given = Object.fromEntries(
-    CORE_OPTIONS.map((name) => [name, (options as Partial<ServerOptions>)[name]]),
-  );
+  const forms = inTableForms(options);
+  const given = Object.fromEntries(CORE_OPTIONS.map((name) => [name, forms[name]]));
   given.parser = parserName(parser);
-  given.cors = namedHeaders(given.cors);
   // JSON has another form of dates than cookies.
   if (cookie && cookie !== true) given.cookie = { ...cookie, expires: cookie.expires?.toUTCString() };
   return JSON.stringify(given, writable);
-}
-
-/** `cors` knows the allowed headers by a second name. */
-function namedHeaders(cors: unknown): unknown {
-  if (typeof cors !== "object" || cors === null) return cors;
-  const { headers, allowedHeaders = headers } = cors as CorsOptions & { headers?: string[] };
-  return allowedHeaders === undefined ? cors : { ...cors, allowedHeaders };
 }
 
 /** What JSON cannot say comes to the core as an object with one key, by which it is known there. */
@@ -290,8 +342,9 @@ function writable(_name: string, value: unknown): unknown {
 }
 
 /** Whether only JavaScript can tell which origins are allowed. */
-export function asksForOrigins(cors: CorsOptions | undefined): boolean {
-  const origin = cors?.origin;
+export function asksForOrigins(cors: ServerOptions["cors"] | false | undefined): boolean {
+  if (typeof cors === "function") return true;
+  const { origin } = (corsRules(cors) || {}) as CorsOptions;
   if (Array.isArray(origin)) return origin.some((one) => typeof one !== "string");
   return typeof origin === "function" || types.isRegExp(origin);
 }
@@ -303,16 +356,14 @@ export function decideOrigin(
   answer: (decision: string) => void,
 ) {
   const own = headers.origin;
+  const { origin: rule } = corsRules(cors) as CorsOptions;
   const decide = (origin: StaticOrigin | undefined): string => {
     if (origin === undefined || origin === "*") return "*";
     if (typeof origin === "string") return `=${origin}`;
     return matches(own, origin) ? "own" : "";
   };
-  if (typeof cors.origin !== "function") {
-    answer(decide(cors.origin));
-    return;
-  }
-  cors.origin(own, (error, origin) => answer(error || !origin ? "" : decide(origin)));
+  // A function is asked by a middleware: see `cors-by-request.ts`.
+  answer(typeof rule === "function" ? "" : decide(rule));
 }
 
 function matches(own: string | undefined, origin: StaticOrigin): boolean {
@@ -324,7 +375,7 @@ function matches(own: string | undefined, origin: StaticOrigin): boolean {
 
 /** Which of the parsers that the core knows it is, or that it is one of the application's own. */
 function parserName(parser: unknown): ParserName | undefined {
-  if (parser === undefined) return undefined;
+  if (parser === undefined || parser === null) return undefined;
   const { Encoder, Decoder, protocol } = parser as Parser & { protocol?: unknown };
   if (typeof Encoder !== "function" || typeof Decoder !== "function") {
     throw new TypeError("option `parser` must be an object with `Encoder` and `Decoder`");

@@ -4,6 +4,7 @@ import cluster from "node:cluster";
 import { Server as HttpServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Bridge } from "./bridge";
+import { debug } from "./debug";
 import type { EngineServer } from "./engine-server";
 import { locateClient } from "./serve-client";
 
@@ -71,6 +72,7 @@ export class OwnPort extends HttpServer {
     this._handle?.close();
     this._handle = null;
     this.#bound = address;
+    debug.engine("own port: the core accepts connections to port %d", address.port);
     // Nothing else in Node refers to the open port, so this also keeps the server from being collected.
     this.#life = setInterval(() => void this.#owner, FOREVER_MS);
   }
@@ -83,6 +85,7 @@ export class OwnPort extends HttpServer {
     const bound = this.#bound;
     if (bound === undefined || this.#isMoving) return;
     this.#isMoving = true;
+    debug.engine("port %d goes to Node, because something wants to see the requests", bound.port);
     this.#bridge?.closePort(() => {
       if (this.#whenMoved !== undefined) {
         this.#whenMoved();

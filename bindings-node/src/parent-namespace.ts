@@ -3,6 +3,7 @@
 
 import { Adapter, type BroadcastOptions } from "./adapter";
 import type { RemoteSocket } from "./broadcast-operator";
+import { debug } from "./debug";
 import { Namespace } from "./namespace";
 import type { Packet } from "./parser";
 import type { Server } from "./server";
@@ -37,6 +38,7 @@ export class ParentNamespace<
 
   /** Brings a namespace into being, with the middleware and listeners that the parent has now. */
   createChild(name: string): Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
+    debug.parentNamespace("creating child namespace %s", name);
     const child = new ChildNamespace(this, name);
     for (const middleware of this._fns) child.use(middleware);
     for (const event of ["connect", "connection"] as const) {
@@ -82,6 +84,7 @@ class ChildNamespace<
     if (this.sockets.size > 0 || this._preConnectSockets.size > 0 || this._nRestoring > 0) return;
     // It may have gone before.
     if (!this.#parent.children.delete(this)) return;
+    debug.parentNamespace("closing child namespace %s", this.name);
     this.server._removeNamespace(this);
     this.adapter.close();
   }

@@ -1,10 +1,12 @@
 /** Serves the files of the browser's client. */
 
-import { createReadStream } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { createRequire } from "node:module";
 import path from "node:path";
 import { pipeline } from "node:stream";
 import { createBrotliCompress, createDeflate, createGzip } from "node:zlib";
+import { warn } from "./warning";
 
 /** The files that are served; each has a source map beside it. */
 const FILES = ["socket.io.esm.min.js", "socket.io.js", "socket.io.min.js", "socket.io.msgpack.min.js"];
@@ -21,7 +23,12 @@ export function clientFile(base: string, url: string): string | undefined {
 
 /** Answers a request with a client file. */
 export function serveClientFile(name: string, request: IncomingMessage, response: ServerResponse): void {
-  const { folder, version } = locateClient();
+  const client = locateClient();
+  if (client === null) {
+    response.writeHead(404).end();
+    return;
+  }
+  const { folder, version } = client;
   const tag = `"${version}"`;
   const known = request.headers["if-none-match"];
   if (known === tag || known === `W/${tag}`) {
@@ -46,10 +53,39 @@ export function serveClientFile(name: string, request: IncomingMessage, response
   }
 }
 
-/** The files come with the package `socket.io-client`. */
-export function locateClient(): { folder: string; version: string } {
-  const description = require.resolve("socket.io-client/package.json");
-  return { folder: path.join(path.dirname(description), "dist"), version: require(description).version };
+interface ClientPackage {
+  /** Where the files are. */
+  folder: string;
+  version: string;
+}
+
+/** `null` when it was looked for and is not there. */
+let found: ClientPackage | null | undefined;
+
+/** The package `socket.io-client`, with which the files come. */
+export function locateClient(): ClientPackage | null {
+  if (found === undefined) {
+    found = findClient();
+    if (found === null) {
+      warn(
+        "the browser's client is not served, because the package socket.io-client is not beside the server:" +
+          " install it, or set serveClient to false",
+      );
+    }
+  }
+  return found;
+}
+
+function findClient(): ClientPackage | null {
+  // Bundlers would put something else in place of `require.resolve`. A bundle of ES modules has no `__filename`.
+  const here = typeof __filename === "string" ? __filename : path.resolve(process.argv[1] ?? "");
+  try {
+    const description = createRequire(here).resolve("socket.io-client/package.json");
+    const { version } = JSON.parse(readFileSync(description, "utf8"));
+    return { folder: path.join(path.dirname(description), "dist"), version };
+  } catch {
+    return null;
+  }
 }
 
 /** The best compression that a client accepts. */

@@ -8,7 +8,10 @@ use ferrio_host::{
     Questions, give_memory_back,
     options::{Language, core_error},
 };
-use napi::{Env, Result, bindgen_prelude::Function};
+use napi::{
+    Env, Result,
+    bindgen_prelude::{Function, Object},
+};
 use napi_derive::napi;
 
 use crate::{
@@ -17,6 +20,7 @@ use crate::{
     options,
     state::{Held, State},
     value::number,
+    wake_function::WakeFunction,
     waker::Waker,
 };
 
@@ -72,19 +76,21 @@ impl NativeServer {
         options::parse(env, &text, is_engine.unwrap_or_default()).map(drop)
     }
 
-    /// Makes a server; `wake` is called when there is something to drain. With `is_engine` it is an Engine.IO server alone.
+    /// Makes a server; `wake` is called when there is something to drain, and async hooks see `resource` instead of it. With
+    /// `is_engine` it is an Engine.IO server alone.
     #[napi(constructor, catch_unwind)]
     pub fn new(
         env: Env,
         options: String,
         wake: Function<'_, (), ()>,
+        resource: Object<'_>,
         is_engine: Option<bool>,
     ) -> Result<Self> {
         give_memory_back();
-        let waker = Arc::new(Waker::new(&wake)?);
+        let config = options::parse(env, &options, is_engine.unwrap_or_default())?;
+        let waker = Arc::new(Waker::new(WakeFunction::new(env, &wake, &resource)?));
         let entry_points = EntryPoints::new(waker.clone());
         let wake = waker.clone();
-        let config = options::parse(env, &options, is_engine.unwrap_or_default())?;
         let parsed = (config.parser == Parser::Application).then(HashMap::default);
         let (server, events) = Server::new(config, move || wake.wake())
             .map_err(|error| bad_option(env, &core_error(Language::Node, &error)))?;
@@ -193,6 +199,7 @@ impl NativeServer {
         state.is_closed = true;
         // They hold the server.
         state.namespaces.clear();
+        state.admin = None;
         // Dropped, they are refusals: a request that nobody answers would keep Node's HTTP server from closing.
         state.requests = Questions::default();
         state.origins = Questions::default();

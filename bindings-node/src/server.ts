@@ -11,6 +11,7 @@ import { Bridge } from "./bridge";
 import type { BroadcastOperator } from "./broadcast-operator";
 import { Broadcaster } from "./broadcaster";
 import { ConnectionHandler } from "./connection-handler";
+import { debug } from "./debug";
 import { EngineServer } from "./engine-server";
 import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
 import { native } from "./native";
@@ -65,6 +66,10 @@ export class Server<
   /** The connection to the core; set from `attach` to `close`. */
   _bridge: Bridge | undefined = undefined;
 
+  /** Whether admin clients can see it. */
+  _instrumented = false;
+  /** Called whenever there is a new connection to the core. */
+  readonly #starters: ((bridge: Bridge) => void)[] = [];
   readonly #patterns = new Map<
     RegExp,
     ParentNamespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>
@@ -119,7 +124,7 @@ export class Server<
     const parser = ownParser(this.opts.parser);
     this.#parser = parser && new PacketParser(this as any, parser);
     this.sockets = this.of("/");
-    if (server !== undefined && server !== null) this.attach(server as AnyHttpServer | number | string);
+    if (server || typeof server === "number") this.attach(server as AnyHttpServer | number | string);
   }
 
   // ---- Settings
@@ -208,7 +213,10 @@ export class Server<
     Object.assign(options, this.opts);
     Object.assign(this.opts, options);
     this.#path = (options.path || this.#path).replace(/\/$/, "");
+    if (isPort) debug.server("creating http server and binding to %d", server);
+    debug.server("creating engine with opts %j", options);
     this.#start(options);
+    if (this.#servesClient) debug.server("attaching client serving req handler");
     const http = isPort ? new OwnPort(this, notFound) : (server as HttpServer);
     this.#httpEntryPoint.open(http, {
       ...this.opts,
@@ -270,7 +278,14 @@ export class Server<
     this._bridge = new Bridge(core, this.engine, this.#httpEntryPoint, this._connectionHandler, this.#parser);
     this.engine._begin(this._bridge);
     for (const namespace of this._nsps.values()) this.#register(namespace);
+    for (const starter of this.#starters) starter(this._bridge);
     return this._bridge;
+  }
+
+  /** Calls a function with each connection to the core, the one that there is among them. */
+  _whenStarted(starter: (bridge: Bridge) => void): void {
+    this.#starters.push(starter);
+    if (this._bridge !== undefined) starter(this._bridge);
   }
 
   /** Disconnects all clients and closes the HTTP server. The callback gets an error if that did not listen. */
@@ -355,6 +370,7 @@ export class Server<
       throw new Error("stateful regular expressions are not supported");
     }
     const parent = new ParentNamespace(this);
+    debug.server("initializing parent namespace %s", parent.name);
     if (name instanceof RegExp) {
       this.parentNsps.set((asked, _auth, next) => next(null, name.test(asked)), parent);
       this.#patterns.set(name, parent);
@@ -371,6 +387,7 @@ export class Server<
     for (const [pattern, parent] of this.#patterns) {
       if (pattern.test(name)) return parent.createChild(name);
     }
+    debug.server("initializing namespace %s", name);
     const namespace = new Namespace(this, name);
     this._addNamespace(namespace);
     return namespace;
@@ -418,7 +435,11 @@ export class Server<
           step(i + 1);
           return;
         }
-        if (!this._nsps.has(name)) parent.createChild(name);
+        if (this._nsps.has(name)) debug.server("dynamic namespace %s already exists", name);
+        else {
+          parent.createChild(name);
+          debug.server("dynamic namespace %s was created", name);
+        }
         answer(true);
       });
     };

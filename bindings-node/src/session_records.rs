@@ -11,6 +11,9 @@ use crate::{
     value::{push_json, push_json_list},
 };
 
+/// In the number of a packet's type, that it may not be compressed: the same as in `bridge.ts`.
+const UNCOMPRESSED: i64 = 8;
+
 /// What a session tells with nothing but its name: the same as `SessionSign` in `native.ts`.
 #[derive(Clone, Copy)]
 enum Sign {
@@ -44,8 +47,9 @@ impl Records {
                 self.begin(Kind::SessionPacket, 0, number_of(kind));
                 self.push_message(connection, message);
             }
-            SessionEvent::PacketCreate(kind, message) => {
-                self.begin(Kind::SessionPacketCreate, 0, number_of(kind));
+            SessionEvent::PacketCreate(kind, message, compress) => {
+                let uncompressed = if compress { 0 } else { UNCOMPRESSED };
+                self.begin(Kind::SessionPacketCreate, 0, number_of(kind) | uncompressed);
                 self.push_message(connection, message);
             }
             SessionEvent::Refused(namespace, data) => {

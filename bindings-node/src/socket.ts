@@ -3,12 +3,14 @@
 
 import { EventEmitter } from "node:events";
 import { type AckListener, errorOf, timeoutOf } from "./ack";
+import { areTimersReplaced, limited } from "./ack-timer";
 import type { Adapter } from "./adapter";
 import { BroadcastOperator } from "./broadcast-operator";
 import type { Broadcast } from "./broadcaster";
 import { CatchAllEmitter, type Listener } from "./catch-all";
 import type { Client, WriteOptions } from "./client";
 import { bitsOf } from "./commands";
+import { debug, logReceived, logs } from "./debug";
 import type { EngineSocket } from "./engine-socket";
 import { type EngineRequest, type Handshake, type HandshakeRecord, makeHandshake } from "./handshake";
 import { runMiddlewares } from "./middleware";
@@ -66,6 +68,17 @@ const NO_MIDDLEWARES: readonly SocketMiddleware[] = [];
 
 /** The client wants no ack. */
 const NO_ACK = -1;
+
+/** The type of an event's packet, with attachments or without. */
+const EVENT = 2;
+
+/** An event as packages see it that replace `Socket.onevent`. */
+export interface EventPacket {
+  type: number;
+  nsp: string;
+  data?: unknown[];
+  id?: number | null | undefined;
+}
 
 /** One client in one namespace: sends and receives its events, and is a member of rooms. */
 export class Socket<
@@ -177,7 +190,10 @@ export class Socket<
       return;
     }
     const timeout = hasTimeout ? timeoutOf(flags.timeout) : undefined;
-    bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, this.nsp.name, listener);
+    const emit = (timeout: number | undefined, listener: AckListener) =>
+      bridge?.commands.emitWithAck(this._key, bitsOf(flags), timeout, data, this.nsp.name, listener);
+    if (timeout !== undefined && areTimersReplaced()) emit(undefined, limited(listener, timeout));
+    else emit(timeout, listener);
   }
 
   /** The adapter keeps what the client may miss, so that everything goes by it. */
@@ -284,11 +300,13 @@ export class Socket<
   /** Joins one room or several. */
   join(rooms: string | string[]): Promise<void> | void {
     if (this.#hasLeft) return;
+    if (debug.socket.enabled) debug.socket("join room %s", rooms);
     return this.adapter.addAll(this.id, new Set(Array.isArray(rooms) ? rooms : [rooms]));
   }
 
   /** Leaves a room. */
   leave(room: string): Promise<void> | void {
+    if (debug.socket.enabled) debug.socket("leave room %s", room);
     return this.adapter.del(this.id, room);
   }
 
@@ -308,6 +326,10 @@ export class Socket<
   get handshake(): Handshake {
     this.#handshake ??= makeHandshake(this.#readRecord(), this.request, this.#auth);
     return this.#handshake;
+  }
+
+  set handshake(handshake: Handshake) {
+    this.#handshake = handshake;
   }
 
   /** The request that opened the connection. */
@@ -391,12 +413,32 @@ export class Socket<
 
   /** An event from the client; `ack` is the number of the answer that it wants. */
   _onEvent(args: unknown[], ack: number): void {
+    if (logs.packets) this.#logEvent(args, ack);
     if (!this.connected) return;
-    if (ack !== NO_ACK) args.push(this.#answer(ack));
+    if (this.onevent !== Socket.prototype.onevent) {
+      this.onevent({ type: EVENT, nsp: this.nsp.name, data: args, id: ack === NO_ACK ? undefined : ack });
+      return;
+    }
+    if (ack !== NO_ACK) args.push(this.ack(ack));
     if (this._anyListeners === undefined && this.#middlewares.length === 0 && this.#nDeferred === 0) {
       this.#call(args);
       return;
     }
+    this.#dispatch(args);
+  }
+
+  /**
+   * Takes an event, as in socket.io. It is called only where a package has replaced it, as several do to see every event,
+   * and calls what it replaced.
+   */
+  onevent(packet: EventPacket): void {
+    const args = packet.data ?? [];
+    if (packet.id !== undefined && packet.id !== null) args.push(this.ack(packet.id));
+    this.#dispatch(args);
+  }
+
+  /** Calls catch-all listeners, middleware, and the event's own listeners. */
+  #dispatch(args: unknown[]): void {
     this._notifyIncoming(args);
     this.#nDeferred += 1;
     runMiddlewares(
@@ -404,6 +446,13 @@ export class Socket<
       (middleware, next) => middleware(args as Event, next),
       (error?: Error) => process.nextTick(() => this.#afterMiddleware(args, error)),
     );
+  }
+
+  #logEvent(args: unknown[], ack: number): void {
+    logReceived(PacketType.Event, this.nsp.name, args, ack === NO_ACK ? undefined : ack);
+    if (!this.connected) debug.socket("ignore packet received after disconnection");
+    else debug.socket("emitting event %j", args);
+    if (ack !== NO_ACK) debug.socket("attaching ack callback to event");
   }
 
   /** The listeners run a tick after onAny and middleware, as they do in socket.io. */
@@ -414,16 +463,19 @@ export class Socket<
   }
 
   #call(args: unknown[]): void {
+    if (logs.packets) debug.socket("dispatching an event %j", args);
     const emit = EventEmitter.prototype.emit;
     if (args.length === 2) emit.call(this, args[0] as string, args[1]);
     else if (args.length === 3) emit.call(this, args[0] as string, args[1], args[2]);
     else emit.apply(this, args as [string]);
   }
 
-  #answer(ack: number): Listener {
+  /** Makes the function that answers an event of this ack number. Packages that replace `onevent` call it, too. */
+  ack(ack: number): Listener {
     let isSent = false;
     return (...values: unknown[]) => {
       if (isSent) return;
+      if (debug.socket.enabled) debug.socket("sending ack %j", values);
       this.server._bridge?.commands.answer(this._key, ack, values, this.nsp.name);
       isSent = true;
     };

@@ -7,7 +7,7 @@ use ferrio::{
     Admitted, ConnectRequest, Connection, DisconnectReason, DisconnectedSocket, Namespace, NumberedRooms,
     OriginDecision, Refusal, SessionEvent, Socket, Writes,
 };
-use ferrio_host::Questions;
+use ferrio_host::{Questions, admin::Admin};
 use http::HeaderMap;
 
 use crate::crossing::Crossing;
@@ -26,6 +26,7 @@ pub(crate) struct State {
     /// Whether the server was closed. Nothing is asked then.
     pub(crate) is_closed: bool,
     pub(crate) crossing: Crossing,
+    pub(crate) admin: Option<Admin>,
     /// With a parser of the application's: sessions whose messages JavaScript reads, until it has come to their end.
     pub(crate) parsed: Option<HashMap<Arc<str>, ParsedSession>>,
 }

@@ -5,17 +5,11 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use napi::{
-    Result, Status,
-    bindgen_prelude::Function,
-    threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode},
-};
-use parking_lot::Mutex;
+use crate::wake_function::WakeFunction;
 
 /// Wakes JavaScript, from any thread. It does not keep the process alive.
 pub(crate) struct Waker {
-    /// Gone when there is nothing left to wake JavaScript for.
-    function: Mutex<Option<Wake>>,
+    function: WakeFunction,
     /// The thread of JavaScript.
     home: ThreadId,
     /// Whether that thread is in a call that will itself tell JavaScript to drain.
@@ -24,14 +18,11 @@ pub(crate) struct Waker {
     is_due: AtomicBool,
 }
 
-type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
-
 impl Waker {
-    pub(crate) fn new(wake: &Function<'_, (), ()>) -> Result<Self> {
-        let function = wake.build_threadsafe_function().callee_handled::<false>().weak::<true>().build()?;
+    /// Made on the thread of JavaScript.
+    pub(crate) fn new(function: WakeFunction) -> Self {
         let home = thread::current().id();
-        let function = Mutex::new(Some(function));
-        Ok(Self { function, home, is_inside: AtomicBool::new(false), is_due: AtomicBool::new(false) })
+        Self { function, home, is_inside: AtomicBool::new(false), is_due: AtomicBool::new(false) }
     }
 
     pub(crate) fn wake(&self) {
@@ -39,10 +30,7 @@ impl Waker {
         if self.is_inside.load(Ordering::Relaxed) && thread::current().id() == self.home {
             self.is_due.store(true, Ordering::Relaxed);
         } else {
-            // An environment that is ending has nobody to wake.
-            if let Some(function) = &*self.function.lock() {
-                function.call((), ThreadsafeFunctionCallMode::NonBlocking);
-            }
+            self.function.call();
         }
     }
 
@@ -53,8 +41,7 @@ impl Waker {
 
     /// Lets go of JavaScript: it is not woken any more.
     pub(crate) fn release(&self) {
-        let function = self.function.lock().take();
-        drop(function);
+        self.function.release();
     }
 
     /// Acts on the home thread. Returns whether there is something to drain: no wake tells of what happened here.

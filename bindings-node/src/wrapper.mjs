@@ -1,4 +1,4 @@
 import ferrio from "./index.js";
 
-export const { Server, Namespace, Socket } = ferrio;
+export const { InMemoryStore, instrument, Namespace, Server, Socket } = ferrio;
 export default ferrio;

@@ -15,7 +15,7 @@ use std::{
 };
 
 use ferrio::{Events, HostEvent, Parser, Server, Socket, SocketKey, Writes};
-use ferrio_host::Acks;
+use ferrio_host::{Acks, admin::Admin};
 use parking_lot::Mutex;
 use pyo3::{exceptions::PyRuntimeError, intern, prelude::*, types::PyDict};
 
@@ -98,6 +98,8 @@ pub(crate) struct Bridge {
     /// Whether everybody is being put out: nothing but disconnects is handled any more.
     is_closing: AtomicBool,
     pub(crate) tasks: Tasks,
+    /// What shows the server to admin clients, if anything does.
+    pub(crate) admin: Mutex<Option<Admin>>,
 }
 
 impl Bridge {
@@ -134,6 +136,7 @@ impl Bridge {
             backlog: Mutex::default(),
             is_closing: AtomicBool::new(false),
             tasks: Tasks::new(),
+            admin: Mutex::default(),
         }
     }
 
@@ -175,7 +178,14 @@ impl Bridge {
     pub(crate) fn close(&self, py: Python<'_>) {
         self.is_closing.store(true, Ordering::Relaxed);
         self.refuse_undecided();
+        self.end_admin();
         py.detach(|| self.server.close());
+    }
+
+    /// Shows the server to no admin client any more.
+    pub(crate) fn end_admin(&self) {
+        let former = self.admin.lock().take();
+        drop(former);
     }
 
     pub(crate) fn is_closing(&self) -> bool {

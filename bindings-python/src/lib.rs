@@ -7,6 +7,7 @@
 //! - `handlers`: which handler; `tasks`: how it runs; `lane`, `lanes`: which event waits for another;
 //! - `connect`, `unconnected`: clients that are not in; `sessions`, `engine`: sessions without Socket.IO, and their events;
 //! - `ack_target`, `acks`: who waits for acks, and how they are told; `writes`: what a turn sends;
+//! - `admin`: the admin UI, and who may use it;
 //! - `futures`, `pending`: the core's futures, polled by the event loop, and those who wait for them;
 //! - `waker`: how other threads wake the event loop;
 //! - `process`: what a forked child must leave alone;
@@ -19,6 +20,7 @@
 
 mod ack_target;
 mod acks;
+mod admin;
 mod bridge;
 mod connect;
 mod drain;
@@ -50,6 +52,7 @@ mod writes;
 mod _native {
     #[pymodule_export]
     use super::{
+        admin::{Attempts, Login},
         entry_points::{Listener, WebSocket},
         namespace::{Namespace, Question},
         options::{check_options, option_table},

@@ -16,7 +16,7 @@ use pyo3::{
 };
 
 /// The head of a request, from its ASGI scope.
-pub(crate) fn from_scope(scope: &Bound<'_, PyDict>) -> PyResult<RequestHead> {
+fn from_any_scope(scope: &Bound<'_, PyDict>) -> PyResult<RequestHead> {
     let py = scope.py();
     let method = match scope.get_item(intern!(py, "method"))? {
         Some(method) => Method::from_bytes(method.extract::<&str>()?.as_bytes()).map_err(invalid)?,
@@ -25,23 +25,56 @@ pub(crate) fn from_scope(scope: &Bound<'_, PyDict>) -> PyResult<RequestHead> {
     let mut headers = HeaderMap::new();
     if let Some(list) = scope.get_item(intern!(py, "headers"))? {
         for pair in list.try_iter()? {
-            let (name, value): (Bound<'_, PyBytes>, Bound<'_, PyBytes>) = pair?.extract()?;
-            add_header(&mut headers, name.as_bytes(), value.as_bytes())?;
+            // A tuple or a list: the specification asks for any iterable of two.
+            let pair = pair?;
+            let (name, value) = (pair.get_item(0)?, pair.get_item(1)?);
+            add_header(&mut headers, bytes_of(&name)?, bytes_of(&value)?)?;
         }
     }
-    let client = scope.get_item(intern!(py, "client"))?.filter(|client| !client.is_none());
-    let remote = client.map(|client| client.extract::<(String, u16)>()).transpose()?;
+    let client = scope.get_item(intern!(py, "client"))?;
     let scheme =
         scope.get_item(intern!(py, "scheme"))?.map(|scheme| scheme.extract::<String>()).transpose()?;
-    let mut head = RequestHead::new(method, uri(scope)?, headers, address(remote));
+    let mut head = RequestHead::new(method, uri(scope)?, headers, client.and_then(|client| peer(&client)));
     head.secure = matches!(scheme.as_deref(), Some("https" | "wss"));
+    Ok(head)
+}
+
+/// The head of a request that is answered through ASGI: its scope goes with it.
+pub(crate) fn from_scope(scope: &Bound<'_, PyDict>) -> PyResult<RequestHead> {
+    let mut head = from_any_scope(scope)?;
     head.extensions.insert(Scope(Arc::new(scope.clone().unbind())));
     Ok(head)
+}
+
+/// The head of a request whose connection is taken over. It stays for as long as the connection, and so does what is
+/// `kept` of its scope; the rest is made anew for those who ask for it.
+pub(crate) fn from_adopted_scope(
+    scope: &Bound<'_, PyDict>,
+    kept: Option<Py<PyDict>>,
+) -> PyResult<RequestHead> {
+    let mut head = from_any_scope(scope)?;
+    if let Some(kept) = kept {
+        head.extensions.insert(Kept(Arc::new(kept)));
+    }
+    Ok(head)
+}
+
+/// Who the client is, as far as the server says: the specification asks for a host and a port, but some servers write the
+/// port as text, or have none.
+fn peer(client: &Bound<'_, PyAny>) -> Option<SocketAddr> {
+    let host = client.get_item(0).ok()?.extract::<String>().ok()?;
+    let port = client.get_item(1).ok()?;
+    let port = port.extract::<u16>().ok().or_else(|| port.extract::<String>().ok()?.parse().ok());
+    address(Some((host, port.unwrap_or(0))))
 }
 
 /// The scope itself, which goes with the request through the core.
 #[derive(Clone)]
 struct Scope(Arc<Py<PyDict>>);
+
+/// What is left of the scope of a connection that was taken over.
+#[derive(Clone)]
+struct Kept(Arc<Py<PyDict>>);
 
 fn address(client: Option<(String, u16)>) -> Option<SocketAddr> {
     let (host, port) = client?;
@@ -90,6 +123,10 @@ fn add_header(headers: &mut HeaderMap, name: &[u8], value: &[u8]) -> PyResult<()
     let name = HeaderName::from_bytes(name).map_err(invalid)?;
     headers.append(name, HeaderValue::from_bytes(value).map_err(invalid)?);
     Ok(())
+}
+
+fn bytes_of<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a [u8]> {
+    Ok(value.cast::<PyBytes>()?.as_bytes())
 }
 
 fn invalid(error: impl std::fmt::Display) -> PyErr {
@@ -172,6 +209,9 @@ fn fill(environ: &Bound<'_, PyDict>, head: &RequestHead) -> PyResult<()> {
         Some(Scope(scope)) => scope.bind(py).clone(),
         None => scope(&path, head)?,
     };
+    if let Some(Kept(kept)) = head.extensions.get() {
+        scope.update(kept.bind(py).as_mapping())?;
+    }
     environ.set_item(intern!(py, "asgi.scope"), scope)
 }
 

@@ -5,7 +5,9 @@ use std::{os::fd::AsRawFd, sync::Arc};
 use bytes::Bytes;
 use ferrio::{Config, ListenOptions, Server as CoreServer, Tls, Watch};
 use ferrio_host::{
-    ByteChannel, RequestBody, duplicate, give_memory_back,
+    ByteChannel, RequestBody,
+    admin::Admin,
+    duplicate, give_memory_back,
     options::{Language, core_error},
 };
 use pyo3::{
@@ -15,6 +17,7 @@ use pyo3::{
 };
 
 use crate::{
+    admin::{Login, Settings},
     bridge::{Behaviour, Bridge},
     entry_points::{Listener, WebSocket},
     error,
@@ -25,6 +28,7 @@ use crate::{
     request,
     room::Rooms,
     session::{self, Session},
+    socket::Socket,
     value::Json,
     waker::Waker,
 };
@@ -210,6 +214,20 @@ impl Server {
         Ok(())
     }
 
+    /// The same with the request as an ASGI scope, of which `kept` is kept for those who ask for the scope.
+    fn adopt_scope(
+        &self,
+        py: Python<'_>,
+        descriptor: i32,
+        scope: &Bound<'_, PyDict>,
+        kept: Option<Py<PyDict>>,
+    ) -> PyResult<()> {
+        let bridge = self.0.here()?;
+        let head = request::from_adopted_scope(scope, kept)?;
+        py.detach(|| bridge.server.engine().take_over(duplicate(descriptor)?, head, Bytes::new()))?;
+        Ok(())
+    }
+
     /// Serves a port of its own: a `Pending` that comes to a `Listener`. `address` is `host:port`, `tls` a certificate chain
     /// and its key.
     #[pyo3(signature = (address, tls = None))]
@@ -230,6 +248,42 @@ impl Server {
                 as Outcome
         };
         pending::start(py, own, Box::pin(work))
+    }
+
+    /// Shows the server to admin clients from now on.
+    fn instrument(&self, settings: Settings) -> PyResult<()> {
+        let bridge = self.0.here()?;
+        let admin = Admin::new(bridge.server.clone(), settings.into_options()?);
+        let former = bridge.admin.lock().replace(admin);
+        drop(former);
+        Ok(())
+    }
+
+    /// Shows it to this client, which is one of them.
+    fn show_to(&self, socket: &Socket) -> PyResult<()> {
+        if let Some(admin) = &*self.0.here()?.admin.lock() {
+            admin.show_to(socket.socket()?.clone());
+        }
+        Ok(())
+    }
+
+    /// Shows it to nobody any more.
+    fn uninstrument(&self) -> PyResult<()> {
+        self.0.here()?.end_admin();
+        Ok(())
+    }
+
+    /// Whether a client may log in: `True`, `False`, or `None` if there were too many attempts; or a `Pending` that comes to
+    /// it.
+    fn check_login(
+        &self,
+        py: Python<'_>,
+        login: &Login,
+        username: String,
+        password: String,
+        address: String,
+    ) -> PyResult<Py<PyAny>> {
+        login.check(py, self.0.here()?, username, password, address)
     }
 
     /// Ends every connection; what is left to tell the application still comes by `drain`.
@@ -311,6 +365,7 @@ impl Drop for Server {
     /// Nobody is left to handle what its clients send.
     fn drop(&mut self) {
         if let Some(bridge) = self.0.get() {
+            bridge.end_admin();
             bridge.server.close();
             bridge.clear();
             bridge.acks.clear();

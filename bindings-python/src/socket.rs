@@ -28,7 +28,7 @@ impl Socket {
         Self(Own::new(Local { socket, bridge }))
     }
 
-    fn socket(&self) -> PyResult<&Arc<CoreSocket>> {
+    pub(crate) fn socket(&self) -> PyResult<&Arc<CoreSocket>> {
         Ok(&self.0.here()?.socket)
     }
 

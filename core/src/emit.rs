@@ -20,6 +20,7 @@ use crate::{
     },
     adapter::RemoteAcks,
     config::Parser,
+    event::Observed,
     namespace::Namespace,
     packet::{encode::Encoder, payload::Payload},
     rooms::{
@@ -154,13 +155,17 @@ fn emit(
     let mut rooms = (is_kept || matches!(to, To::Selection(_))).then(|| namespace.rooms.lock());
     let event = match rooms.as_deref_mut().filter(|_| is_kept) {
         Some(rooms) => Outgoing::kept(namespace, rooms, to, payload, flags),
-        None => Outgoing::new(namespace, payload, acks.id()),
+        None => Outgoing::new(namespace, to, payload, acks.id()),
     };
+    let is_shown = namespace.shows_events();
     let mut n_local = 0;
     let mut send = |socket: &Arc<Socket>| {
         n_local += 1;
         acks.wait_for(socket);
         event.queue_for(socket, flags, writes);
+        if is_shown {
+            namespace.observe_event(socket, payload, Observed::Sent);
+        }
     };
     match (to, &rooms) {
         // Queued under the lock, so that all receivers get a namespace's broadcasts in one order.
@@ -229,18 +234,24 @@ struct Outgoing {
     plain: Option<Payload>,
     id: Option<u64>,
     position: u64,
+    /// Whether it is compressed once for all receivers.
+    is_for_many: bool,
 }
 
 impl Outgoing {
-    fn new(namespace: &Arc<Namespace>, payload: &Payload, id: Option<u64>) -> Self {
+    fn new(namespace: &Arc<Namespace>, to: To<'_>, payload: &Payload, id: Option<u64>) -> Self {
+        let is_for_many =
+            matches!(to, To::Selection(_)) && namespace.server.config.engine.per_message_deflate.is_some();
+        let encoded = encode(namespace, Protocol::V4, payload, id);
         Self {
-            encoded: encode(namespace, Protocol::V4, payload, id),
+            encoded: if is_for_many { encoded.for_many() } else { encoded },
             older: OnceCell::new(),
             namespace: namespace.clone(),
             payload: payload.clone(),
             plain: None,
             id,
             position: 0,
+            is_for_many,
         }
     }
 
@@ -252,7 +263,7 @@ impl Outgoing {
         payload: &Payload,
         flags: Flags,
     ) -> Self {
-        let Some(log) = &mut rooms.log else { return Self::new(namespace, payload, None) };
+        let Some(log) = &mut rooms.log else { return Self::new(namespace, to, payload, None) };
         let position = log.advance();
         if !flags.volatile {
             let now = Instant::now();
@@ -263,7 +274,7 @@ impl Outgoing {
             namespace.watch(log, now);
         }
         let with_offset = log.with_offset(payload, position);
-        Self { position, plain: Some(payload.clone()), ..Self::new(namespace, &with_offset, None) }
+        Self { position, plain: Some(payload.clone()), ..Self::new(namespace, to, &with_offset, None) }
     }
 
     fn queue_for(&self, socket: &Arc<Socket>, flags: Flags, writes: &mut Writes) {
@@ -278,7 +289,10 @@ impl Outgoing {
 
     fn older(&self) -> &Encoded {
         let payload = self.plain.as_ref().unwrap_or(&self.payload);
-        self.older.get_or_init(|| encode(&self.namespace, Protocol::V3, payload, self.id))
+        self.older.get_or_init(|| {
+            let encoded = encode(&self.namespace, Protocol::V3, payload, self.id);
+            if self.is_for_many { encoded.for_many() } else { encoded }
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, Weak},
+    time::SystemTime,
 };
 
 use ferrio_engine::{Admitted, Handshake, Message, OriginDecision, PacketType, Refusal, RequestHead};
@@ -18,7 +19,7 @@ use crate::{
         backpressure::{Credit, EVENT_OVERHEAD},
     },
     reason::DisconnectReason,
-    rooms::log::Restored,
+    rooms::{log::Restored, room::Room},
     socket::Socket,
     socket_io::Connection,
 };
@@ -229,8 +230,8 @@ pub enum SessionEvent {
     Message(Message, Credit),
     /// `packet`: a packet has come.
     Packet(PacketType, Message),
-    /// `packetCreate`: a packet was queued for the client.
-    PacketCreate(PacketType, Message),
+    /// `packetCreate`: a packet was queued for the client, which may be compressed or not.
+    PacketCreate(PacketType, Message, bool),
     /// `heartbeat`: the client has given a sign of life.
     Heartbeat,
     /// `flush`: what waited is given to the transport.
@@ -262,12 +263,56 @@ impl SessionEvent {
     fn weight(&self) -> usize {
         match self {
             Self::Opened => CONNECT_OVERHEAD,
-            Self::Message(message, _) | Self::Packet(_, message) | Self::PacketCreate(_, message) => {
+            Self::Message(message, _) | Self::Packet(_, message) | Self::PacketCreate(_, message, _) => {
                 message.len()
             }
             _ => 0,
         }
     }
+}
+
+/// Something that an [`Observer`](crate::Observer) is shown, and when it happened.
+#[derive(Debug)]
+pub struct Observation {
+    /// When it happened.
+    pub at: SystemTime,
+    /// What happened.
+    pub what: Observed,
+}
+
+impl Observation {
+    pub(crate) fn now(what: Observed) -> Self {
+        Self { at: SystemTime::now(), what }
+    }
+}
+
+/// What an [`Observer`](crate::Observer) is shown.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Observed {
+    /// A client was let into a namespace, and these are its rooms. It was shown to join them just before.
+    Connected(Arc<Socket>, Vec<Room>),
+    /// A client has left a namespace.
+    Disconnected(Arc<Socket>, DisconnectReason),
+    /// A socket has joined a room.
+    Joined(RoomChange),
+    /// A socket has left a room.
+    Left(RoomChange),
+    /// An event has come from a client.
+    Received(Arc<Socket>, Payload),
+    /// An event was sent to a client.
+    Sent(Arc<Socket>, Payload),
+}
+
+/// Who has joined or left which room.
+#[derive(Debug)]
+pub struct RoomChange {
+    /// The socket's namespace.
+    pub namespace: Arc<str>,
+    /// The socket's id.
+    pub socket: Arc<str>,
+    /// The room.
+    pub room: Room,
 }
 
 /// The host's side of the queue of its events. There is one to a server.

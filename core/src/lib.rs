@@ -39,7 +39,7 @@
 //! | `adapter`, `acks`, `recovery`, `namespaces` | what a cluster adds; who waits for an ack; what is kept for whom |
 //! | `client` | how a client connects, and leaves |
 //! | **`receive`**, **`emit`** | the two hot paths, each readable from top to bottom |
-//! | `server` | the API |
+//! | `server`, `observer` | the API; who is shown what happens |
 #![forbid(unsafe_code)]
 
 mod acks;
@@ -52,6 +52,7 @@ mod key;
 mod metrics;
 mod namespace;
 mod namespaces;
+mod observer;
 mod packet;
 mod queue;
 mod reason;
@@ -67,18 +68,23 @@ pub use adapter::{Adapter, BoxFuture, Gathered, InMemory, RemoteAcks, RemoteSock
 pub use client::ClientDisconnected;
 pub use config::{Config, Limits, Parser, Recovery};
 pub use emit::AckRequest;
-pub use event::{Ack, Answer, ConnectRequest, DisconnectedSocket, Events, HostEvent, SessionEvent};
+pub use event::{
+    Ack, Answer, ConnectRequest, DisconnectedSocket, Events, HostEvent, Observation, Observed, RoomChange,
+    SessionEvent,
+};
 pub use ferrio_engine::{
     Admitted, AnswerInHand, CloseReason, ConfigError, Cookie, Cors, Data, Encoded, Frame, Handshake,
     ListenOptions, Listener, Message, OpenedSession, Origin, OriginDecision, OutboxLimits, Outgoing,
-    PacketType, Protocol, ReadyState, Refusal, RequestHead, Responder, SendOptions, SlowReader, Tls,
-    TlsError, TransportKind, Transports, Watch, give_memory_back_by, is_under, runtime,
+    PacketType, PerMessageDeflate, Protocol, ReadyState, Refusal, RequestHead, Responder, SendOptions,
+    SlowReader, Tls, TlsError, TransportKind, Transports, Watch, WindowBits, give_memory_back_by, is_under,
+    runtime,
 };
 /// What a Socket.IO packet is for.
 pub use ferrio_protocol::socket::PacketType as SocketPacketType;
 pub use key::SocketKey;
 pub use metrics::{Metrics, SocketIoMetrics};
 pub use namespace::Namespace;
+pub use observer::Observer;
 pub use packet::payload::Payload;
 pub use queue::backpressure::{Awaited, Credit};
 pub use reason::DisconnectReason;

@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 
 use crate::{
     adapter::Adapter,
+    event::{Observation, Observed, RoomChange},
+    packet::payload::Payload,
     rooms::{
         index::Rooms,
         log::{Log, ReplayLimit},
@@ -39,6 +41,8 @@ pub struct Namespace {
     room_changes: Option<Mutex<RoomChanges>>,
     /// Whether it was made because a client asked for it, and the host has not asked for it by name.
     is_dynamic: AtomicBool,
+    /// Whether an observer is never shown its events.
+    hides_events: AtomicBool,
 }
 
 /// What an event has in an outbox besides its payload and namespace: the frame's header and its account, the packet's
@@ -72,6 +76,7 @@ impl Namespace {
             ack_ids: AtomicU64::new(0),
             n_clients: AtomicUsize::new(0),
             is_dynamic: AtomicBool::new(is_dynamic),
+            hides_events: AtomicBool::new(false),
         }
     }
 
@@ -201,7 +206,9 @@ impl Namespace {
         }
         let mut index = self.rooms.lock();
         for room in rooms {
-            index.join(socket.key(), room, &mut |room, exists| self.note_change(room, exists));
+            if index.join(socket.key(), room, &mut |room, exists| self.note_change(room, exists)) {
+                self.observe_room(socket, room, Observed::Joined);
+            }
         }
         if let (Some(log), Some(private_id)) = (&mut index.log, socket.private_id()) {
             // A handler may still join rooms for an event that came just before its socket was lost.
@@ -214,7 +221,9 @@ impl Namespace {
     pub(crate) fn leave_room(&self, socket: &Socket, room: &Room) {
         socket.leave_pending(room);
         let mut index = self.rooms.lock();
-        index.leave(socket.key(), room, &mut |room, exists| self.note_change(room, exists));
+        if index.leave(socket.key(), room, &mut |room, exists| self.note_change(room, exists)) {
+            self.observe_room(socket, room, Observed::Left);
+        }
         if let (Some(log), Some(private_id)) = (&mut index.log, socket.private_id()) {
             log.remove_room(private_id, socket.key(), room);
         }
@@ -235,16 +244,23 @@ impl Namespace {
             // Nobody else will forget the one whose place it takes. It is not the last.
             self.n_clients.fetch_sub(1, Ordering::AcqRel);
         }
-        rooms.join(socket.key(), &Room::Text(socket.id().clone()), &mut report);
-        for room in joined {
-            rooms.join(socket.key(), &room, &mut report);
+        for room in std::iter::once(Room::Text(socket.id().clone())).chain(joined) {
+            if rooms.join(socket.key(), &room, &mut report) {
+                self.observe_room(socket, &room, Observed::Joined);
+            }
         }
+        self.observe(|| Observed::Connected(socket.clone(), rooms.rooms_of(socket.key())));
         self.server.register(socket);
     }
 
     /// Takes a socket that has left out of its rooms.
     pub(crate) fn forget(self: &Arc<Self>, socket: &Arc<Socket>) {
         let mut rooms = self.rooms.lock();
+        if self.server.tap.is_on() {
+            for room in rooms.rooms_of(socket.key()) {
+                self.observe_room(socket, &room, Observed::Left);
+            }
+        }
         let was_member = rooms.remove(socket.key(), &mut |room, exists| self.note_change(room, exists));
         drop(rooms);
         if was_member {
@@ -255,6 +271,44 @@ impl Namespace {
         if self.goes_when_empty() {
             self.server.remove_empty_namespace(self);
         }
+    }
+
+    /// Shows something to an observer, if there is one.
+    #[inline]
+    pub(crate) fn observe(&self, what: impl FnOnce() -> Observed) {
+        if self.server.tap.is_on() {
+            self.server.tap.note(Observation::now(what()));
+        }
+    }
+
+    fn observe_room(&self, socket: &Socket, room: &Room, what: fn(RoomChange) -> Observed) {
+        self.observe(|| {
+            let (namespace, socket) = (self.name.clone(), socket.id().clone());
+            what(RoomChange { namespace, socket, room: room.clone() })
+        });
+    }
+
+    /// Whether an observer is shown what is sent and received here.
+    #[inline]
+    pub(crate) fn shows_events(&self) -> bool {
+        self.server.tap.is_on() && !self.hides_events.load(Ordering::Relaxed)
+    }
+
+    /// Shows an event that came or went to an observer.
+    #[cold]
+    pub(crate) fn observe_event(
+        &self,
+        socket: &Arc<Socket>,
+        payload: &Payload,
+        what: fn(Arc<Socket>, Payload) -> Observed,
+    ) {
+        let note = || Observation::now(what(socket.clone(), payload.clone()));
+        self.server.tap.note_event(payload.len(), note);
+    }
+
+    /// Never shows an observer what is sent and received here: it is the observer's own.
+    pub fn hide_events(&self) {
+        self.hides_events.store(true, Ordering::Relaxed);
     }
 
     /// Keeps a change for the adapter, if it wants to know.

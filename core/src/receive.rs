@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 
 use crate::{
     client::{Entry, Inbound, connect, disconnect},
-    event::{Ack, HostEvent},
+    event::{Ack, HostEvent, Observed},
     packet::{encode::Encoder, payload::Payload},
     queue::backpressure::Credit,
     reason::DisconnectReason,
@@ -156,6 +156,9 @@ fn event(connection: &Connection, socket: Arc<Socket>, packet: &impl Incoming) {
     let queue = &connection.layer().queue;
     let ack = packet.id().map(|id| Ack { socket: Arc::downgrade(&socket), id });
     let payload = packet.payload();
+    if socket.namespace().shows_events() {
+        socket.namespace().observe_event(&socket, &payload, Observed::Received);
+    }
     let credit = Credit::new(&connection.state().share, &queue.budget, payload.len());
     queue.push(HostEvent::Event { socket, payload, ack, credit });
 }

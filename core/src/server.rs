@@ -30,7 +30,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Server {
     engine: ferrio_engine::Server<SocketIo>,
-    shared: Arc<SocketIo>,
+    pub(crate) shared: Arc<SocketIo>,
 }
 
 impl Server {

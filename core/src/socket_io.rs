@@ -16,11 +16,11 @@ use parking_lot::RwLock;
 use crate::{
     adapter::Adapter,
     config::{Config, Parser},
-    event::HostEvent,
+    event::{HostEvent, Observation},
     key::SocketKey,
     metrics::Counters,
     namespace::Namespace,
-    queue::HostQueue,
+    queue::{HostQueue, tap::Tap},
     socket::Socket,
 };
 
@@ -29,6 +29,7 @@ pub struct SocketIo {
     pub(crate) config: Config,
     pub(crate) packet_limits: codec::Limits,
     pub(crate) queue: Arc<HostQueue<HostEvent>>,
+    pub(crate) tap: Tap<Observation>,
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) counters: Counters,
     pub(crate) make_adapter: MakeAdapter,
@@ -79,6 +80,7 @@ impl SocketIo {
             packet_limits,
             queue: Arc::new(HostQueue::new(&config.limits, Box::new(wake))),
             config,
+            tap: Tap::default(),
             deadlines: Arc::default(),
             counters: Counters::default(),
             make_adapter,

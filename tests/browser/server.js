@@ -39,6 +39,23 @@ const servers = {
   ...(!official && { "the chat on FastAPI and plain uvicorn": fastapi("uvicorn") }),
 };
 
+/** Of "changeit". */
+const ADMIN_HASH = "$2b$04$xFDA.aJoY8QG8T.R8BNCWebbXBNAHyV7IcvnWoBsjsGRVb5xzyZ/e";
+
+/** Servers for the admin UI, each with a room `lobby`. */
+const adminServers = {
+  "the admin UI on Node": () => ({
+    command: process.execPath,
+    args: ["tests/browser/admin-server.mjs"],
+    env: { ADMIN_HASH },
+  }),
+  "the admin UI on Python": () => ({
+    command: path.join(root, ".venv/bin/python"),
+    args: ["tests/browser/admin_server.py"],
+    env: { ADMIN_HASH },
+  }),
+};
+
 class ChatServer {
   constructor(name) {
     this.name = name;
@@ -47,7 +64,7 @@ class ChatServer {
 
   /** Starts the server and returns once it has printed where it listens. */
   async start() {
-    const { command, args, env } = servers[this.name](this.port);
+    const { command, args, env } = { ...servers, ...adminServers }[this.name](this.port);
     this.process = spawn(command, args, {
       cwd: root,
       env: { ...process.env, ...env },
@@ -86,4 +103,10 @@ class ChatServer {
   }
 }
 
-module.exports = { ChatServer, official, root, serverNames: Object.keys(servers) };
+module.exports = {
+  ChatServer,
+  official,
+  root,
+  serverNames: Object.keys(servers),
+  adminNames: Object.keys(adminServers),
+};

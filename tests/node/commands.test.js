@@ -14,7 +14,7 @@ ferrioOnly("the official server has no native library", () => {
 
   /** Carries out one command on a new server and returns the records of what came of it. */
   function carryOut(kind, payload, rooms) {
-    const server = new native.NativeServer(optionsForCore({ path: "/socket.io" }), () => {});
+    const server = new native.NativeServer(optionsForCore({ path: "/socket.io" }), () => {}, {});
     try {
       const token = 7;
       const lengths = [rooms?.length ?? ABSENT, ABSENT, payload.length];

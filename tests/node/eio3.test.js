@@ -186,6 +186,7 @@ describe("eio3", () => {
       const { token } = socket.handshake.auth;
       const refusal = new Error(`bad token: ${token}`);
       if (token === "expired") refusal.data = { code: 1 };
+      if (token === "empty") refusal.data = null;
       next(token === "good" ? undefined : refusal);
     });
     const refused = openOld(server, "/guarded?token=bad");
@@ -193,6 +194,8 @@ describe("eio3", () => {
     // The old protocol has room for one value: data, if there is any, stands in for the message.
     const expired = openOld(server, "/guarded?token=expired");
     expect((await once(expired, "error"))[0]).toEqual({ code: 1 });
+    const empty = openOld(server, "/guarded?token=empty");
+    expect((await once(empty, "error"))[0]).toBe("bad token: empty");
     await oldPair(server, "/guarded?token=good");
     const nowhere = openOld(server, "/nowhere");
     expect((await once(nowhere, "error"))[0]).toEqual({ message: "Invalid namespace" });

@@ -10,6 +10,8 @@ const GROUPS = {
   CorsOptions: "cors.",
   CookieOptions: "cookie.",
   CompressionOptions: "httpCompression.",
+  MessageCompressionOptions: "perMessageDeflate.",
+  ZlibDeflateOptions: "perMessageDeflate.zlibDeflateOptions.",
   RecoveryOptions: "connectionStateRecovery.",
   Limits: "limits.",
   OutboxLimits: "outbox.",
@@ -87,6 +89,21 @@ ferrioOnly("socket.io has no table of options, and takes any value", () => {
       { limits: { hostQueue: 15 } },
     ],
     [
+      "option `perMessageDeflate.serverMaxWindowBits` must be a whole number from 8 to 15, or a boolean, not 7",
+      RangeError,
+      { perMessageDeflate: { serverMaxWindowBits: 7 } },
+    ],
+    [
+      "option `perMessageDeflate.zlibDeflateOptions.level` must be a whole number from -1 to 9, not 10",
+      RangeError,
+      { perMessageDeflate: { zlibDeflateOptions: { level: 10 } } },
+    ],
+    [
+      "option `perMessageDeflate` must be an object, or true or false, not 1",
+      TypeError,
+      { perMessageDeflate: 1 },
+    ],
+    [
       'option `outbox.policy` must be `disconnect`, `drop-oldest` or `drop-newest`, not "wait"',
       RangeError,
       { outbox: { policy: "wait" } },
@@ -125,6 +142,17 @@ ferrioOnly("socket.io has no table of options, and takes any value", () => {
     { transports: ["polling", "websocket", "webtransport"], perMessageDeflate: { threshold: 1 } },
     {
       cors: { origin: [/^a$/, "b", true], methods: ["GET"], allowedHeaders: "a, b", maxAge: 10, unknown: 1 },
+    },
+    {
+      perMessageDeflate: {
+        threshold: undefined,
+        serverNoContextTakeover: undefined,
+        clientMaxWindowBits: false,
+        zlibDeflateOptions: { level: -1, memLevel: 7, windowBits: 13, chunkSize: 1024 },
+        zlibInflateOptions: { chunkSize: 10 * 1024 },
+        concurrencyLimit: 10,
+        somethingElse: 1,
+      },
     },
     { cors: null, cookie: false, connectionStateRecovery: false, httpCompression: false },
     { cookie: { name: "sid", expires: new Date(), maxAge: 1.5, path: false, sameSite: "None" } },

@@ -358,6 +358,7 @@ describe("server", () => {
     expect(await run("throws.js", "connection")).toBe(
       "uncaughtException: from the connection handler; still serving",
     );
+    expect(await run("throws.js", "middleware")).toBe("unhandledRejection: from a middleware; still serving");
   });
 
   test("a client reconnects to a server that listens again", async () => {

@@ -6,10 +6,11 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from registry import serve_registry
 
 Run = Callable[..., str]
 
@@ -60,18 +61,47 @@ def environment(wheel: Path, run: Run, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
-def tarball(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tarball")
-    run("npm", "pack", "--silent", "--pack-destination", folder, cwd=root)
-    (packed,) = folder.glob("*.tgz")
-    return packed
+def platform(root: Path, run: Run) -> str:
+    """What this machine is called in the names of packages."""
+    return run("node", "-p", "require('./bindings-node/dist/library.js').platformName()", cwd=root).strip()
 
 
 @pytest.fixture(scope="session")
-def project(tarball: Path, programs: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def packages(root: Path, platform: str, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the npm packages: the main one, and that of this platform's library."""
+    folder = tmp_path_factory.mktemp("packages")
+    library = root / "bindings-node/ferrio.node"
+    run("node", root / "scripts/release/pack-npm.mjs", folder, f"{platform}={library}", cwd=root)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tarball(packages: Path) -> Path:
+    (main,) = packages.glob("ferrio-[0-9]*.tgz")
+    return main
+
+
+@pytest.fixture(scope="session")
+def library_tarball(packages: Path, platform: str) -> Path:
+    (library,) = packages.glob(f"ferrio-{platform}-*.tgz")
+    return library
+
+
+@pytest.fixture(scope="session")
+def registry(root: Path, library_tarball: Path, platform: str) -> Iterator[str]:
+    """The address of a registry that has the packages of all platforms, and the library of this one."""
+    with serve_registry(root, library_tarball, platform) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def project(
+    tarball: Path, registry: str, programs: Path, run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A new npm project with the package and Express."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "package.json").write_text('{ "private": true }')
+    (folder / ".npmrc").write_text(f"@ferrio:registry={registry}\n")
     run("npm", "install", "--no-audit", "--no-fund", tarball, "express", cwd=folder)
     for program in programs.iterdir():
         shutil.copy(program, folder)

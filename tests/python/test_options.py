@@ -15,7 +15,12 @@ from support.target import IS_FERRIO, new_server, target
 
 pytestmark = pytest.mark.ferrio_only("python-socketio has no table of options, and takes any value.")
 
-GROUPS = {"connection_state_recovery": "Recovery", "limits": "Limits", "outbox": "Outbox"}
+GROUPS = {
+    "connection_state_recovery": "Recovery",
+    "limits": "Limits",
+    "outbox": "Outbox",
+    "per_message_deflate": "MessageCompression",
+}
 
 
 def table() -> dict[str, tuple[str | None, str]]:
@@ -119,6 +124,17 @@ def test_signature(name):
             ValueError,
             "option `connection_state_recovery.max_packets` must be a whole number, at least 1, not 0",
         ),
+        (
+            {"per_message_deflate": {"mem_level": 8}},
+            TypeError,
+            "there is no option `per_message_deflate.mem_level`",
+        ),
+        (
+            {"per_message_deflate": {"client_max_window_bits": 16}},
+            ValueError,
+            "option `per_message_deflate.client_max_window_bits` must be a whole number from 8 to 15, or a boolean, not 16",
+        ),
+        ({"per_message_deflate": 1}, TypeError, "option `per_message_deflate` must be a dictionary, or True or False, not 1"),
         (
             {"cors_allowed_origins": "http://a\n"},
             ValueError,

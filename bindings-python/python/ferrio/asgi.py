@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
+import logging
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from ferrio import _native
+from ferrio.adoption import adopt
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -23,6 +26,8 @@ Send: TypeAlias = "Callable[[Message], Awaitable[None]]"
 App: TypeAlias = "Callable[[Scope, Receive, Send], Awaitable[None]]"
 StaticFiles: TypeAlias = "dict[str, str | dict[str, str]]"
 Response: TypeAlias = "tuple[int, list[tuple[bytes, bytes]], bytes]"
+
+logger = logging.getLogger("ferrio")
 
 CONTENT_TYPES = {
     "css": "text/css",
@@ -41,7 +46,9 @@ class EngineApp:
     """Passes what is the server's to it, and everything else on.
 
     `engineio_path` is where the server is found, also below a path under which this application is mounted; `None`
-    passes everything to the server. `static_files` names files and folders by path, as in python-engineio.
+    passes everything to the server. `static_files` names files and folders by path, as in python-engineio. Where the ASGI server
+    is known (uvicorn, hypercorn), the core takes its WebSockets over, so that no message passes through Python; with
+    `adopt=False` they stay with the server.
     """
 
     def __init__(
@@ -52,8 +59,11 @@ class EngineApp:
         engineio_path: str | None = "engine.io",
         on_startup: Callable[[], Any] | None = None,
         on_shutdown: Callable[[], Any] | None = None,
+        *,
+        adopt: bool = True,
     ) -> None:
         self.engineio_server = engineio_server
+        self.adopt = adopt
         self.other_asgi_app = other_asgi_app
         self.static_files = static_files or {}
         self.engineio_path = None if engineio_path is None else f"/{engineio_path.strip('/')}/"
@@ -65,7 +75,9 @@ class EngineApp:
         if kind == "lifespan":
             await self.lifespan(scope, receive, send)
         elif kind in ("http", "websocket") and self.is_engine_path(scope["path"], scope.get("root_path", "")):
-            await self.engineio_server.handle_request(scope, receive, send)
+            # What somebody has wrapped is never taken over.
+            sender = send if self.adopt else functools.partial(send)
+            await self.engineio_server.handle_request(scope, receive, sender)
         elif kind == "http" and (file := self._static_file(scope["path"])) is not None:
             await respond(send, (200, [(b"content-type", file[1].encode())], await _read(file[0])))
         elif self.other_asgi_app is not None:
@@ -125,7 +137,9 @@ class ASGIApp(EngineApp):
     """Passes what is the Socket.IO server's to it, and everything else on.
 
     `socketio_path` is where the server is found, also below a path under which this application is mounted; `None`
-    passes everything to the server. `static_files` names files and folders by path, as in python-socketio.
+    passes everything to the server. `static_files` names files and folders by path, as in python-socketio. Where the ASGI server
+    is known (uvicorn, hypercorn), the core takes its WebSockets over, so that no message passes through Python; with
+    `adopt=False` they stay with the server.
     """
 
     def __init__(
@@ -136,9 +150,17 @@ class ASGIApp(EngineApp):
         socketio_path: str | None = "socket.io",
         on_startup: Callable[[], Any] | None = None,
         on_shutdown: Callable[[], Any] | None = None,
+        *,
+        adopt: bool = True,
     ) -> None:
         super().__init__(
-            socketio_server, other_asgi_app, static_files, socketio_path, on_startup, on_shutdown
+            socketio_server,
+            other_asgi_app,
+            static_files,
+            socketio_path,
+            on_startup,
+            on_shutdown,
+            adopt=adopt,
         )
 
 
@@ -155,11 +177,20 @@ async def _read(filename: str) -> bytes:
 
 
 async def serve(native: _native.Server, scope: Scope, receive: Receive, send: Send) -> None:
-    """Serves one ASGI connection."""
+    """Serves one ASGI connection; the core takes a WebSocket over where it can."""
     if scope["type"] == "websocket":
         await _serve_websocket(native, scope, receive, send)
     else:
         await _serve_http(native, scope, receive, send)
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, response: Response) -> None:
+    """Answers one ASGI connection without looking at it."""
+    if scope["type"] == "websocket":
+        await receive()
+        await _refuse(scope, send, response)
+    else:
+        await respond(send, response)
 
 
 async def respond(send: Send, response: Response) -> None:
@@ -219,6 +250,10 @@ async def _read_on(receive: Receive, pending: _native.Pending) -> None:
 
 async def _serve_websocket(native: _native.Server, scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
+    if (host := adopt(native, scope, receive, send)) is not None:
+        logger.debug("a WebSocket was taken over from %s", host)
+        return
+    logger.debug("a WebSocket passes through ASGI")
     websocket = await finished(native.exchange(scope))
     if not isinstance(websocket, _native.WebSocket):
         await _refuse(scope, send, websocket)

@@ -77,6 +77,32 @@ class Limits(TypedDict, total=False):
     16."""
 
 
+class MessageCompression(TypedDict, total=False):
+    """What of WebSocket messages is compressed, and how."""
+
+    threshold: int
+    """From which length on messages to clients are compressed. In bytes. Default 1 KiB."""
+    server_no_context_takeover: bool
+    """Whether the server compresses each message by itself, without looking back at earlier ones. If false, a
+    client that asks for it gets no compression. Default: as the client asks."""
+    client_no_context_takeover: bool
+    """Whether clients have to compress each message by itself. The server then keeps nothing of their
+    messages. Default `False`."""
+    server_max_window_bits: int | bool
+    """How far the server looks back: over 2 to the power of so many bytes. A client that wants it to look
+    back less gets no compression; if false, neither does any that has a wish. Default: as the client asks."""
+    client_max_window_bits: int | bool
+    """How far clients may look back, likewise. One that cannot be told so gets no compression. Default: as
+    the client asks."""
+    max_memory: int
+    """How much is kept of earlier messages of all clients together. Each new client has all that it may need
+    reserved, 32 KiB unless its window is smaller. Beyond, messages are compressed each by itself. In bytes.
+    Default 256 MiB."""
+    level: int
+    """How much work is put into compression: from 0, none, to 9; -1 for zlib's default, which is 6. Default:
+    that of zlib."""
+
+
 class Outbox(TypedDict, total=False):
     """What happens to a client that does not read what it is sent."""
 
@@ -111,6 +137,10 @@ class ServerOptions(TypedDict, total=False):
     """Whether polling bodies are compressed when the client accepts it. Default `True`."""
     compression_threshold: int
     """From which length on polling bodies are compressed. In bytes. Default 1 KiB."""
+    per_message_deflate: bool | MessageCompression | None
+    """Compression of WebSocket messages (RFC 7692), for clients that offer it. It costs processor time, and
+    memory for each client: what is kept of its earlier messages, up to 32 KiB of those from it and 8 KiB of
+    those to it. Default: off."""
     cookie: str | dict[str, Any] | None
     """Name of a cookie with the session's id, with path `/` and same site `Lax`; or a dictionary of its name
     (`name`, by default `io`) and attributes: texts, True, or functions that return one. Default None."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ferrio import _native, options
+from ferrio.admin import Auth, InstrumentedAsyncServer
 from ferrio.engine.view import EngineView
 from ferrio.handlers import Handlers
 from ferrio.manager import Manager
@@ -77,6 +78,7 @@ class AsyncServer(Handlers, Operations):
         self.eio = EngineView(self, _logger(kwargs.get("engineio_logger", False)), {**kwargs, "json": json})
         self.manager = Manager(self)
         self._opened: dict[str, _native.Namespace] = {}
+        self._admin: InstrumentedAsyncServer | None = None
 
     # Clients.
 
@@ -126,6 +128,39 @@ class AsyncServer(Handlers, Operations):
         """
         return await self._listen(host, port, socketio_path, "socketio_path", ssl)
 
+    # The admin UI.
+
+    def instrument(
+        self,
+        auth: Auth = None,
+        mode: str = "development",
+        read_only: bool = False,
+        server_id: str | None = None,
+        namespace: str = "/admin",
+        server_stats_interval: float = 2,
+        *,
+        show_secrets: bool = False,
+    ) -> InstrumentedAsyncServer:
+        """Lets the clients of the [admin UI](https://socket.io/docs/v4/admin-ui/) see the server, and act on it.
+
+        `auth` says who may: `{'type': 'basic', 'username': …, 'password': …}`, the password being its bcrypt hash; an
+        account as a dictionary, or a list of them, which a client has to give exactly; a function, sync or async, that is
+        called with what the client gave; or `False`, which lets everybody in. In `mode` `'production'` the UI shows
+        counters alone, in `'development'` each client and event. With `read_only` it can change nothing. `server_id` tells
+        this server from others, and is the machine's name by default; `namespace` is the one to which the UI connects.
+        `server_stats_interval` is the time from one snapshot of the counters to the next, from 0.1 to 3600 seconds. Of a
+        client's request the values of `cookie`, `authorization`, `proxy-authorization` and `x-api-key` are left out unless
+        `show_secrets` is set.
+        """
+        if self._admin is not None:
+            raise ValueError("the server is instrumented already")
+        self._admin = InstrumentedAsyncServer(
+            self, auth, namespace, read_only, server_id, mode, server_stats_interval, show_secrets
+        )
+        if self._bridge is not None:
+            self._admin._begin(self._bridge.native)
+        return self._admin
+
     # The core.
 
     def _make_native(self) -> _native.Server:
@@ -150,6 +185,8 @@ class AsyncServer(Handlers, Operations):
         names: Iterable[str] = () if self.namespaces == "*" else self.namespaces
         for name in {*names, *self.handlers, *self.namespace_handlers, *self._middleware}:
             self._open(name)
+        if self._bridge is not None and self._admin is not None:
+            self._admin._begin(self._bridge.native)
 
     def _forget_native(self) -> None:
         super()._forget_native()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextvars import ContextVar
 from typing import Any, cast
 
-from ferrio import _native, asgi, calling
+from ferrio import _native, asgi, calling, ending
 from ferrio.basics import Basics
 from ferrio.bridge import Bridge, _at_work
 
@@ -23,6 +23,8 @@ _servers: weakref.WeakValueDictionary[int, Serving] = weakref.WeakValueDictionar
 
 _enclosing_disconnects: ContextVar[tuple[asyncio.Future[None], ...]] = ContextVar("disconnects", default=())
 """The disconnects whose handlers the current code runs in, directly or in a task that they started."""
+
+SHUTTING_DOWN: asgi.Response = (503, [(b"content-type", b"text/plain")], b"The server is shutting down")
 
 REASONS = {
     "client namespace disconnect": "client disconnect",
@@ -51,13 +53,32 @@ class Serving(Basics):
         self._context = contextvars.copy_context()
         self._bridge: Bridge | None = None
         self._listeners: list[Listener] = []
+        self._watched_loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self._end: asyncio.Future[None] | None = None
         _servers[id(self)] = self
 
     # Running.
 
     async def handle_request(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Serves one ASGI connection, whatever its path."""
-        await asgi.serve(self._running(), scope, receive, send)
+        loop = asyncio.get_running_loop()
+        if self._watched_loop is None or self._watched_loop() is not loop:
+            self._watched_loop, self._end = weakref.ref(loop), None
+            ending.watch(self, send)
+        if self._end is None:
+            await asgi.serve(self._running(), scope, receive, send)
+        else:
+            await asgi.refuse(scope, receive, send, SHUTTING_DOWN)
+
+    def _begin_end(self) -> None:
+        """The ASGI server has been told to end: tells the clients, and refuses those who come. Called by a signal's handler."""
+        loop = self._watched_loop() if self._watched_loop is not None else None
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._let_go)
+
+    def _let_go(self) -> None:
+        if self._end is None:
+            self._end = asyncio.ensure_future(self.shutdown())
 
     async def _listen(
         self, host: str | None, port: int, path: str, path_option: str, ssl: tuple[str, str] | None

@@ -47,6 +47,8 @@ pub struct Config {
     ///
     /// Default `Some(1024)`; `None` switches compression off.
     pub http_compression: Option<usize>,
+    /// Compression of WebSocket messages. Default `None`: it costs time, and memory for each client.
+    pub per_message_deflate: Option<PerMessageDeflate>,
     /// Whether answers are engine.io's also where others would do better: scripts (JSONP) are plain text, a method that means
     /// nothing is answered with 500 and no word, and a body is compressed though that makes it longer. Default `false`.
     pub answers_like_engine_io: bool,
@@ -71,6 +73,7 @@ impl Default for Config {
             cors: None,
             cookie: None,
             http_compression: Some(1024),
+            per_message_deflate: None,
             answers_like_engine_io: false,
             limits: Limits::default(),
             outbox: OutboxLimits::default(),
@@ -105,6 +108,53 @@ pub struct Cookie {
 impl Default for Cookie {
     fn default() -> Self {
         Self { name: "io".to_owned(), attributes: "Path=/; HttpOnly; SameSite=Lax".to_owned() }
+    }
+}
+
+/// Compression of WebSocket messages, as [RFC 7692](https://www.rfc-editor.org/rfc/rfc7692) has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PerMessageDeflate {
+    /// Messages of at least this many bytes are compressed. Default 1024. Shorter ones rarely become shorter still.
+    pub threshold: usize,
+    /// Whether the server compresses each message by itself, without looking back at earlier ones. `None`, the default:
+    /// when the client asks for it. `Some(false)`: an offer that asks for it is declined.
+    pub server_no_context_takeover: Option<bool>,
+    /// Whether clients have to. Default `false`. It saves the memory for what they look back at.
+    pub client_no_context_takeover: bool,
+    /// How far back the server looks.
+    pub server_max_window_bits: WindowBits,
+    /// How far back clients may look.
+    pub client_max_window_bits: WindowBits,
+    /// How much work is put into compression: from 0, none, to 9. Default 6.
+    pub level: u8,
+    /// Bytes of earlier messages that are kept for all clients together. Default 256 MiB, which is enough for 8 192 clients
+    /// that make full use of it. Beyond, new clients and the server itself compress each message by itself.
+    pub max_memory: usize,
+}
+
+/// How far back in earlier messages one side looks: at most two to the power of so many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WindowBits {
+    /// As the client offers.
+    #[default]
+    Offered,
+    /// This many, from 8 to 15. An offer that does not allow it is declined.
+    Exactly(u8),
+    /// No fewer than 15: an offer that wants the server to look back less is declined.
+    Full,
+}
+
+impl Default for PerMessageDeflate {
+    fn default() -> Self {
+        Self {
+            threshold: 1024,
+            server_no_context_takeover: None,
+            client_no_context_takeover: false,
+            server_max_window_bits: WindowBits::default(),
+            client_max_window_bits: WindowBits::default(),
+            level: 6,
+            max_memory: 256 << 20,
+        }
     }
 }
 
@@ -199,6 +249,9 @@ impl Config {
             let valid = cookie.attributes.bytes().all(|byte| (0x20..0x7f).contains(&byte));
             check(valid, "cookie.attributes", "printable ASCII", &cookie.attributes)?;
         }
+        if let Some(deflate) = &self.per_message_deflate {
+            deflate.validate()?;
+        }
         self.limits.validate()?;
         ConfigError::within("outbox.max_bytes", self.outbox.max_bytes, 1024, usize::MAX)
     }
@@ -211,6 +264,29 @@ impl Config {
             upgrade_timeout: self.upgrade_timeout,
             allow_upgrades: self.allow_upgrades && self.transports.websocket,
         }
+    }
+}
+
+impl PerMessageDeflate {
+    /// How far back the server looks where the client has no wish.
+    pub(crate) fn usual_bits(&self) -> u8 {
+        match self.server_max_window_bits {
+            WindowBits::Exactly(bits) => bits,
+            WindowBits::Offered | WindowBits::Full => 15,
+        }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        let within = ConfigError::within;
+        for (option, bits) in [
+            ("per_message_deflate.server_max_window_bits", self.server_max_window_bits),
+            ("per_message_deflate.client_max_window_bits", self.client_max_window_bits),
+        ] {
+            if let WindowBits::Exactly(bits) = bits {
+                within(option, bits.into(), 8, 15)?;
+            }
+        }
+        within("per_message_deflate.level", self.level.into(), 0, 9)
     }
 }
 

@@ -36,6 +36,7 @@
 //! |---|---|
 //! | `config`, `changes`, `cors`, `request` | options, their defaults and bounds; requests, and why one is refused |
 //! | `ids`, `metrics`, `runtime`, `memory`, `deadlines` | what everybody uses |
+//! | `deflate` | compression of messages: how it is agreed on, and what it keeps |
 //! | `packet` | packets encoded once, and those that wait for one session |
 //! | `layer`, `server`, `session` | what stands on the engine; its sessions; one of them |
 //! | `transport` | long-polling, and the task that drives a WebSocket |
@@ -46,6 +47,7 @@ mod changes;
 mod config;
 mod cors;
 mod deadlines;
+mod deflate;
 mod http;
 mod ids;
 mod layer;
@@ -63,7 +65,9 @@ pub use crate::http::{
     proxied::{MessageSocket, Outgoing},
     tls::{Tls, TlsError},
 };
-pub use config::{Config, ConfigError, Cookie, Limits, OutboxLimits, SlowReader, Transports};
+pub use config::{
+    Config, ConfigError, Cookie, Limits, OutboxLimits, PerMessageDeflate, SlowReader, Transports, WindowBits,
+};
 pub use cors::{Cors, Origin, OriginDecision};
 pub use deadlines::{DeadlineKey, Deadlines, Due, Expire};
 pub use ferrio_protocol::engine::{CloseReason, Data, PacketType, Protocol, TransportKind};

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use ferrio_protocol::engine::CloseReason;
+
 /// Declares counters, their snapshot, and how one is made of the other.
 #[macro_export]
 #[doc(hidden)]
@@ -48,6 +50,20 @@ counters! {
     connections_opened,
     /// Sessions closed since the start.
     connections_closed,
+    /// Of these, by the client's word or the end of its transport.
+    closed_by_transport_close,
+    /// Of these, because the transport broke.
+    closed_by_transport_error,
+    /// Of these, because the client was silent for too long.
+    closed_by_ping_timeout,
+    /// Of these, because the client sent what is no engine packet.
+    closed_by_parse_error,
+    /// Of these, by the server.
+    closed_by_force,
+    /// Of these, by the end of the server.
+    closed_by_shutdown,
+    /// Of these, because the client read too slowly.
+    closed_as_slow_reader,
     /// Requests and upgrades refused since the start.
     requests_refused,
     /// Engine packets received.
@@ -70,6 +86,39 @@ counters! {
     slow_readers_closed,
     /// Connections closed because the peer sent what the protocols do not allow.
     peer_errors,
+}
+
+impl Counters {
+    /// Counts a session that was closed for a reason.
+    pub(crate) fn count_closed(&self, reason: CloseReason) {
+        self.connections_closed.add(1);
+        let of_reason = match reason {
+            CloseReason::TransportClose => &self.closed_by_transport_close,
+            CloseReason::TransportError => &self.closed_by_transport_error,
+            CloseReason::PingTimeout => &self.closed_by_ping_timeout,
+            CloseReason::ParseError => &self.closed_by_parse_error,
+            CloseReason::ForcedClose => &self.closed_by_force,
+            CloseReason::ServerShutdown => &self.closed_by_shutdown,
+            CloseReason::SlowReader => &self.closed_as_slow_reader,
+            _ => return,
+        };
+        of_reason.add(1);
+    }
+}
+
+impl Metrics {
+    /// How many sessions were closed since the start, by reason.
+    pub fn closed(&self) -> [(CloseReason, u64); 7] {
+        [
+            (CloseReason::TransportClose, self.closed_by_transport_close),
+            (CloseReason::TransportError, self.closed_by_transport_error),
+            (CloseReason::PingTimeout, self.closed_by_ping_timeout),
+            (CloseReason::ParseError, self.closed_by_parse_error),
+            (CloseReason::ForcedClose, self.closed_by_force),
+            (CloseReason::ServerShutdown, self.closed_by_shutdown),
+            (CloseReason::SlowReader, self.closed_as_slow_reader),
+        ]
+    }
 }
 
 /// A number that many threads change.

@@ -1,6 +1,6 @@
 //! Requests: their heads, and why one is refused.
 
-use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{borrow::Cow, io::Write as _, net::SocketAddr, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
@@ -45,6 +45,7 @@ pub struct Handshake {
 
 impl Handshake {
     pub(crate) fn new(head: RequestHead) -> Self {
+        let head = head.into_compact();
         let agent = head.header(header::USER_AGENT).unwrap_or_default();
         let guards_against_scripts = agent.contains(";MSIE") || agent.contains("Trident/");
         Self { head, issued: SystemTime::now(), guards_against_scripts }
@@ -55,6 +56,29 @@ impl RequestHead {
     /// Makes a head without extensions, of a connection that is not encrypted.
     pub fn new(method: Method, uri: Uri, headers: HeaderMap, remote: Option<SocketAddr>) -> Self {
         Self { method, uri, headers, remote, secure: false, extensions: Extensions::new() }
+    }
+
+    /// The same in as little memory as it takes. A head that was read by hyper is a view of the buffer it was read into,
+    /// 8 KiB that would be kept for as long as any part of it.
+    fn into_compact(mut self) -> Self {
+        let mut text = Vec::with_capacity(self.n_bytes());
+        // Writing to memory does not fail.
+        let _ = write!(text, "{}", self.uri);
+        let n_target = text.len();
+        self.headers.values().for_each(|value| text.extend_from_slice(value.as_bytes()));
+        let mut text = Bytes::from(text);
+        // These were read from the same bytes before, so that neither fails.
+        if let Ok(uri) = Uri::from_maybe_shared(text.split_to(n_target)) {
+            self.uri = uri;
+        }
+        for value in self.headers.values_mut() {
+            let is_sensitive = value.is_sensitive();
+            if let Ok(compact) = HeaderValue::from_maybe_shared(text.split_to(value.len())) {
+                *value = compact;
+                value.set_sensitive(is_sensitive);
+            }
+        }
+        self
     }
 
     /// The value of a query parameter, percent-decoded; the last one when it is repeated.
@@ -241,5 +265,46 @@ impl Refusal {
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head as hyper makes it: its parts are views of one buffer.
+    fn head(target: &'static str, fields: &[(&'static str, &'static str)]) -> RequestHead {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).expect("it is a value"));
+        }
+        RequestHead::new(Method::GET, Uri::from_static(target), headers, None)
+    }
+
+    #[test]
+    fn a_compact_head_says_the_same() {
+        let fields =
+            [("host", "here"), ("cookie", "a=1"), ("x-empty", ""), ("cookie", "b=2"), ("x-own", "\u{e9}")];
+        for target in ["/socket.io/?EIO=4&transport=websocket", "/", "*", "http://here:80/?x", "/%20?"] {
+            let given = head(target, &fields);
+            let compact = given.clone().into_compact();
+            assert_eq!((&compact.uri, &compact.headers), (&given.uri, &given.headers), "{target}");
+            assert_eq!(compact.uri.to_string(), target);
+            let order = |head: &RequestHead| {
+                head.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<_>>()
+            };
+            assert_eq!(order(&compact), order(&given));
+        }
+    }
+
+    #[test]
+    fn a_compact_head_keeps_nothing_of_the_buffer_it_was_read_into() {
+        let buffer = Bytes::from(b"/?EIO=4 value".repeat(700));
+        let mut given = head("/", &[]);
+        given.uri = Uri::from_maybe_shared(buffer.slice(..7)).expect("it is a target");
+        given.headers.insert("x-a", HeaderValue::from_maybe_shared(buffer.slice(8..13)).expect("it is text"));
+        let compact = given.into_compact();
+        assert_eq!((compact.uri.to_string().as_str(), compact.header("x-a")), ("/?EIO=4", Some("value")));
+        assert!(buffer.is_unique(), "something still refers to it");
     }
 }

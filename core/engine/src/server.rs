@@ -18,6 +18,7 @@ use crate::{
     changes::{Changes, Current},
     config::{Config, ConfigError},
     deadlines::{DeadlineKey, Deadlines, Due, Expire},
+    deflate::Terms,
     ids::random_id,
     layer::{Admitted, Layer},
     memory::ClosedSessions,
@@ -56,6 +57,8 @@ pub(crate) struct Shared<L: Layer> {
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) counters: Counters,
     pub(crate) ended: EndedSessions<Session<L>>,
+    /// How WebSocket messages may be compressed, if at all.
+    pub(crate) deflate: Option<Terms>,
     sessions: Mutex<HashMap<Arc<str>, Arc<Session<L>>>>,
     n_sessions: AtomicUsize,
     closed_sessions: Arc<ClosedSessions>,
@@ -93,6 +96,7 @@ impl<L: Layer> Server<L> {
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let shared = Shared {
+            deflate: config.per_message_deflate.map(Terms::new),
             config,
             changes: Changes::default(),
             layer,
@@ -373,10 +377,15 @@ impl<L: Layer> Shared<L> {
         Frame::text(text.len(), |out| out.push_str(&text))
     }
 
-    /// Takes note of a session that has ended, and was counted as one on this transport.
-    pub(crate) fn session_closed(&self, session: &Session<L>, counted_as: TransportKind) {
+    /// Takes note of a session that has ended for a reason, and was counted as one on this transport.
+    pub(crate) fn session_closed(
+        &self,
+        session: &Session<L>,
+        reason: CloseReason,
+        counted_as: TransportKind,
+    ) {
         let counters = &self.counters;
-        counters.connections_closed.add(1);
+        counters.count_closed(reason);
         match counted_as {
             TransportKind::Polling => counters.connections_polling.sub(1),
             TransportKind::WebSocket => counters.connections_websocket.sub(1),

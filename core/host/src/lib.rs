@@ -5,6 +5,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`options`] | every option of both languages, in one table |
+//! | [`admin`] | what an admin UI is shown of a server |
 //! | `executor` | the core's futures, polled by the host's own thread |
 //! | `body` | bytes that the host receives for the core |
 //! | `acks` | who waits for which ack |
@@ -16,6 +17,7 @@
 #![deny(unsafe_code)]
 
 mod acks;
+pub mod admin;
 mod body;
 mod descriptor;
 mod executor;

@@ -70,6 +70,7 @@ pub mod socket {
         mod encode;
         mod reader;
 
+        pub use date::write_date;
         pub use decode::{DecodeError, decode};
         pub use encode::{EncodeError, encode};
     }

@@ -9,7 +9,7 @@ use crate::{
     Writes,
     client::{Entry, Inbound, watch},
     config::Parser,
-    event::{DisconnectedSocket, HostEvent, SessionEvent},
+    event::{DisconnectedSocket, HostEvent, Observed, SessionEvent},
     namespace::Namespace,
     packet::encode::Encoder,
     reason::DisconnectReason,
@@ -45,6 +45,7 @@ impl Socket {
         tracing::debug!(namespace = %self.namespace().name(), socket = %self.id(), %reason, "client left a namespace");
         let is_kept = self.namespace().keep_session(self, reason);
         self.namespace().server.counters.sockets.sub(1);
+        self.namespace().observe(|| Observed::Disconnected(self.clone(), reason));
         DisconnectedSocket::new(self.clone(), reason, !is_kept)
     }
 }
@@ -80,12 +81,15 @@ pub(super) fn refuse(
 ) {
     let message = serde_json::Value::from(message).to_string();
     let text = match (connection.protocol(), data) {
-        (Protocol::V3, data) => data.unwrap_or(&message).to_owned(),
+        (Protocol::V3, data) => data.filter(|data| !FALSY.contains(data)).unwrap_or(&message).to_owned(),
         (Protocol::V4, None) => format!(r#"{{"message":{message}}}"#),
         (Protocol::V4, Some(data)) => format!(r#"{{"message":{message},"data":{data}}}"#),
     };
     refuse_with(connection, name, text, writes);
 }
+
+/// Data that counts as none for clients of the older protocol, which get either the data or the message.
+const FALSY: [&str; 4] = ["null", "false", "0", "\"\""];
 
 /// Tells the client that it may not join a namespace, in a text of its own.
 pub(super) fn refuse_with(connection: &Arc<Connection>, name: &str, text: String, writes: &mut Writes) {

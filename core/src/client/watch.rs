@@ -49,8 +49,8 @@ pub(super) fn ending(connection: &Arc<Connection>, reason: DisconnectReason) {
 pub(super) fn event(connection: &Arc<Connection>, event: engine::SessionEvent<'_>) {
     let event = match event {
         engine::SessionEvent::Packet(kind, data) => SessionEvent::Packet(kind, Message::from(data)),
-        engine::SessionEvent::PacketCreate(kind, data) => {
-            SessionEvent::PacketCreate(kind, Message::from(data))
+        engine::SessionEvent::PacketCreate(kind, data, compress) => {
+            SessionEvent::PacketCreate(kind, Message::from(data), compress)
         }
         engine::SessionEvent::Heartbeat => SessionEvent::Heartbeat,
         engine::SessionEvent::Flush => SessionEvent::Flush,

@@ -1,6 +1,7 @@
 //! The queue on which the core tells the host what happened.
 
 pub(crate) mod backpressure;
+pub(crate) mod tap;
 
 use std::{
     collections::VecDeque,

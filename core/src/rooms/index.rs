@@ -78,14 +78,15 @@ impl<S> Rooms<S> {
         true
     }
 
-    /// Puts a member into a room. Does nothing for one that is in it, and for one that has left.
-    pub(crate) fn join(&mut self, key: SocketKey, room: &Room, changes: Changes<'_>) {
+    /// Puts a member into a room. Does nothing for one that is in it, and for one that has left. Returns whether it was put
+    /// there.
+    pub(crate) fn join(&mut self, key: SocketKey, room: &Room, changes: Changes<'_>) -> bool {
         let is_new = !self.is_room(room);
-        let Some(member) = self.members.get_mut(&key) else { return };
+        let Some(member) = self.members.get_mut(&key) else { return false };
         let id = member.id.clone();
         if room.as_text() == Some(&id) {
             if member.is_in_own_room {
-                return;
+                return false;
             }
             member.is_in_own_room = true;
         } else {
@@ -94,7 +95,7 @@ impl<S> Rooms<S> {
                 None => room.clone(),
             };
             if !self.by_name.entry(shared.clone()).or_default().insert(key) {
-                return;
+                return false;
             }
             member.rooms.insert(shared);
         }
@@ -102,19 +103,20 @@ impl<S> Rooms<S> {
             self.n_distinct += 1;
             changes(room, true);
         }
+        true
     }
 
-    /// Takes a member out of a room.
-    pub(crate) fn leave(&mut self, key: SocketKey, room: &Room, changes: Changes<'_>) {
-        let Some(member) = self.members.get_mut(&key) else { return };
+    /// Takes a member out of a room. Returns whether it was in it.
+    pub(crate) fn leave(&mut self, key: SocketKey, room: &Room, changes: Changes<'_>) -> bool {
+        let Some(member) = self.members.get_mut(&key) else { return false };
         let id = member.id.clone();
         if room.as_text() == Some(&id) {
             if !std::mem::take(&mut member.is_in_own_room) {
-                return;
+                return false;
             }
         } else {
             if !member.rooms.remove(room) {
-                return;
+                return false;
             }
             if let Some(keys) = self.by_name.get_mut(room) {
                 keys.swap_remove(&key);
@@ -127,6 +129,7 @@ impl<S> Rooms<S> {
             self.n_distinct -= 1;
             changes(room, false);
         }
+        true
     }
 
     /// Whether anybody is in a room of this name.

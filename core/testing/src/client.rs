@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     Target,
-    http::{Http, UPGRADE, head, text, websocket_request},
+    http::{Http, UPGRADE, head, text, websocket_request, websocket_request_with},
     in_time, member,
     websocket::{BINARY, WebSocket},
 };
@@ -325,17 +325,31 @@ pub async fn websocket<L: Layer>(
     entry_point: EntryPoint,
     query: &str,
 ) -> Result<WebSocket, Response<Bytes>> {
+    websocket_with(test, entry_point, query, &UPGRADE).await
+}
+
+/// The same, by a request with these headers.
+///
+/// # Errors
+/// The answer that refuses it.
+pub async fn websocket_with<L: Layer>(
+    test: &impl Target<Layer = L>,
+    entry_point: EntryPoint,
+    query: &str,
+    headers: &[(&str, &str)],
+) -> Result<WebSocket, Response<Bytes>> {
     match entry_point {
         EntryPoint::Channel => {
             // Small, so that the server has to wait for its reader.
             let (near, far) = duplex(4096);
-            test.engine().serve_channel(far, head(&Method::GET, query, &UPGRADE), Bytes::new());
+            test.engine().serve_channel(far, head(&Method::GET, query, headers), Bytes::new());
             WebSocket::accepted(near).await
         }
         EntryPoint::Listen => {
-            WebSocket::accepted(requesting(test.address(), &test.engine().config().path, query).await).await
+            let path = &test.engine().config().path;
+            WebSocket::accepted(requesting(test.address(), path, query, headers).await).await
         }
-        EntryPoint::TakeOver => WebSocket::accepted(adopted(test.engine(), query).await).await,
+        EntryPoint::TakeOver => WebSocket::accepted(adopted_with(test.engine(), query, headers).await).await,
         other => panic!("{other:?} has no bytes"),
     }
 }
@@ -354,16 +368,20 @@ pub async fn lazy_websocket(test: &impl Target) -> WebSocket {
 }
 
 /// A TCP connection on which a WebSocket request was sent.
-async fn requesting(address: SocketAddr, path: &str, query: &str) -> TcpStream {
+async fn requesting(address: SocketAddr, path: &str, query: &str, headers: &[(&str, &str)]) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(websocket_request(path, query).as_bytes()).await.unwrap();
+    stream.write_all(websocket_request_with(path, query, headers).as_bytes()).await.unwrap();
     stream
 }
 
 /// A connection that another HTTP server accepts, whose request it reads, and which it then hands over.
 pub async fn adopted<L: Layer>(server: &Server<L>, query: &str) -> TcpStream {
+    adopted_with(server, query, &UPGRADE).await
+}
+
+async fn adopted_with<L: Layer>(server: &Server<L>, query: &str, headers: &[(&str, &str)]) -> TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = requesting(listener.local_addr().unwrap(), "/engine.io", query).await;
+    let client = requesting(listener.local_addr().unwrap(), "/engine.io", query, headers).await;
     let (mut accepted, _) = listener.accept().await.unwrap();
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
@@ -372,6 +390,6 @@ pub async fn adopted<L: Layer>(server: &Server<L>, query: &str) -> TcpStream {
     let target = String::from_utf8(request).unwrap();
     let (_, query) = target.split(' ').nth(1).and_then(|target| target.split_once('?')).expect("a query");
     let duplicate = accepted.into_std().unwrap().try_clone().unwrap();
-    server.take_over(duplicate.into(), head(&Method::GET, query, &UPGRADE), Bytes::new()).unwrap();
+    server.take_over(duplicate.into(), head(&Method::GET, query, headers), Bytes::new()).unwrap();
     client
 }

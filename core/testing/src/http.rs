@@ -23,8 +23,13 @@ pub const UPGRADE: [(&str, &str); 4] = [
 
 /// A WebSocket request as HTTP/1.1 text.
 pub fn websocket_request(path: &str, query: &str) -> String {
+    websocket_request_with(path, query, &UPGRADE)
+}
+
+/// A WebSocket request with these headers as HTTP/1.1 text.
+pub fn websocket_request_with(path: &str, query: &str, headers: &[(&str, &str)]) -> String {
     let mut request = format!("GET {path}/?{query} HTTP/1.1\r\nhost: localhost\r\n");
-    for (name, value) in UPGRADE {
+    for (name, value) in headers {
         let _ = write!(request, "{name}: {value}\r\n");
     }
     request.push_str("\r\n");

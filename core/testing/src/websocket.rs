@@ -63,7 +63,22 @@ impl Reader {
         in_time(self.read()).await.unwrap_or(Message::Lost)
     }
 
+    /// The next frame: its first byte, and its body. `None` when the connection has ended.
+    pub async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        in_time(self.read_frame()).await.ok()
+    }
+
     async fn read(&mut self) -> std::io::Result<Message> {
+        let (first, body) = self.read_frame().await?;
+        Ok(match first {
+            TEXT => Message::Text(String::from_utf8(body).unwrap()),
+            CLOSE => Message::Closed(body.first_chunk().map(|code| u16::from_be_bytes(*code))),
+            0x82 | 0x8a => Message::Binary(body),
+            other => panic!("unexpected frame {other:#x}"),
+        })
+    }
+
+    async fn read_frame(&mut self) -> std::io::Result<(u8, Vec<u8>)> {
         let first = self.0.read_u8().await?;
         let len = match self.0.read_u8().await? {
             126 => usize::from(self.0.read_u16().await?),
@@ -72,12 +87,7 @@ impl Reader {
         };
         let mut body = vec![0; len];
         self.0.read_exact(&mut body).await?;
-        Ok(match first {
-            TEXT => Message::Text(String::from_utf8(body).unwrap()),
-            CLOSE => Message::Closed(body.first_chunk().map(|code| u16::from_be_bytes(*code))),
-            0x82 | 0x8a => Message::Binary(body),
-            other => panic!("unexpected frame {other:#x}"),
-        })
+        Ok((first, body))
     }
 }
 

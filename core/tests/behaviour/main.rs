@@ -11,6 +11,7 @@ mod entry_points;
 mod host_sessions;
 mod hostile;
 mod namespaces;
+mod observer;
 mod ordering;
 mod parser;
 mod polling;

@@ -25,9 +25,9 @@ function collect() {
   for (const server of servers) if (server.deref() === undefined) servers.delete(server);
 }
 
-function descriptors() {
-  return fs.existsSync("/proc/self/fd") ? fs.readdirSync("/proc/self/fd").length : 0;
-}
+const count = (folder) => (fs.existsSync(folder) ? fs.readdirSync(folder).length : 0);
+const descriptors = () => count("/proc/self/fd");
+const threads = () => count("/proc/self/task");
 
 async function used(port, close) {
   const client = connect(`http://127.0.0.1:${port}`, { transports: ["websocket"], reconnection: false });
@@ -70,17 +70,26 @@ async function round() {
 
 async function main() {
   await round();
-  const before = descriptors();
+  const before = { descriptors: descriptors(), threads: threads() };
   // Those of the last round may still be in hand.
   const nOfRound = servers.size;
   for (let n = 0; n < ROUNDS; n += 1) await round();
   // What was closed goes in the turns that follow.
-  const isClean = () => functions.size === 0 && descriptors() <= before && servers.size <= nOfRound;
+  const isClean = () =>
+    functions.size === 0 &&
+    descriptors() <= before.descriptors &&
+    threads() <= before.threads &&
+    servers.size <= nOfRound;
   for (let n = 0; n < 1000 && !isClean(); n += 1) {
     await new Promise((resolve) => setTimeout(resolve, 10));
     collect();
   }
-  const left = { functions: functions.size, descriptors: descriptors() - before, servers: servers.size };
+  const left = {
+    functions: functions.size,
+    descriptors: descriptors() - before.descriptors,
+    threads: threads() - before.threads,
+    servers: servers.size,
+  };
   process.stdout.write(isClean() ? "nothing is left" : JSON.stringify(left));
 }
 

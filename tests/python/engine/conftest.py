@@ -19,7 +19,7 @@ ENTRIES = ("uvicorn", "adopted") if IS_FERRIO else ("uvicorn",)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs a scenario on plain uvicorn, and on one that hands its WebSocket connections over."""
+    """Runs a scenario through ASGI alone, and with the WebSocket connections taken over from uvicorn."""
     if "entry" in metafunc.fixturenames:
         wanted = metafunc.config.getoption("--door") or ENTRIES
         metafunc.parametrize("entry", [entry for entry in ENTRIES if entry in wanted])
@@ -31,6 +31,8 @@ async def serve(entry: str) -> AsyncIterator[Callable[..., Awaitable[RunningServ
     running: list[RunningServer] = []
 
     async def start(eio: Any, whole_app: Any = None, **options: Any) -> RunningServer:
+        if IS_FERRIO:
+            options["adopt"] = entry == "adopted"
         app = whole_app or target.ASGIApp(eio, **options)
         running.append(await open_door(eio, entry, whole_app=app))
         return running[-1]

@@ -12,7 +12,7 @@ import websockets.exceptions
 
 from .target import IS_FERRIO, target
 
-# exchange: plain ASGI. adopted: uvicorn hands its WebSocket connections over. standalone: the server's own port.
+# uvicorn: plain ASGI. adopted: the core takes uvicorn's WebSocket connections over. standalone: the server's own port.
 DOORS: tuple[str, ...] = ("uvicorn", "adopted", "standalone") if IS_FERRIO else ("uvicorn",)
 
 
@@ -62,11 +62,18 @@ class OnUvicorn(RunningServer):
 
 
 async def open_door(
-    sio: Any, door: str, app: Any = None, whole_app: Any = None, port: int = 0, path: str = "socket.io"
+    sio: Any,
+    door: str,
+    app: Any = None,
+    whole_app: Any = None,
+    port: int = 0,
+    path: str = "socket.io",
+    ws: str = "websockets-sansio",
 ) -> RunningServer:
     """Starts `sio` behind `door`.
 
-    `app` is the host application that gets every other request, `whole_app` one that already contains `sio`.
+    `app` is the host application that gets every other request, `whole_app` one that already contains `sio`. `ws` is
+    uvicorn's way to serve WebSockets.
     """
     if door == "standalone":
         assert app is None, "a standalone server has no host application"
@@ -78,9 +85,10 @@ async def open_door(
     listener.bind(("127.0.0.1", port))
     listener.listen(1024)
     listener.setblocking(False)
+    ways = {"adopt": door == "adopted"} if IS_FERRIO else {}
     config = uvicorn.Config(
-        whole_app or target.ASGIApp(sio, other_asgi_app=app, socketio_path=path),
-        ws="ferrio.uvicorn:WebSocketProtocol" if door == "adopted" else "auto",
+        whole_app or target.ASGIApp(sio, other_asgi_app=app, socketio_path=path, **ways),
+        ws=ws,
         loop="none",
         log_level="critical",
     )

@@ -35,6 +35,13 @@ class FrameSocket:
 
     @classmethod
     async def open(cls, server: RunningServer) -> FrameSocket:
+        one = await cls.begin(server)
+        await one.answered()
+        return one
+
+    @classmethod
+    async def begin(cls, server: RunningServer) -> FrameSocket:
+        """A connection whose handshake is sent, and not answered yet."""
         # Small buffers: what a reader that stops has not taken is then the server's to keep.
         connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
@@ -50,9 +57,11 @@ class FrameSocket:
             f"Host: 127.0.0.1:{server.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
-        head = await soon(reader.readuntil(b"\r\n\r\n"), "the answer to the WebSocket handshake")
-        assert head.startswith(b"HTTP/1.1 101 "), head
         return cls(reader, writer)
+
+    async def answered(self) -> None:
+        head = await soon(self._reader.readuntil(b"\r\n\r\n"), "the answer to the WebSocket handshake")
+        assert head.startswith(b"HTTP/1.1 101 "), head
 
     @classmethod
     async def joined(cls, server: RunningServer) -> tuple[FrameSocket, str]:

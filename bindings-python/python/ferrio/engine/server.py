@@ -28,6 +28,7 @@ class OwnOptions(TypedDict, total=False):
     allow_eio3: bool
     limits: options.Limits
     outbox: options.Outbox
+    per_message_deflate: bool | options.MessageCompression | None
 
 
 class AsyncServer(Serving, Engine):

@@ -54,7 +54,8 @@ pub enum Outgoing {
 impl<L: Layer> Server<L> {
     /// Accepts a WebSocket whose messages the host carries, or answers with the error to send instead.
     ///
-    /// Nothing is sent for the handshake itself: the host completes it when it gets `Ok`. The path is not looked at.
+    /// Nothing is sent for the handshake itself: the host completes it when it gets `Ok`, and what it agrees on with the
+    /// client, compression of messages for one, is between the two. The path is not looked at.
     ///
     /// # Errors
     /// The response for a request that is refused.
@@ -63,7 +64,7 @@ impl<L: Layer> Server<L> {
         let assigned = ticket.place().map_err(|refusal| refusal.websocket_response())?;
         let (session, websocket_id) = match assigned {
             Assigned::Own(session) => {
-                let websocket_id = session.attach(Writer::Messages);
+                let websocket_id = session.attach(Writer::Messages, None);
                 session.flush();
                 (session, websocket_id)
             }

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::{
+    deflate::Agreed,
     http::{
         serve,
         verify::{Purpose, Query, mismatch, verify},
@@ -25,6 +26,8 @@ pub(super) struct Ticket<L: Layer> {
     head: RequestHead,
     /// What completes the handshake.
     response: Response<Bytes>,
+    /// How messages are compressed, if the response says that they are.
+    deflate: Option<Agreed>,
 }
 
 /// The session a WebSocket came for.
@@ -53,7 +56,7 @@ pub(super) async fn upgrade<L: Layer>(
 ) -> Result<Ticket<L>, Response<Bytes>> {
     let shared = server.shared();
     match check(shared, &mut head).await {
-        Ok((place, response)) => Ok(Ticket { place, head, response }),
+        Ok((place, response, deflate)) => Ok(Ticket { place, head, response, deflate }),
         Err(refusal) => {
             serve::refused(shared, &head, &refusal);
             Err(refusal.websocket_response())
@@ -64,8 +67,9 @@ pub(super) async fn upgrade<L: Layer>(
 async fn check<L: Layer>(
     shared: &Arc<Shared<L>>,
     head: &mut RequestHead,
-) -> Result<(Place<L>, Response<Bytes>), Refusal> {
+) -> Result<(Place<L>, Response<Bytes>, Option<Agreed>), Refusal> {
     let accept = accept_key(head)?;
+    let (deflate, extensions) = negotiate(shared, head)?.unzip();
     let options = shared.current();
     if let Some(cors) = options.cors.as_ref().filter(|cors| cors.enforce) {
         let decision = serve::ask_origin(shared, cors, head).await?;
@@ -82,11 +86,25 @@ async fn check<L: Layer>(
         Purpose::Session(session) => place_beside(shared, session)?,
     };
     let mut response = switching(&accept, first_subprotocol(head));
+    if let Some(extensions) = extensions {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
+    }
     if shared.asks_for_headers() {
         let is_first = matches!(place, Place::Open { .. });
         shared.layer.headers(head, is_first, response.headers_mut()).await;
     }
-    Ok((place, response))
+    Ok((place, response, deflate))
+}
+
+/// Agrees on the compression of messages, if both sides want it.
+fn negotiate<L: Layer>(
+    shared: &Shared<L>,
+    head: &RequestHead,
+) -> Result<Option<(Agreed, HeaderValue)>, Refusal> {
+    let Some(terms) = &shared.deflate else { return Ok(None) };
+    let lines = head.headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).into_iter().map(HeaderValue::as_bytes);
+    let agreed = terms.negotiate(lines).map_err(|_| Refusal::BAD_REQUEST)?;
+    Ok(agreed.and_then(|(agreed, header)| Some((agreed, HeaderValue::try_from(header).ok()?))))
 }
 
 /// The response that completes a handshake. `subprotocol` is the first that the client offers: it fails when none is chosen.
@@ -159,9 +177,10 @@ impl<L: Layer> Ticket<L> {
     }
 
     /// Serves the WebSocket from here on. The response has been sent; `read_already` came behind the request.
-    pub(super) fn start(self, stream: Stream, read_already: &Bytes) {
+    pub(super) fn start(mut self, stream: Stream, read_already: &Bytes) {
+        let deflate = self.deflate.take();
         match self.place() {
-            Ok(Assigned::Own(session)) => websocket::start(session, stream, read_already),
+            Ok(Assigned::Own(session)) => websocket::start(session, stream, read_already, deflate),
             Ok(Assigned::Taken(_)) => websocket::turn_away(stream),
             // The stream is dropped: the handshake was answered already.
             Err(_) => {}

@@ -1,5 +1,7 @@
 //! Packets encoded once, ready for every receiver.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 use ferrio_protocol::engine::{ControlPacket, Data, PacketType, Protocol, decode_text, encode_binary};
 use tokio_tungstenite::tungstenite::protocol::frame::{
@@ -15,6 +17,8 @@ pub struct Frame {
     wire: Bytes,
     header_len: u8,
     kind: FrameKind,
+    /// In a frame for many, the place of the compressed form that they share.
+    compressed: Option<Arc<OnceLock<Option<Frame>>>>,
 }
 
 /// What a frame carries.
@@ -94,8 +98,23 @@ impl Frame {
         Self::finish(buffer, OpCode::Control(Control::Close), FrameKind::Control)
     }
 
-    fn finish(mut buffer: Vec<u8>, opcode: OpCode, kind: FrameKind) -> Self {
-        let header = FrameHeader { opcode, ..FrameHeader::default() };
+    /// The frame of the same message with this body, which is what it is compressed to. Only the WebSocket on which that was
+    /// agreed takes it.
+    pub(crate) fn with_compressed(&self, compressed: &[u8]) -> Self {
+        let mut buffer = Vec::with_capacity(MAX_HEADER + compressed.len());
+        buffer.extend_from_slice(&[0; MAX_HEADER]);
+        buffer.extend_from_slice(compressed);
+        let opcode = if self.kind == FrameKind::Text { Opcode::Text } else { Opcode::Binary };
+        // The first reserved bit says so.
+        let header = FrameHeader { rsv1: true, opcode: OpCode::Data(opcode), ..FrameHeader::default() };
+        Self::with_header(buffer, &header, self.kind)
+    }
+
+    fn finish(buffer: Vec<u8>, opcode: OpCode, kind: FrameKind) -> Self {
+        Self::with_header(buffer, &FrameHeader { opcode, ..FrameHeader::default() }, kind)
+    }
+
+    fn with_header(mut buffer: Vec<u8>, header: &FrameHeader, kind: FrameKind) -> Self {
         let body_len = (buffer.len() - MAX_HEADER) as u64;
         let header_len = header.len(body_len);
         let start = MAX_HEADER - header_len;
@@ -103,7 +122,17 @@ impl Frame {
             .format(body_len, &mut &mut buffer[start..MAX_HEADER])
             .expect("the header's length was asked for");
         let header_len = u8::try_from(header_len).expect("an unmasked header has at most ten bytes");
-        Self { wire: Bytes::from(buffer).slice(start..), header_len, kind }
+        Self { wire: Bytes::from(buffer).slice(start..), header_len, kind, compressed: None }
+    }
+
+    /// The compressed form that all its receivers share, if it is a frame for many; made by the first who asks.
+    pub(crate) fn shared_compressed(&self, compress: impl FnOnce() -> Option<Self>) -> Option<&Option<Self>> {
+        self.compressed.as_ref().map(|place| place.get_or_init(compress))
+    }
+
+    /// Whether it is another handle of the same frame.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.wire.as_ptr() == other.wire.as_ptr() && self.wire.len() == other.wire.len()
     }
 
     /// The whole frame.
@@ -114,6 +143,11 @@ impl Frame {
     /// The frame without its header.
     pub fn body(&self) -> Bytes {
         self.wire.slice(usize::from(self.header_len)..)
+    }
+
+    /// Bytes without the header.
+    pub(crate) fn body_len(&self) -> usize {
+        self.wire.len() - usize::from(self.header_len)
     }
 
     /// The engine packet of a text frame.
@@ -163,6 +197,15 @@ impl Encoded {
     #[expect(clippy::len_without_is_empty, reason = "a packet has a frame at least")]
     pub fn len(&self) -> usize {
         self.head.len() + self.attachments.iter().map(Frame::len).sum::<usize>()
+    }
+
+    /// Has it compressed once for all who get it, and not for each by itself with what that one was sent before. For a
+    /// packet to many, on a server that [compresses](crate::Config::per_message_deflate).
+    pub fn for_many(mut self) -> Self {
+        for frame in std::iter::once(&mut self.head).chain(&mut self.attachments) {
+            frame.compressed = Some(Arc::default());
+        }
+        self
     }
 
     /// Whether any of its frames is binary: those differ between the revisions.

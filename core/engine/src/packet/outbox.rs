@@ -11,6 +11,8 @@ pub(crate) struct Outbox {
     bytes: usize,
     /// Bytes of the first frame that a WebSocket has taken. Such a packet can no longer be dropped.
     written: usize,
+    /// Messages of at least this many bytes leave compressed.
+    compress_from: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -23,6 +25,8 @@ struct Queued {
     options: SendOptions,
     /// Whether what follows leaves in another write.
     ends_write: bool,
+    /// Whether it has to be compressed before it may leave.
+    is_raw: bool,
 }
 
 /// How a packet is sent.
@@ -31,7 +35,7 @@ struct Queued {
 pub struct SendOptions {
     /// Dropped unless it can leave at once. Default `false`.
     pub volatile: bool,
-    /// Whether a polling answer with this packet may be compressed. Default `true`.
+    /// Whether this packet may be compressed: the polling answer with it, or its frames. Default `true`.
     pub compress: bool,
     /// Whether it may be dropped when the outbox is full and the policy says so. Default `false`: others rely on it.
     pub is_droppable: bool,
@@ -52,6 +56,9 @@ const FRAME_OVERHEAD: usize = 96;
 
 /// Answers to WebSocket pings that wait in a row: as many as one vectored write takes.
 const PONGS_IN_A_ROW: usize = 32;
+
+/// So many frames are compressed ahead, and so many bytes: what one write may take.
+const COMPRESSED_AHEAD: (usize, usize) = (32, 64 << 10);
 
 /// A quiet connection keeps no more than this many places.
 const KEPT_CAPACITY: usize = 8;
@@ -99,7 +106,8 @@ impl Outbox {
     }
 
     fn push_frame(&mut self, frame: Frame, n_followers: usize, is_head: bool, options: SendOptions) {
-        let queued = Queued { frame, n_followers, is_head, options, ends_write: false };
+        let is_raw = self.is_to_compress(&frame, options);
+        let queued = Queued { frame, n_followers, is_head, options, ends_write: false, is_raw };
         self.bytes += queued.weight();
         self.queue.push_back(queued);
     }
@@ -137,9 +145,71 @@ impl Outbox {
         self.written > 0
     }
 
+    /// Has messages of at least this many bytes compressed before they leave.
+    pub(crate) fn compress_from(&mut self, threshold: usize) {
+        self.compress_from = Some(threshold);
+        self.mark_raw();
+    }
+
+    #[inline]
+    fn is_to_compress(&self, frame: &Frame, options: SendOptions) -> bool {
+        self.compress_from.is_some_and(|threshold| {
+            options.compress && frame.body_len() >= threshold && frame.kind() != FrameKind::Control
+        })
+    }
+
+    fn mark_raw(&mut self) {
+        let mut queue = std::mem::take(&mut self.queue);
+        for queued in &mut queue {
+            queued.is_raw = self.is_to_compress(&queued.frame, queued.options);
+        }
+        self.queue = queue;
+    }
+
+    /// The next frame that has to be compressed, unless enough is ready to leave.
+    pub(crate) fn next_raw(&self) -> Option<Frame> {
+        let (max_frames, max_bytes) = COMPRESSED_AHEAD;
+        let mut n_bytes = 0;
+        for queued in self.queue.iter().take(max_frames) {
+            if queued.is_raw {
+                return Some(queued.frame.clone());
+            }
+            n_bytes += queued.frame.len();
+            if n_bytes >= max_bytes {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Lets the frame that [`next_raw`](Self::next_raw) gave leave, in its compressed form if that is any shorter. Returns
+    /// `false` when it has been dropped meanwhile.
+    pub(crate) fn set_compressed(&mut self, raw: &Frame, compressed: Option<Frame>) -> bool {
+        let Some(idx) = self.queue.iter().position(|queued| queued.is_raw) else { return false };
+        let queued = &mut self.queue[idx];
+        if !queued.frame.is_same(raw) {
+            return false;
+        }
+        queued.is_raw = false;
+        if let Some(compressed) = compressed {
+            self.bytes -= queued.weight();
+            queued.frame = compressed;
+            self.bytes += queued.weight();
+            // What is compressed later looks back at it: it has to arrive, and its packet with it.
+            if let Some(head) = self.queue.range_mut(..=idx).rev().find(|queued| queued.is_head) {
+                head.options.is_droppable = false;
+            }
+        }
+        true
+    }
+
     /// Appends what waits in another outbox.
     pub(crate) fn append(&mut self, other: &mut Self) {
         debug_assert_eq!(other.written, 0, "a frame cannot change its WebSocket half way");
+        if self.compress_from.is_some() {
+            other.compress_from = self.compress_from;
+            other.mark_raw();
+        }
         self.bytes += other.bytes;
         self.queue.append(&mut other.queue);
         *other = Self::default();
@@ -172,10 +242,13 @@ impl Outbox {
         self.bytes -= self.queue.drain(kept..).map(|queued| queued.weight()).sum::<usize>();
     }
 
-    /// Fills `slices` with what comes next, for one vectored write.
+    /// Fills `slices` with what comes next, for one vectored write. That is nothing if the next has to be compressed first.
     pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut n_slices = 0;
         for (slice, queued) in slices.iter_mut().zip(&self.queue) {
+            if queued.is_raw {
+                break;
+            }
             let start = if n_slices == 0 { self.written } else { 0 };
             *slice = IoSlice::new(&queued.frame.wire()[start..]);
             n_slices += 1;

@@ -10,8 +10,8 @@ use ferrio_protocol::engine::{Data, PacketType};
 pub enum SessionEvent<'a> {
     /// A packet has come: `packet` in engine.io.
     Packet(PacketType, &'a Data<'a>),
-    /// A packet was queued for the client: `packetCreate`.
-    PacketCreate(PacketType, &'a Data<'a>),
+    /// A packet was queued for the client, which may be compressed or not: `packetCreate`.
+    PacketCreate(PacketType, &'a Data<'a>, bool),
     /// A sign of life has come, asked for or not: `heartbeat`.
     Heartbeat,
     /// What waited is given to the transport: `flush`.

@@ -140,11 +140,16 @@ impl Io {
         id
     }
 
-    pub(super) fn attach(&mut self, writer: Writer) -> u32 {
+    pub(super) fn attach(&mut self, writer: Writer, compress_from: Option<usize>) -> u32 {
         let id = self.new_websocket_id();
         let websocket = WebSocket { id, writer, is_blocked: false, is_closing: false, close_code: None };
         self.websocket = Some((websocket, Outbox::default()));
         self.timers.clear(Timer::CloseLimit);
+        if let Some(threshold) = compress_from
+            && let Some((_, outbox)) = self.websocket_mut()
+        {
+            outbox.compress_from(threshold);
+        }
         let is_wanted = self.machine.transport() == TransportKind::WebSocket || self.machine.is_upgrading();
         if !self.machine.is_open() || !is_wanted {
             // The session ended, or gave up waiting, while the handshake was under way.

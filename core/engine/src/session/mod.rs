@@ -155,6 +155,12 @@ impl<L: Layer> Session<L> {
         io.outbox.is_empty() && io.kept_back.is_none()
     }
 
+    /// Bytes that were sent and have not left for the transport.
+    pub fn queued_bytes(&self) -> usize {
+        let io = self.io.lock();
+        io.outbox.bytes() + io.kept_back.as_ref().map_or(0, |kept_back| kept_back.bytes())
+    }
+
     /// Whether the client ended the session by a close packet, not by the end of its transport.
     pub fn was_closed_by_packet(&self) -> bool {
         self.io.lock().machine.was_closed_by_packet()

@@ -129,14 +129,14 @@ impl<L: Layer> Session<L> {
     fn tell_end(self: &Arc<Self>, reason: CloseReason, counted_as: TransportKind) {
         tracing::debug!(remote = ?self.handshake.head.remote, %reason, "session closed");
         L::closed(self, reason);
-        self.server.session_closed(self, counted_as);
+        self.server.session_closed(self, reason, counted_as);
     }
 
     fn send_control(self: &Arc<Self>, io: &mut Io, on: TransportKind, packet: ControlPacket) {
         io.outbox_of(on).push_once(Frame::control(packet));
         if on == io.machine.transport() {
             let kind = if packet == ControlPacket::Ping { PacketType::Ping } else { PacketType::Pong };
-            self.tell(Watch::PACKET_CREATE, || SessionEvent::PacketCreate(kind, &Data::Text("")));
+            self.tell(Watch::PACKET_CREATE, || SessionEvent::PacketCreate(kind, &Data::Text(""), true));
         }
         self.write(io);
         if io.outbox.bytes() > 2 * self.server.config.outbox.max_bytes {

@@ -80,7 +80,7 @@ impl<L: Layer> Session<L> {
         let outbox = io.kept_back.as_deref_mut().unwrap_or(&mut io.outbox);
         outbox.push(packet, options);
         if options.is_told && self.watches(Watch::PACKET_CREATE) {
-            self.tell_created(packet);
+            self.tell_created(packet, options.compress);
         }
         if writes.turn() != 0 {
             io.last_turn = writes.turn();
@@ -97,10 +97,10 @@ impl<L: Layer> Session<L> {
     }
 
     #[cold]
-    fn tell_created(self: &Arc<Self>, packet: &Encoded) {
+    fn tell_created(self: &Arc<Self>, packet: &Encoded, compress: bool) {
         for frame in std::iter::once(&packet.head).chain(&packet.attachments) {
             let (kind, data) = frame.parts(self.protocol);
-            L::event(self, SessionEvent::PacketCreate(kind, &data));
+            L::event(self, SessionEvent::PacketCreate(kind, &data, compress));
         }
     }
 

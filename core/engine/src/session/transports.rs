@@ -101,10 +101,11 @@ impl<L: Layer> Session<L> {
         if self.is_open() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// Attaches the WebSocket of a session that begins with it.
-    pub(crate) fn attach(&self, writer: Writer) -> u32 {
+    /// Attaches a WebSocket, on which messages of at least `compress_from` bytes are compressed if there is such a bound: by
+    /// the task that drives it.
+    pub(crate) fn attach(&self, writer: Writer, compress_from: Option<usize>) -> u32 {
         let mut io = self.io.lock();
-        let id = io.attach(writer);
+        let id = io.attach(writer, compress_from);
         // The task of a former WebSocket, if there is one, has to notice that it is no longer the session's.
         self.waker.wake();
         id
@@ -140,6 +141,18 @@ impl<L: Layer> Session<L> {
             }
         }
         if websocket.is_closing { Poll::Ready(WebSocketEnd::Closed) } else { Poll::Pending }
+    }
+
+    /// The next frame that the task of a WebSocket has to compress, which it does without holding any lock.
+    pub(crate) fn next_raw(&self, websocket_id: u32) -> Option<Frame> {
+        self.io.lock().websocket_of(websocket_id)?.1.next_raw()
+    }
+
+    /// Takes note of what a frame was compressed to, `None` if that is no gain. Returns whether it will leave.
+    pub(crate) fn set_compressed(&self, websocket_id: u32, raw: &Frame, compressed: Option<Frame>) -> bool {
+        let mut io = self.io.lock();
+        let websocket = io.websocket_of(websocket_id);
+        websocket.is_some_and(|(_, outbox)| outbox.set_compressed(raw, compressed))
     }
 
     /// Takes note that all is read that has come on a WebSocket for now. Returns whether it is still being probed.

@@ -49,7 +49,7 @@ pub(crate) enum Writer {
 pub(crate) enum Flushed {
     /// Nothing waits any more.
     All,
-    /// The task has to carry on: the kernel's buffer is full, or only the task may write.
+    /// The task has to carry on: the kernel's buffer is full, only the task may write, or it has to compress first.
     Blocked,
 }
 
@@ -62,6 +62,9 @@ impl Writer {
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let n_slices = outbox.slices(&mut slices);
+            if n_slices == 0 {
+                return Flushed::Blocked;
+            }
             let slices = &slices[..n_slices];
             let written = match self {
                 Self::Tcp(half) => half.try_write_vectored(slices),
@@ -95,6 +98,11 @@ impl Writer {
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let n_slices = outbox.slices(&mut slices);
+            if n_slices == 0 {
+                // The task compresses some each time it is woken, so that others have their turn between.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let slices = &slices[..n_slices];
             let written = match self {
                 Self::Tcp(half) => ready!(Pin::new(half).poll_write_vectored(context, slices)),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ferrio::{Config, Cors, Origin, Parser, SlowReader, Transports};
+use ferrio::{Config, Cors, Origin, Parser, PerMessageDeflate, SlowReader, Transports, WindowBits};
 
 pub(super) use self::cookie::{node_cookie, python_cookie};
 use super::{entry::DAY, fault::Fault, value::Value};
@@ -184,6 +184,49 @@ pub(super) fn python_compression(config: &mut Config, value: &Value) -> Set {
         _ => return Err(Fault::wrong_type(value)),
     }
     Ok(())
+}
+
+pub(super) fn server_no_context_takeover(config: &mut Config, value: &Value) -> Set {
+    let is_wanted = value.as_flag().ok_or_else(|| Fault::wrong_type(value))?;
+    deflate(config).server_no_context_takeover = Some(is_wanted);
+    Ok(())
+}
+
+pub(super) fn server_max_window_bits(config: &mut Config, value: &Value) -> Set {
+    deflate(config).server_max_window_bits = window_bits(value)?;
+    Ok(())
+}
+
+pub(super) fn client_max_window_bits(config: &mut Config, value: &Value) -> Set {
+    deflate(config).client_max_window_bits = window_bits(value)?;
+    Ok(())
+}
+
+/// As npm's `ws` reads it.
+fn window_bits(value: &Value) -> Result<WindowBits, Fault> {
+    match value {
+        Value::Flag(true) => Ok(WindowBits::Offered),
+        Value::Flag(false) => Ok(WindowBits::Full),
+        Value::Whole(bits) => match u8::try_from(*bits) {
+            Ok(bits @ 8..=15) => Ok(WindowBits::Exactly(bits)),
+            _ => Err(Fault::wrong_value(value)),
+        },
+        _ => Err(Fault::wrong_type(value)),
+    }
+}
+
+pub(super) fn deflate_level(config: &mut Config, value: &Value) -> Set {
+    let Value::Whole(level) = value else { return Err(Fault::wrong_type(value)) };
+    deflate(config).level = match u8::try_from(*level) {
+        Ok(level @ 0..=9) => level,
+        _ if *level == -1 => PerMessageDeflate::default().level,
+        _ => return Err(Fault::wrong_value(value)),
+    };
+    Ok(())
+}
+
+fn deflate(config: &mut Config) -> &mut PerMessageDeflate {
+    config.engine.per_message_deflate.get_or_insert_default()
 }
 
 pub(super) fn node_allow_request(config: &mut Config, value: &Value) -> Set {

@@ -2,6 +2,7 @@
 
 use super::{entry::Entry, language::Language};
 
+mod deflate;
 mod http;
 mod limits;
 mod own;
@@ -13,6 +14,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
     [
         transport::TRANSPORT,
         http::HTTP,
+        deflate::DEFLATE,
         sockets::SOCKETS,
         limits::LIMITS,
         limits::OUTBOX,

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
-use ferrio::{Config, Cookie, Cors, Origin, Parser, Recovery, Transports};
+use ferrio::{Config, Cookie, Cors, Origin, Parser, PerMessageDeflate, Recovery, Transports, WindowBits};
 
 use super::{
     ErrorKind,
@@ -63,6 +63,7 @@ fn every_field_of_the_core_is_an_option() {
         engine: ferrio_engine::Config {
             cors: Some(Cors::default()),
             cookie: Some(Cookie::default()),
+            per_message_deflate: Some(PerMessageDeflate::default()),
             ..Config::default().engine
         },
         recovery: Some(Recovery::default()),
@@ -108,6 +109,82 @@ fn the_bounds_are_those_of_the_core() {
             _ => {}
         }
     }
+}
+
+#[test]
+fn compression_of_messages_has_the_forms_of_ws() {
+    let read_deflate = |language, value| {
+        let name = spelling(language, "per_message_deflate");
+        read(language, &given(name, value)).expect("it is accepted").engine.per_message_deflate
+    };
+    let usual = PerMessageDeflate::default();
+    for language in [Node, Python] {
+        assert_eq!(read(language, &[]).unwrap().engine.per_message_deflate, None);
+        for (value, expected) in [
+            (Value::Flag(true), Some(usual)),
+            (Value::Map(Vec::new()), Some(usual)),
+            (Value::Flag(false), None),
+            (Value::Null, None),
+        ] {
+            assert_eq!(read_deflate(language, value), expected);
+        }
+    }
+    let flag = |name: &str, flag| (name.to_owned(), Value::Flag(flag));
+    let whole = |name: &str, number| (name.to_owned(), Value::Whole(number));
+    let other = |name: &str| (name.to_owned(), Value::Map(vec![whole("memLevel", 7)]));
+    let node = vec![
+        whole("threshold", 0),
+        flag("serverNoContextTakeover", false),
+        flag("clientNoContextTakeover", true),
+        whole("serverMaxWindowBits", 8),
+        flag("clientMaxWindowBits", false),
+        (
+            "zlibDeflateOptions".to_owned(),
+            Value::Map(vec![whole("level", 1), whole("chunkSize", 1), whole("windowBits", 3)]),
+        ),
+        other("zlibInflateOptions"),
+        whole("concurrencyLimit", 3),
+        whole("maxMemory", 1000),
+    ];
+    let all = PerMessageDeflate {
+        threshold: 0,
+        server_no_context_takeover: Some(false),
+        client_no_context_takeover: true,
+        server_max_window_bits: WindowBits::Exactly(8),
+        client_max_window_bits: WindowBits::Full,
+        level: 1,
+        max_memory: 1000,
+    };
+    assert_eq!(read_deflate(Node, Value::Map(node)), Some(all));
+    let python = vec![
+        whole("threshold", 0),
+        flag("server_no_context_takeover", false),
+        flag("client_no_context_takeover", true),
+        whole("server_max_window_bits", 8),
+        flag("client_max_window_bits", false),
+        whole("level", 1),
+        whole("max_memory", 1000),
+    ];
+    assert_eq!(read_deflate(Python, Value::Map(python)), Some(all));
+
+    let refused =
+        |value: (String, Value)| message(read(Node, &given("perMessageDeflate", Value::Map(vec![value]))));
+    assert_eq!(
+        refused(whole("serverMaxWindowBits", 7)),
+        "option `perMessageDeflate.serverMaxWindowBits` must be a whole number from 8 to 15, or a boolean, not 7"
+    );
+    assert_eq!(
+        refused(("zlibDeflateOptions".to_owned(), Value::Map(vec![whole("level", 10)]))),
+        "option `perMessageDeflate.zlibDeflateOptions.level` must be a whole number from -1 to 9, not 10"
+    );
+    assert_eq!(
+        refused(whole("threshold", -1)),
+        "option `perMessageDeflate.threshold` must be a whole number of bytes, at least 0, not -1"
+    );
+    assert_eq!(
+        message(read(Python, &nested("per_message_deflate", "mem_level", Value::Whole(8)))),
+        "there is no option `per_message_deflate.mem_level`"
+    );
 }
 
 /// A default that is written as it would be in code.

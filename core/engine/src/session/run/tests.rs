@@ -87,7 +87,7 @@ impl Test {
     /// Opens one whose WebSocket a host carries.
     fn websocket() -> (Self, u32) {
         let test = open(TransportKind::WebSocket, "/");
-        let websocket_id = test.session.attach(Writer::Messages);
+        let websocket_id = test.session.attach(Writer::Messages, None);
         assert_eq!(test.frames(websocket_id).len(), 1, "the open packet");
         (test, websocket_id)
     }
@@ -201,7 +201,7 @@ fn an_upgrade_is_given_up_at_its_timeout() {
     let requested = timed(|| {
         test.session.input(|machine| machine.upgrade_requested(Instant::now())).unwrap();
     });
-    let websocket_id = test.session.attach(Writer::Messages);
+    let websocket_id = test.session.attach(Writer::Messages, None);
     let due = Test::assert_after(test.due(), requested, UPGRADE_TIMEOUT);
     test.expire(just_before(due));
     assert!(test.session.is_upgrading());

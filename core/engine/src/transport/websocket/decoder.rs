@@ -2,7 +2,7 @@
 //!
 //! See [RFC 6455, section 5](https://www.rfc-editor.org/rfc/rfc6455#section-5). The frame header is read by
 //! tungstenite; the bytes stay in the buffer that all connections of a thread share, so that a quiet connection
-//! keeps none.
+//! keeps none. Compressed messages are inflated when their last fragment has come.
 
 use std::io::Cursor;
 
@@ -10,6 +10,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
     FrameHeader,
     coding::{Control, Data, OpCode},
 };
+
+use crate::deflate::{InflateError, Inflater};
 
 /// What a client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +35,9 @@ pub(crate) enum Flow<W> {
     Hold(W),
     /// It was the last; what came behind it is thrown away.
     Stop,
+    /// It was taken, and inflating so much took time: others have their turn before [`Decoder::resume`]. Only the decoder
+    /// says so.
+    Yield,
 }
 
 /// A rule that the peer broke. The WebSocket is closed with the status that says which.
@@ -42,6 +47,8 @@ pub(crate) enum FrameError {
     Protocol,
     /// Text that is not UTF-8.
     NotUtf8,
+    /// Compressed data that is none.
+    NotDeflate,
     /// A message longer than the server takes.
     TooLarge,
     /// A message in more fragments than the server takes.
@@ -53,9 +60,18 @@ impl FrameError {
     pub(crate) fn status(self) -> u16 {
         match self {
             Self::Protocol => 1002,
-            Self::NotUtf8 => 1007,
+            Self::NotUtf8 | Self::NotDeflate => 1007,
             Self::TooManyFragments => 1008,
             Self::TooLarge => 1009,
+        }
+    }
+}
+
+impl From<InflateError> for FrameError {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::Malformed => Self::NotDeflate,
+            InflateError::TooLarge => Self::TooLarge,
         }
     }
 }
@@ -71,11 +87,16 @@ pub(crate) struct Decoder {
     fragments: Option<Box<Fragments>>,
     /// A message that could not be taken.
     held: Option<Box<Held>>,
+    /// Reads compressed messages, if that was agreed on.
+    inflater: Option<Box<Inflater>>,
+    /// Bytes that were inflated since others had their turn.
+    n_inflated: usize,
 }
 
 #[derive(Debug)]
 struct Fragments {
     is_text: bool,
+    is_compressed: bool,
     data: Vec<u8>,
     count: usize,
 }
@@ -92,17 +113,30 @@ const MAX_HEADER: usize = 14;
 /// The longest body of a control frame.
 const MAX_CONTROL: u64 = 125;
 
+/// What is inflated in a row: about a millisecond's work. One read of compressed messages may bring a thousand times its
+/// length.
+const INFLATED_IN_A_ROW: usize = 1 << 20;
+
 struct Head {
     opcode: OpCode,
     is_final: bool,
+    is_compressed: bool,
     mask: [u8; 4],
     header_len: usize,
     total_len: usize,
 }
 
 impl Decoder {
-    pub(crate) fn new(max_message: usize, max_fragments: usize) -> Self {
-        Self { max_message, max_fragments, partial: Vec::new(), fragments: None, held: None }
+    pub(crate) fn new(max_message: usize, max_fragments: usize, inflater: Option<Inflater>) -> Self {
+        Self {
+            max_message,
+            max_fragments,
+            partial: Vec::new(),
+            fragments: None,
+            held: None,
+            inflater: inflater.map(Box::new),
+            n_inflated: 0,
+        }
     }
 
     /// Takes bytes as they came, and gives every complete message to `receive` as long as that takes them.
@@ -139,16 +173,17 @@ impl Decoder {
         Ok(flow)
     }
 
-    /// Gives the message that was held to `receive`, and what came behind it.
+    /// Gives the message that was held to `receive`, if there is one, and what came behind it.
     pub(crate) fn resume<W>(
         &mut self,
         receive: &mut impl FnMut(Incoming<'_>) -> Flow<W>,
     ) -> Result<Flow<W>, FrameError> {
-        let Some(held) = self.held.take() else { return Ok(Flow::Continue) };
-        let flow = receive(message(held.is_text, &held.data)?);
-        if !matches!(flow, Flow::Continue) {
-            self.held = Some(held).filter(|_| matches!(flow, Flow::Hold(_)));
-            return Ok(flow);
+        if let Some(held) = self.held.take() {
+            let flow = receive(message(held.is_text, &held.data)?);
+            if !matches!(flow, Flow::Continue) {
+                self.held = Some(held).filter(|_| matches!(flow, Flow::Hold(_)));
+                return Ok(flow);
+            }
         }
         let mut buffer = std::mem::take(&mut self.partial);
         let (n_used, flow) = self.read(&mut buffer, receive)?;
@@ -183,6 +218,10 @@ impl Decoder {
             if !matches!(flow, Flow::Continue) {
                 return Ok((n_used, flow));
             }
+            if self.n_inflated >= INFLATED_IN_A_ROW {
+                self.n_inflated = 0;
+                return Ok((n_used, Flow::Yield));
+            }
         }
         Ok((n_used, Flow::Continue))
     }
@@ -194,7 +233,10 @@ impl Decoder {
             return Ok(None);
         };
         let header_len = usize::try_from(cursor.position()).map_err(|_| FrameError::Protocol)?;
-        if header.rsv1 || header.rsv2 || header.rsv3 {
+        // Section 6 of RFC 7692: the first frame of a message says that it is compressed.
+        let may_be_compressed =
+            self.inflater.is_some() && matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary));
+        if (header.rsv1 && !may_be_compressed) || header.rsv2 || header.rsv3 {
             return Err(FrameError::Protocol);
         }
         let mask = header.mask.ok_or(FrameError::Protocol)?;
@@ -215,7 +257,14 @@ impl Decoder {
             None => return Err(FrameError::TooLarge),
         };
         let total_len = header_len + body_len;
-        Ok(Some(Head { opcode: header.opcode, is_final: header.is_final, mask, header_len, total_len }))
+        Ok(Some(Head {
+            opcode: header.opcode,
+            is_final: header.is_final,
+            is_compressed: header.rsv1,
+            mask,
+            header_len,
+            total_len,
+        }))
     }
 
     fn frame<W>(
@@ -230,14 +279,12 @@ impl Decoder {
                     return Err(FrameError::Protocol);
                 }
                 let is_text = data == Data::Text;
+                let is_compressed = head.is_compressed;
                 if head.is_final {
-                    let flow = receive(message(is_text, body)?);
-                    if matches!(flow, Flow::Hold(_)) {
-                        self.held = Some(Box::new(Held { is_text, data: body.to_vec() }));
-                    }
-                    return Ok(flow);
+                    return self.whole(is_text, is_compressed, body, receive);
                 }
-                self.fragments = Some(Box::new(Fragments { is_text, data: body.to_vec(), count: 1 }));
+                self.fragments =
+                    Some(Box::new(Fragments { is_text, is_compressed, data: body.to_vec(), count: 1 }));
             }
             OpCode::Data(_) => {
                 let fragments = self.fragments.as_mut().ok_or(FrameError::Protocol)?;
@@ -249,12 +296,8 @@ impl Decoder {
                 if head.is_final
                     && let Some(fragments) = self.fragments.take()
                 {
-                    let Fragments { is_text, data, .. } = *fragments;
-                    let flow = receive(message(is_text, &data)?);
-                    if matches!(flow, Flow::Hold(_)) {
-                        self.held = Some(Box::new(Held { is_text, data }));
-                    }
-                    return Ok(flow);
+                    let Fragments { is_text, is_compressed, data, .. } = *fragments;
+                    return self.whole(is_text, is_compressed, &data, receive);
                 }
             }
             OpCode::Control(Control::Ping) => return Ok(receive(Incoming::Ping(body))),
@@ -262,6 +305,31 @@ impl Decoder {
             OpCode::Control(_) => {}
         }
         Ok(Flow::Continue)
+    }
+
+    /// Gives a whole message to `receive`, and keeps it when it could not be taken.
+    fn whole<W>(
+        &mut self,
+        is_text: bool,
+        is_compressed: bool,
+        body: &[u8],
+        receive: &mut impl FnMut(Incoming<'_>) -> Flow<W>,
+    ) -> Result<Flow<W>, FrameError> {
+        let (held, n_inflated) = (&mut self.held, &mut self.n_inflated);
+        let mut take = |body: &[u8]| {
+            let flow = receive(message(is_text, body)?);
+            if matches!(flow, Flow::Hold(_)) {
+                *held = Some(Box::new(Held { is_text, data: body.to_vec() }));
+            }
+            Ok(flow)
+        };
+        match self.inflater.as_mut().filter(|_| is_compressed) {
+            None => take(body),
+            Some(inflater) => inflater.inflate(body, self.max_message, |inflated| {
+                *n_inflated += inflated.len();
+                take(inflated)
+            })?,
+        }
     }
 }
 
@@ -306,139 +374,4 @@ fn unmask(body: &mut [u8], mask: [u8; 4]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn masked(first: u8, body: &[u8]) -> Vec<u8> {
-        let mask = [1, 2, 3, 4];
-        let header = FrameHeader {
-            is_final: first & 0x80 != 0,
-            rsv1: first & 0x40 != 0,
-            opcode: OpCode::from(first & 0x0f),
-            mask: Some(mask),
-            ..FrameHeader::default()
-        };
-        let mut frame = Vec::new();
-        header.format(body.len() as u64, &mut frame).expect("a vector takes everything");
-        frame.extend(body.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
-        frame
-    }
-
-    fn told(incoming: Incoming<'_>) -> String {
-        match incoming {
-            Incoming::Text(text) => format!("text {text}"),
-            Incoming::Binary(data) => format!("binary {}", data.len()),
-            Incoming::Ping(data) => format!("ping {}", data.len()),
-            Incoming::Close(body) => format!("close {}", body.escape_ascii()),
-        }
-    }
-
-    fn read_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<String>, FrameError> {
-        let mut reader = Decoder::new(1000, 4);
-        let mut seen = Vec::new();
-        for chunk in bytes.to_vec().chunks_mut(piece) {
-            let _ = reader.feed(chunk, &mut |incoming| {
-                seen.push(told(incoming));
-                Flow::<()>::Continue
-            })?;
-        }
-        Ok(seen)
-    }
-
-    /// Each message is refused so many times before it is taken.
-    fn read_with_holds(bytes: &[u8], piece: usize, n_holds: usize) -> Vec<String> {
-        let mut reader = Decoder::new(1000, 4);
-        let mut seen = Vec::new();
-        let mut n_held = 0;
-        let mut receive = |incoming: Incoming<'_>| {
-            let is_message = matches!(incoming, Incoming::Text(_) | Incoming::Binary(_));
-            if is_message && n_held < n_holds {
-                n_held += 1;
-                return Flow::Hold(());
-            }
-            n_held = 0;
-            seen.push(told(incoming));
-            Flow::Continue
-        };
-        for chunk in bytes.to_vec().chunks_mut(piece) {
-            let mut flow = reader.feed(chunk, &mut receive).expect("valid frames");
-            while matches!(flow, Flow::Hold(())) {
-                flow = reader.resume(&mut receive).expect("valid frames");
-            }
-        }
-        assert!(reader.partial.is_empty() && reader.held.is_none());
-        seen
-    }
-
-    #[test]
-    fn messages_are_the_same_however_the_bytes_come() {
-        let mut bytes = masked(0x81, b"4hello");
-        bytes.extend(masked(0x89, b"are you there"));
-        bytes.extend(masked(0x82, &[7; 300]));
-        bytes.extend(masked(0x01, b"4frag"));
-        bytes.extend(masked(0x89, b""));
-        bytes.extend(masked(0x80, b"mented"));
-        bytes.extend(masked(0x81, b""));
-        bytes.extend(masked(0x88, b""));
-        let expected =
-            ["text 4hello", "ping 13", "binary 300", "ping 0", "text 4fragmented", "text ", "close "];
-        for piece in [1, 2, 3, 7, 13, 100, 10_000] {
-            assert_eq!(
-                read_in_pieces(&bytes, piece).expect("valid frames"),
-                expected,
-                "in pieces of {piece}"
-            );
-            for n_holds in [1, 2] {
-                assert_eq!(
-                    read_with_holds(&bytes, piece, n_holds),
-                    expected,
-                    "in pieces of {piece}, each held {n_holds} times"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_message_is_refused_by_its_announced_length() {
-        let bytes = masked(0x81, &[b'a'; 2000]);
-        assert_eq!(read_in_pieces(&bytes[..8], 8), Err(FrameError::TooLarge));
-    }
-
-    #[test]
-    fn fragments_are_bounded_by_length_and_number() {
-        let mut long = masked(0x01, &[b'a'; 600]);
-        long.extend(masked(0x80, &[b'a'; 600]));
-        assert_eq!(read_in_pieces(&long, 5000), Err(FrameError::TooLarge));
-        let mut many = masked(0x01, b"a");
-        (0..4).for_each(|_| many.extend(masked(0x00, b"a")));
-        assert_eq!(read_in_pieces(&many, 5000), Err(FrameError::TooManyFragments));
-    }
-
-    #[test]
-    fn a_close_frame_has_a_status_that_may_be_sent_and_text() {
-        let close = |status: u16, reason: &[u8]| {
-            read_in_pieces(&masked(0x88, &[&status.to_be_bytes()[..], reason].concat()), 500)
-        };
-        for status in [1000, 1001, 1003, 1007, 1011, 1012, 1014, 3000, 4001, 4999] {
-            assert!(close(status, "gehe ♥".as_bytes()).is_ok(), "{status}");
-        }
-        for status in [0, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535] {
-            assert_eq!(close(status, b""), Err(FrameError::Protocol), "{status}");
-        }
-        assert_eq!(close(1000, b"\xff"), Err(FrameError::NotUtf8));
-        assert_eq!(read_in_pieces(&masked(0x88, b"\x03"), 500), Err(FrameError::Protocol), "half a status");
-    }
-
-    #[test]
-    fn what_the_rfc_forbids_is_refused() {
-        let unmasked = b"\x81\x01a".to_vec();
-        let reserved_bit = masked(0xc1, b"a");
-        let reserved_opcode = masked(0x83, b"a");
-        let long_ping = masked(0x89, &[0; 126]);
-        let lone_continuation = masked(0x80, b"a");
-        for bytes in [unmasked, reserved_bit, reserved_opcode, long_ping, lone_continuation] {
-            assert_eq!(read_in_pieces(&bytes, 500), Err(FrameError::Protocol), "{bytes:?}");
-        }
-        assert_eq!(read_in_pieces(&masked(0x81, &[0xff]), 500), Err(FrameError::NotUtf8));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 //! connections of a thread read into one buffer, so that a quiet connection keeps none.
 
 pub(crate) mod decoder;
+mod deflating;
 
 use std::{
     cell::RefCell,
@@ -20,6 +21,7 @@ use tokio::io::ReadBuf;
 use tracing::Instrument as _;
 
 use crate::{
+    deflate::{Agreed, Deflater},
     layer::{Layer, Turn, Wait},
     packet::{frame::Frame, outbox::Outbox},
     runtime::runtime,
@@ -43,20 +45,33 @@ thread_local! {
 /// Attaches a WebSocket, whose handshake is done, to its session, and starts the task that drives it.
 ///
 /// `read_already` are bytes that came behind the handshake. The task ends when either side closes.
-pub(crate) fn start<L: Layer>(session: Arc<Session<L>>, stream: Stream, read_already: &Bytes) {
+pub(crate) fn start<L: Layer>(
+    session: Arc<Session<L>>,
+    stream: Stream,
+    read_already: &Bytes,
+    deflate: Option<Agreed>,
+) {
     let (reader, writer) = stream.split();
-    let websocket_id = session.attach(writer);
+    let websocket_id = session.attach(writer, deflate.as_ref().map(|agreed| agreed.threshold));
     session.flush();
     let config = session.server().current();
-    let decoder = Decoder::new(config.max_http_buffer_size, config.limits.max_fragments);
+    let (inflater, deflater) = deflate.map(|agreed| (agreed.inflater, Box::new(agreed.deflater))).unzip();
+    let decoder = Decoder::new(config.max_http_buffer_size, config.limits.max_fragments, inflater);
     let is_probe = session.transport() == TransportKind::Polling;
-    let mut driver =
-        Driver { session, reader, websocket_id, decoder, is_probe, n_read: 0, asked: Asked::default() };
-    let mut early = read_already.to_vec();
+    let mut driver = Driver {
+        session,
+        reader,
+        websocket_id,
+        decoder,
+        deflater,
+        is_probe,
+        n_read: 0,
+        asked: Asked::default(),
+    };
+    let early = (!read_already.is_empty()).then(|| read_already.to_vec());
     let span = tracing::debug_span!("websocket", remote = ?driver.session.handshake().head.remote);
     let drive = async move {
-        let step = if early.is_empty() { Step::Continue } else { driver.take(&mut early) };
-        drop(early);
+        let step = early.map_or(Step::Continue, |mut early| driver.take(&mut early));
         driver.run(step).await;
     };
     runtime().spawn(drive.instrument(span));
@@ -77,6 +92,8 @@ struct Driver<L: Layer> {
     reader: Reader,
     websocket_id: u32,
     decoder: Decoder,
+    /// Compresses messages, if that was agreed on.
+    deflater: Option<Box<Deflater>>,
     /// Whether it may still become the transport of a polling session.
     is_probe: bool,
     /// Bytes read since there was last nothing to read.
@@ -98,6 +115,8 @@ enum Step {
     Continue,
     /// A whole buffer was read, and more may wait: other tasks of the thread have their turn first.
     Yield,
+    /// More waits that was read already: other tasks of the thread have their turn first.
+    Resume,
     /// A message has to wait for its turn: no more is read until it is taken.
     Wait(Wait),
     /// The client has closed, and is answered with this frame.
@@ -111,7 +130,8 @@ enum Step {
 }
 
 impl<L: Layer> Driver<L> {
-    async fn run(mut self, first: Step) {
+    /// What an idle connection waits in is small: the states in which few are, and none for long, are boxed.
+    async fn run(&mut self, first: Step) {
         let mut step = first;
         loop {
             step = match step {
@@ -120,21 +140,14 @@ impl<L: Layer> Driver<L> {
                     tokio::task::yield_now().await;
                     Step::Continue
                 }
-                Step::Wait(wait) => self.wait(wait).await,
-                Step::Left(answer) => {
-                    if let Some(mut writer) = self.session.detach(self.websocket_id, false) {
-                        write_close(&mut writer, answer).await;
-                    }
-                    return;
+                Step::Resume => {
+                    tokio::task::yield_now().await;
+                    poll_fn(|context| Poll::Ready(self.resume(context))).await
                 }
-                Step::Lost { is_error } => {
-                    self.lost(is_error).await;
-                    return;
-                }
-                Step::Closed => {
-                    self.closed().await;
-                    return;
-                }
+                Step::Wait(wait) => Box::pin(self.wait(wait)).await,
+                Step::Left(answer) => return Box::pin(self.left(answer)).await,
+                Step::Lost { is_error } => return Box::pin(self.lost(is_error)).await,
+                Step::Closed => return Box::pin(self.closed()).await,
             };
         }
     }
@@ -171,6 +184,9 @@ impl<L: Layer> Driver<L> {
     }
 
     fn poll_websocket(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        if let Some(deflater) = &mut self.deflater {
+            deflating::compress_waiting(&self.session, self.websocket_id, deflater);
+        }
         self.session.poll_websocket(self.websocket_id, context).map(|end| match end {
             WebSocketEnd::Closed => Step::Closed,
             WebSocketEnd::Detached => Step::Lost { is_error: false },
@@ -188,6 +204,24 @@ impl<L: Layer> Driver<L> {
         let now = Instant::now();
         let flow =
             decoder.feed(bytes, &mut |incoming| receive(session, *websocket_id, incoming, false, now, asked));
+        if let Some(deflater) = &mut self.deflater {
+            deflater.rest(now);
+        }
+        self.took(flow)
+    }
+
+    /// Writes what had to wait, and then gives what is left of an earlier read to the session.
+    fn resume(&mut self, context: &mut Context<'_>) -> Step {
+        if let Poll::Ready(step) = self.poll_websocket(context) {
+            return step;
+        }
+        let Self { session, decoder, websocket_id, asked, .. } = self;
+        if !session.is_current(*websocket_id) {
+            return Step::Continue;
+        }
+        let now = Instant::now();
+        let flow =
+            decoder.resume(&mut |incoming| receive(session, *websocket_id, incoming, false, now, asked));
         self.took(flow)
     }
 
@@ -214,6 +248,7 @@ impl<L: Layer> Driver<L> {
         match flow {
             Ok(Flow::Continue) => Step::Continue,
             Ok(Flow::Hold(wait)) => Step::Wait(wait),
+            Ok(Flow::Yield) => Step::Resume,
             Ok(Flow::Stop) => match self.asked.close.take() {
                 Some(answer) => Step::Left(answer),
                 None => Step::Lost { is_error: false },
@@ -234,8 +269,15 @@ impl<L: Layer> Driver<L> {
         }
     }
 
+    /// Ends after the client closed, which is answered.
+    async fn left(&mut self, answer: Frame) {
+        if let Some(mut writer) = self.session.detach(self.websocket_id, false) {
+            write_close(&mut writer, answer).await;
+        }
+    }
+
     /// Ends after the stream ended, or the session took another WebSocket: the session hears of it.
-    async fn lost(self, is_error: bool) {
+    async fn lost(&mut self, is_error: bool) {
         if let Some(mut writer) = self.session.detach(self.websocket_id, is_error)
             && !is_error
         {
@@ -245,7 +287,7 @@ impl<L: Layer> Driver<L> {
 
     /// Ends after this side closed. What the client still sends is read and thrown away for a moment: closing a
     /// socket with unread data resets it, and the client might lose the last frames.
-    async fn closed(mut self) {
+    async fn closed(&mut self) {
         let Some(mut writer) = self.session.detach(self.websocket_id, false) else { return };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, writer.shutdown()).await;
         drain(&mut self.reader).await;

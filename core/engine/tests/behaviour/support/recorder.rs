@@ -238,7 +238,8 @@ fn in_words(event: SessionEvent<'_>) -> String {
     };
     match event {
         SessionEvent::Packet(kind, data) => format!("packet {}", packet(kind, data)),
-        SessionEvent::PacketCreate(kind, data) => format!("packetCreate {}", packet(kind, data)),
+        SessionEvent::PacketCreate(kind, data, true) => format!("packetCreate {}", packet(kind, data)),
+        SessionEvent::PacketCreate(kind, data, false) => format!("plain packetCreate {}", packet(kind, data)),
         SessionEvent::Heartbeat => "heartbeat".to_owned(),
         SessionEvent::Flush => "flush".to_owned(),
         SessionEvent::Drain => "drain".to_owned(),

@@ -16,12 +16,6 @@ pub(super) static NODE: &[Entry] = &[
          as the packages that adapt to Redis, PostgreSQL and others export it.",
     ),
     entry(
-        "per_message_deflate",
-        Node("perMessageDeflate"),
-        own("true, false, or an object", "`false`"),
-        "Taken for compatibility: the server does not offer this extension.",
-    ),
-    entry(
         "own_port",
         Node("ownPort"),
         own("true or false", "`true`"),

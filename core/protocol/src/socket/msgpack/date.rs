@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 /// Appends the time so many milliseconds after 1970 in quotes, or `null` beyond JavaScript's range of dates.
-pub(super) fn write_date(out: &mut String, millis: i64) {
+pub fn write_date(out: &mut String, millis: i64) {
     if !(-MAX_MILLIS..=MAX_MILLIS).contains(&millis) {
         out.push_str("null");
         return;
