@@ -36,6 +36,8 @@ export abstract class EngineRequests extends EngineSessions {
   protected readonly _options: Partial<EngineOptions>;
   /** Those that have been changed since. */
   readonly _changes: Partial<EngineOptions> = {};
+  /** Follows the cross-origin rules where the core cannot. */
+  #cors: EngineMiddleware | undefined = undefined;
   protected readonly _middlewares: EngineMiddleware[] = [];
   /** Requests by the number under which they went to the core: as long as it has them. */
   readonly #requests = new Map<number, EngineRequest>();
@@ -50,8 +52,7 @@ export abstract class EngineRequests extends EngineSessions {
   constructor(options: Partial<EngineOptions>) {
     super();
     this._options = options;
-    const cors = corsMiddleware(options.cors);
-    if (cors !== undefined) this._middlewares.push(cors);
+    this._followCors();
   }
 
   /** Whether somebody may want to see the very request objects. */
@@ -65,18 +66,25 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Whether functions of the application see the requests. */
   get _hasMiddlewares(): boolean {
-    return this._middlewares.length > 0;
+    return this._middlewares.length > 0 || this.#cors !== undefined;
   }
 
   /** Whether Node has to see the requests. */
   get _needsNode(): boolean {
-    return this._hasMiddlewares || this._tellsHeaders || (this._option("allowRequest") ?? undefined) !== undefined;
+    return (
+      this._hasMiddlewares || this._tellsHeaders || (this._option("allowRequest") ?? undefined) !== undefined
+    );
+  }
+
+  /** The cross-origin rules are new. */
+  protected _followCors(): void {
+    this.#cors = corsMiddleware(this._option("cors"));
   }
 
   /** Runs the functions of `use` for one request. */
   _run(request: EngineRequest, response: ServerResponse, done: (err?: unknown) => void): void {
     runMiddlewares(
-      this._middlewares.slice(),
+      this.#cors === undefined ? this._middlewares.slice() : [this.#cors, ...this._middlewares],
       (middleware, next) => middleware(request, response, next),
       done,
     );

@@ -205,6 +205,7 @@ export class EngineServer extends EngineRequests implements SessionHandler {
     const options = optionsForCore({ ...this._options, ...changes, path: "/" });
     native.NativeServer.checkOptions(options, isAlone);
     Object.assign(this._changes, changes);
+    if (name === "cors") this._followCors();
     const bridge = this._bridge;
     if (bridge !== undefined && !CHANGEABLE.has(name)) {
       warn(`option \`${name}\` cannot be changed while the server runs`);
