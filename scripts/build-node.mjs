@@ -1,5 +1,5 @@
 // Makes the npm package usable in place: copies the native library into bindings-node/, and compiles the TypeScript
-// sources to bindings-node/dist/.
+// sources to bindings-node/dist/. With the argument `typescript` it does only the latter.
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, renameSync } from "node:fs";
@@ -13,12 +13,14 @@ const libraryName = { darwin: "libferrio_node.dylib", linux: "libferrio_node.so"
 
 const profile = process.env.PROFILE || "release";
 
-run("cargo", "build", "--profile", profile, "--package", "ferrio-node");
-replace(
-  // Cargo's own name for the folder of this one profile.
-  path.join(targetFolder(), profile === "dev" ? "debug" : profile, libraryName[process.platform]),
-  path.join(binding, "ferrio.node"),
-);
+if (process.argv[2] !== "typescript") {
+  run("cargo", "build", "--profile", profile, "--package", "ferrio-node");
+  replace(
+    // Cargo's own name for the folder of this one profile.
+    path.join(targetFolder(), profile === "dev" ? "debug" : profile, libraryName[process.platform]),
+    path.join(binding, "ferrio.node"),
+  );
+}
 run(process.execPath, path.join(root, "node_modules/typescript/bin/tsc"), "--project", binding);
 for (const wrapper of ["wrapper.mjs", "engine-wrapper.mjs"]) {
   copyFileSync(path.join(binding, "src", wrapper), path.join(binding, "dist", wrapper));

@@ -6,7 +6,7 @@ import { areTimersReplaced } from "./ack-timer";
 import { Adapter, type AnyAdapter, type BroadcastFlags, type BroadcastOptions } from "./adapter";
 import { gatherAcks } from "./adapter-acks";
 import type { Broadcasting } from "./broadcaster";
-import { bitsOf } from "./commands";
+import { bitsOf, type Selection } from "./commands";
 import type { Handshake } from "./handshake";
 import { PacketType } from "./parser";
 import { refuseReserved } from "./reserved";
@@ -17,7 +17,7 @@ import type {
   DecorateAcknowledgements,
   DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
   EventNames,
-  EventNamesWithAck,
+  EventNamesWithError,
   EventParams,
   EventsMap,
 } from "./types";
@@ -78,7 +78,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
       return true;
     }
     const { adapter } = this;
-    if (isPlain(adapter, "broadcast")) adapter.nsp._broadcast(this.#options, bitsOf(this.flags), data);
+    if (isPlain(adapter, "broadcast")) adapter.nsp._broadcast(this.#selection, bitsOf(this.flags), data);
     else adapter.broadcast({ type: PacketType.Event, data }, this.#options);
     return true;
   }
@@ -91,7 +91,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
       return;
     }
     const { nsp } = adapter;
-    nsp._notifyOutgoing(this.#options, data);
+    nsp._notifyOutgoing(this.#selection, data);
     const bridge = nsp.server._bridge;
     if (bridge === undefined || nsp._number === -1) {
       process.nextTick(listener, null, []);
@@ -99,7 +99,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
     }
     bridge.commands.broadcastWithAck(
       nsp._number,
-      this.#options,
+      this.#selection,
       bitsOf(this.flags),
       timeoutOf(this.flags.timeout),
       data,
@@ -112,7 +112,7 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
   }
 
   /** Sends an event and resolves with the list of answers; the error has those that came in time. */
-  emitWithAck<Ev extends EventNamesWithAck<EmitEvents>>(
+  emitWithAck<Ev extends EventNamesWithError<EmitEvents>>(
     ev: Ev,
     ...args: AllButLast<EventParams<EmitEvents, Ev>>
   ): Promise<AckValue<EmitEvents[Ev]>> {
@@ -148,8 +148,17 @@ export class BroadcastOperator<EmitEvents extends EventsMap, SocketData>
     this.adapter.disconnectSockets(this.#options, close);
   }
 
-  get #options(): BroadcastOptions & { except: ReadonlySet<string>; flags: Readonly<BroadcastFlags> } {
-    return { rooms: this.rooms, except: this.exceptRooms, flags: this.flags };
+  get #selection(): Selection {
+    return { rooms: this.rooms, except: this.exceptRooms };
+  }
+
+  /** Copies for an adapter, which may keep or change them. */
+  get #options(): Required<BroadcastOptions> {
+    return {
+      rooms: new Set(this.rooms),
+      except: new Set(this.exceptRooms),
+      flags: { ...this.flags },
+    };
   }
 }
 

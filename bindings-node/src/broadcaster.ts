@@ -11,14 +11,16 @@ import {
   type DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
   type EventNames,
   type EventNamesWithAck,
+  type EventNamesWithoutAck,
   type EventParams,
   type EventsMap,
+  type RemoveAcknowledgements,
   StrictEventEmitter,
 } from "./types";
 
 /**
- * A choice of sockets. `EmitEvents` are the events that `emit` takes here; `Chained` and `Timed` are the same events
- * for the operators that are returned, without and with a timeout: their acks bring the answers of many sockets.
+ * A choice of sockets. `EmitEvents` are the events that one socket takes; `Chained` and `Timed` are the same events for
+ * the operators that are returned, without and with a timeout: their acks bring the answers of many sockets.
  */
 export interface Broadcasting<
   EmitEvents extends EventsMap,
@@ -40,8 +42,6 @@ export interface Broadcasting<
   readonly local: BroadcastOperator<Chained, SocketData>;
   /** The answers are waited for so many milliseconds. */
   timeout(timeout: number): BroadcastOperator<Timed, SocketData>;
-  /** Sends an event. A function as last argument gets an error or `null`, and the list of answers. */
-  emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean;
   /** The ids of the sockets. */
   allSockets(): Promise<Set<string>>;
   /** The sockets. */
@@ -67,7 +67,7 @@ export abstract class Broadcaster<
     ReservedEvents extends EventsMap,
     SocketData,
   >
-  extends StrictEventEmitter<ServerSideEvents, EmitEvents, ReservedEvents>
+  extends StrictEventEmitter<ServerSideEvents, RemoveAcknowledgements<EmitEvents>, ReservedEvents>
   implements
     Broadcasting<
       EmitEvents,
@@ -109,8 +109,11 @@ export abstract class Broadcaster<
     return this._target.timeout(timeout);
   }
 
-  /** Sends an event to all sockets. */
-  override emit<Ev extends EventNames<EmitEvents>>(ev: Ev, ...args: EventParams<EmitEvents, Ev>): boolean {
+  /** Sends an event to all sockets. One that wants answers goes through `timeout()` or `emitWithAck()`. */
+  override emit<Ev extends EventNamesWithoutAck<EmitEvents>>(
+    ev: Ev,
+    ...args: EventParams<EmitEvents, Ev>
+  ): boolean {
     return this._target.emit(ev, ...args);
   }
 
@@ -119,12 +122,12 @@ export abstract class Broadcaster<
     ev: Ev,
     ...args: AllButLast<EventParams<EmitEvents, Ev>>
   ): Promise<AckValue<EmitEvents[Ev]>[]> {
-    return this._target.emitWithAck(ev, ...args);
+    return this._target.emitWithAck(ev, ...args) as Promise<any>;
   }
 
   /** Sends an event named `message` to all sockets. */
   send(...args: EventParams<EmitEvents, "message">): this {
-    this.emit("message", ...args);
+    this.emit("message" as any, ...(args as any));
     return this;
   }
 
@@ -136,7 +139,7 @@ export abstract class Broadcaster<
   /** Sends an event to the other servers of the cluster. */
   abstract serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
     ev: Ev,
-    ...args: EventParams<ServerSideEvents, Ev>
+    ...args: EventParams<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<ServerSideEvents>, Ev>
   ): boolean;
 
   /** The same; resolves with the answers of the other servers. */

@@ -143,11 +143,16 @@ fn is_listed(own: &HeaderValue, origins: &[String]) -> bool {
     origins.iter().any(|origin| own.as_bytes() == origin.as_bytes())
 }
 
+/// Whether a client takes gzip, by its name or as anything.
 fn accepts_gzip(head: &RequestHead) -> bool {
     let accepted = head.header(ACCEPT_ENCODING).unwrap_or_default();
-    accepted.split(',').any(|entry| {
-        let mut parts = entry.split(';').map(str::trim);
-        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        is_gzip && !parts.any(|parameter| parameter == "q=0")
-    })
+    let weight_of = |wanted: &str| {
+        accepted.split(',').find_map(|entry| {
+            let mut parts = entry.split(';').map(str::trim);
+            let is_wanted = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+            let mut weights = parts.filter_map(|parameter| parameter.strip_prefix("q="));
+            is_wanted.then(|| weights.next().map_or(1.0, |weight| weight.parse::<f32>().unwrap_or(0.0)))
+        })
+    };
+    weight_of("gzip").or_else(|| weight_of("*")).is_some_and(|weight| weight > 0.0)
 }

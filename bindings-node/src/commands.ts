@@ -34,10 +34,7 @@ export interface Selection {
 }
 
 /** How an event is sent, as the core takes it. */
-export function bitsOf(
-  flags: { volatile?: boolean; local?: boolean; compress?: boolean } | undefined,
-): number {
-  if (flags === undefined) return 0;
+export function bitsOf(flags: { volatile?: boolean; local?: boolean; compress?: boolean }): number {
   const { volatile, local, compress } = flags;
   return (
     (volatile ? Flag.Volatile : 0) | (local ? Flag.Local : 0) | (compress === false ? Flag.Uncompressed : 0)

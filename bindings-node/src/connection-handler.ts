@@ -5,7 +5,7 @@ import { type Claim, claimOf, findSession, keepSession, newSecret, resume } from
 import type { Bridge, ClientHandler, ConnectRequest } from "./bridge";
 import { Client } from "./client";
 import { debug, logReceived, logs } from "./debug";
-import type { EngineSocket } from "./engine-socket";
+import { type EngineSocket, transportError } from "./engine-socket";
 import type { HandshakeRecord } from "./handshake";
 import type { ExtendedError, Namespace } from "./namespace";
 import type { DisconnectedSocket } from "./native";
@@ -18,6 +18,8 @@ import { type DisconnectReason, Socket } from "./socket";
 export class ConnectionHandler implements ClientHandler {
   readonly #server: Server;
   #clients = new WeakMap<EngineSocket, Client>();
+  /** Sockets whose sessions adapters look for, with their namespaces. */
+  readonly #restoring = new Map<number, Namespace>();
   /** The data of sockets whose clients may come back. */
   readonly #retained = new Map<number, { data: unknown }>();
 
@@ -102,10 +104,19 @@ export class ConnectionHandler implements ClientHandler {
     connect: ConnectRequest,
     claim: Claim,
   ): Promise<void> {
+    this.#restoring.set(key, namespace);
     namespace._nRestoring += 1;
     const session = await findSession(namespace, claim);
+    if (this.#endRestoring(key)) this.#identify(bridge, namespace, key, connect, session);
+  }
+
+  /** Returns whether somebody was still waiting. */
+  #endRestoring(key: number): boolean {
+    const namespace = this.#restoring.get(key);
+    if (namespace === undefined) return false;
+    this.#restoring.delete(key);
     namespace._nRestoring -= 1;
-    this.#identify(bridge, namespace, key, connect, session);
+    return true;
   }
 
   /** Gives a client its former id, or a secret by which it can ask for the new one again. */
@@ -117,12 +128,9 @@ export class ConnectionHandler implements ClientHandler {
     session: RestoredSession | undefined,
   ): void {
     const { sid, pid } = session ?? { sid: id, pid: newSecret() };
-    const identified = bridge === this.#server._bridge ? bridge.flushed.identify(key, sid, pid) : 0;
-    // The client has gone meanwhile, of which a record tells, or the server was closed.
-    if (identified === 0) {
-      namespace._removeIfEmpty();
-      return;
-    }
+    const identified = bridge.flushed.identify(key, sid, pid);
+    // The client has gone, of which a record tells.
+    if (identified === 0) return;
     const restored = session && { data: session.data };
     const socket = this.#expect(bridge, new Socket(namespace, identified, sid, auth, restored));
     socket.pid = pid;
@@ -193,6 +201,7 @@ export class ConnectionHandler implements ClientHandler {
    */
   onConnectAborted(bridge: Bridge, key: number, namespace: string): void {
     const socket = bridge.sockets.get(key);
+    this.#endRestoring(key);
     if (socket !== undefined) this.#withdraw(bridge, socket);
     else bridge.commands.release(key);
     this.#tidy(bridge, namespace);
@@ -221,9 +230,11 @@ export class ConnectionHandler implements ClientHandler {
     if (reason === "client namespace disconnect") debug.socket("got disconnect packet");
     try {
       // The client sent an invalid packet.
-      if (reason === "forced close") socket._onError(new Error("invalid packet"));
+      if (reason === "forced close")
+        socket._onError(new Error(bridge.native.fault(socket._key) ?? "invalid packet"));
     } finally {
-      this.disconnect(bridge, socket, reasonOf(reason));
+      const fault = reason === "transport error" ? bridge.native.fault(socket._key) : null;
+      this.disconnect(bridge, socket, reasonOf(reason), fault === null ? undefined : transportError(fault));
     }
   }
 
@@ -239,14 +250,19 @@ export class ConnectionHandler implements ClientHandler {
   }
 
   /** A socket is out of its namespace: its listeners are called. */
-  disconnect(bridge: Bridge | undefined, socket: Socket, reason: DisconnectReason): void {
+  disconnect(
+    bridge: Bridge | undefined,
+    socket: Socket,
+    reason: DisconnectReason,
+    description?: Error,
+  ): void {
     debug.socket("closing socket - reason %s", reason);
     const isLost = !reason.endsWith("namespace disconnect") && bridge === this.#server._bridge;
-    if (this.#server.opts.connectionStateRecovery && isLost && !socket.nsp._isForeign) {
+    if (this.#server.opts.connectionStateRecovery && isLost && socket.nsp._coreRecovers) {
       debug.socket("connection state recovery is enabled for sid %s", socket.id);
       this.#retained.set(socket._key, { data: socket.data });
     }
-    socket._onClose(reason, () => {
+    const release = () => {
       bridge?.sockets.delete(socket._key);
       bridge?.parser?.left(socket);
       runAll([
@@ -254,7 +270,8 @@ export class ConnectionHandler implements ClientHandler {
         () => socket.nsp._disconnecting(socket, () => bridge?.commands.release(socket._key)),
         () => socket.nsp._remove(socket),
       ]);
-    });
+    };
+    socket._onClose(reason, description, release);
   }
 
   onForget(key: number): void {
@@ -263,6 +280,7 @@ export class ConnectionHandler implements ClientHandler {
 
   /** The server is closed: no client can recover its session. */
   clear(): void {
+    for (const key of this.#restoring.keys()) this.#endRestoring(key);
     this.#retained.clear();
     this.#clients = new WeakMap();
   }
@@ -282,7 +300,7 @@ export class ConnectionHandler implements ClientHandler {
 
   /** How many objects are kept, by kind; for tests. */
   _held(): Record<string, number> {
-    return { retained: this.#retained.size };
+    return { retained: this.#retained.size, restoring: this.#restoring.size };
   }
 }
 

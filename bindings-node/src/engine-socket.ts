@@ -404,7 +404,7 @@ export class EngineSocket extends WatchedEmitter<SocketEvents> {
     try {
       if (reason === "parse error") this.emit("packet", { type: "error", data: "parser error" });
     } finally {
-      this._end(reason, fault === undefined ? undefined : errorOf(fault));
+      this._end(reason, fault === undefined ? undefined : transportError(fault));
     }
   }
 
@@ -475,7 +475,8 @@ function packetOf(type: number, data: string | Buffer): Packet {
   return packet;
 }
 
-function errorOf(fault: string): Error {
+/** What was wrong with a transport, as engine.io says it. */
+export function transportError(fault: string): Error {
   const error = new Error(fault);
   // As in engine.io, where only this mistake has no type.
   if (fault !== "invalid heartbeat direction") Object.assign(error, { type: "TransportError" });

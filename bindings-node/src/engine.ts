@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 /** An Engine.IO server alone: the package `ferrio/engine`. The names are those of the package engine.io. */
 
 import { createServer, type Server as HttpServer } from "node:http";

@@ -8,7 +8,7 @@ import type { ServerOptions } from "./options";
 import { type AnyHttpServer, Server } from "./server";
 import { Socket } from "./socket";
 
-export type { Room, SocketId } from "./adapter";
+export type { AdapterConstructor, BroadcastFlags, BroadcastOptions, Room, SocketId } from "./adapter";
 export type { InstrumentOptions } from "./admin";
 export type { RemoteSocket } from "./broadcast-operator";
 export type { Handshake } from "./handshake";

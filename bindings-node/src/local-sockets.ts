@@ -76,7 +76,7 @@ export class LocalSockets {
     packet.nsp = this.#nsp.name;
     const { type, id, data } = packet;
     if (type === PacketType.Event && id === undefined && Array.isArray(data)) {
-      const bits = bitsOf(opts.flags) | Flag.Local;
+      const bits = bitsOf(opts.flags ?? {}) | Flag.Local;
       this.#nsp._broadcast(selectionOf(opts), bits, data);
     } else {
       this.#sendToEach(packet, opts);
@@ -106,7 +106,7 @@ export class LocalSockets {
     const { timeout } = opts.flags ?? {};
     // Where a test has replaced the timers, whoever gathers the answers has the only one.
     const limit = timeout === undefined || areTimersReplaced() ? undefined : timeoutOf(timeout);
-    const bits = bitsOf(opts.flags) | Flag.Local;
+    const bits = bitsOf(opts.flags ?? {}) | Flag.Local;
     const listener: AckListener = (_status, answers) => {
       for (const args of answers) ack(...args);
     };

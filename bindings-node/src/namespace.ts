@@ -12,7 +12,13 @@ import type { NativeServer } from "./native";
 import { adopt, isOwn, makeAdapter } from "./npm-adapter";
 import type { Server } from "./server";
 import type { Socket } from "./socket";
-import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
+import type {
+  DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
+  DefaultEventsMap,
+  EventNames,
+  EventParams,
+  EventsMap,
+} from "./types";
 import { warn } from "./warning";
 
 /** An error that may carry data for the client. */
@@ -29,11 +35,24 @@ export interface NamespaceReservedEventsMap<
 > {
   connect: (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void;
   connection: (socket: Socket<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void;
+}
+
+/** The same of the server, whose own events are those of the main namespace. */
+export interface ServerReservedEventsMap<
+  ListenEvents extends EventsMap,
+  EmitEvents extends EventsMap,
+  ServerSideEvents extends EventsMap,
+  SocketData,
+> extends NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData> {
   new_namespace: (namespace: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>) => void;
 }
 
 /** Events that servers cannot send to each other. */
-const RESERVED_EVENTS: ReadonlySet<string | symbol> = new Set(["connect", "connection", "new_namespace"]);
+export const RESERVED_EVENTS: ReadonlySet<string | symbol> = new Set([
+  "connect",
+  "connection",
+  "new_namespace",
+]);
 
 /** Accepts a socket with `next()`, or refuses it with `next(error)`. */
 export type NamespaceMiddleware<S> = (socket: S, next: (err?: ExtendedError) => void) => void;
@@ -68,6 +87,8 @@ export class Namespace<
   _number = -1;
   /** Whether the adapter is of another package, or of the application. */
   _isForeign = false;
+  /** Whether the core keeps sessions, if the server does. It does not begin again where an adapter has. */
+  _coreRecovers = true;
   /** How many clients wait until the adapter has looked for their sessions. */
   _nRestoring = 0;
   #adapter!: AnyAdapter;
@@ -104,7 +125,9 @@ export class Namespace<
   }
 
   _leaveRecovery(): void {
-    if (this._keepsSessions) this._core?.leaveRecoveryToHost(this._number);
+    if (!this._keepsSessions) return;
+    this._coreRecovers = false;
+    this._core?.leaveRecoveryToHost(this._number);
   }
 
   /** A number for an ack: every look gives the next one, so that `_ids++` does what it says. */
@@ -139,7 +162,7 @@ export class Namespace<
 
   override serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
     ev: Ev,
-    ...args: EventParams<ServerSideEvents, Ev>
+    ...args: EventParams<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<ServerSideEvents>, Ev>
   ): boolean {
     if (RESERVED_EVENTS.has(ev)) throw new Error(`"${String(ev)}" is a reserved event name`);
     this.adapter.serverSideEmit([ev, ...args]);

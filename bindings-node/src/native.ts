@@ -187,6 +187,8 @@ export interface NativeServer {
   socketRooms(socket: number): string;
   /** The handshake as JSON text. */
   handshake(socket: number): string | null;
+  /** What was wrong with the packet or the transport that ended a socket's connection. */
+  fault(socket: number): string | null;
   disconnect(socket: number, close: boolean): DisconnectedSocket[];
 
   /** What sessions that open from now on are watched for. */

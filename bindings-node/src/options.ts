@@ -65,6 +65,10 @@ export interface CookieOptions {
   maxAge?: number;
   /** Until when a browser keeps it. Default: the browser's session. */
   expires?: Date;
+  /** Whether a page in a frame has one of its own for each site around it. Default `false`. */
+  partitioned?: boolean;
+  /** How early a browser that has too many drops it. Default: the browser's own. */
+  priority?: "low" | "medium" | "high";
 }
 
 /** Bounds on what one client, or all of them together, may ask for. */
@@ -255,7 +259,7 @@ export interface ServerOptions {
   /**
    * The form of packets, as the package that writes it: an object with `Encoder` and `Decoder`. The core itself
    * reads and writes those of `socket.io-parser` and `socket.io-msgpack-parser`, which is faster; with another
-   * one there is no `connectionStateRecovery`. Default `socket.io-parser`.
+   * one there is `connectionStateRecovery` by an `adapter` only. Default `socket.io-parser`.
    */
   parser: unknown;
   /**

@@ -88,15 +88,20 @@ function findClient(): ClientPackage | null {
   }
 }
 
-/** The best compression that a client accepts. */
+/** The compression that a client likes best: by its weights, then in its own order. */
 function acceptedEncoding(header: string | string[] | undefined): keyof typeof COMPRESSORS | undefined {
-  const accepted = new Set<string>();
-  for (const entry of `${header ?? ""}`.split(",")) {
+  const accepted = `${header ?? ""}`.split(",").map((entry, place) => {
     const [name, ...parameters] = entry.split(";").map((part) => part.trim().toLowerCase());
-    if (name && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter))) accepted.add(name);
-  }
-  for (const name of ["br", "gzip", "deflate"] as const) {
-    if (accepted.has(name) || accepted.has("*")) return name;
-  }
-  return undefined;
+    const weight = parameters.find((parameter) => parameter.startsWith("q="));
+    return { name, weight: weight === undefined ? 1 : Number.parseFloat(weight.slice(2)), place };
+  });
+  const find = (wanted: string) => accepted.find(({ name }) => name === wanted);
+  const liked = (["br", "gzip", "deflate"] as const).flatMap((encoding) => {
+    const named = find(encoding);
+    const { weight, place } = named ?? find("*") ?? { weight: 0, place: 0 };
+    return weight > 0 ? [{ encoding, weight, isNamed: named !== undefined, place }] : [];
+  });
+  // What is equal stays in the order of the list above.
+  liked.sort((a, b) => b.weight - a.weight || Number(b.isNamed) - Number(a.isNamed) || a.place - b.place);
+  return liked[0]?.encoding;
 }

@@ -13,7 +13,7 @@ import { Broadcaster } from "./broadcaster";
 import { ConnectionHandler } from "./connection-handler";
 import { debug } from "./debug";
 import { EngineServer } from "./engine-server";
-import { Namespace, type NamespaceMiddleware, type NamespaceReservedEventsMap } from "./namespace";
+import { Namespace, type NamespaceMiddleware, type ServerReservedEventsMap } from "./namespace";
 import { native } from "./native";
 import { checkAdapter } from "./npm-adapter";
 import { asksForOrigins, optionsForCore, ownParser, type ServerOptions } from "./options";
@@ -23,7 +23,13 @@ import { ParentNamespace } from "./parent-namespace";
 import { type PacketEncoder, PacketParser, type Parser } from "./parser";
 import { clientFile } from "./serve-client";
 import type { Socket } from "./socket";
-import type { DefaultEventsMap, EventNames, EventParams, EventsMap } from "./types";
+import type {
+  DecorateAcknowledgementsWithTimeoutAndMultipleResponses,
+  DefaultEventsMap,
+  EventNames,
+  EventParams,
+  EventsMap,
+} from "./types";
 import { isWellFormed } from "./value";
 
 /** Decides whether a namespace may be created for a client. */
@@ -45,7 +51,7 @@ export class Server<
 > extends Broadcaster<
   EmitEvents,
   ServerSideEvents,
-  NamespaceReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
+  ServerReservedEventsMap<ListenEvents, EmitEvents, ServerSideEvents, SocketData>,
   SocketData
 > {
   /** The main namespace. */
@@ -300,7 +306,8 @@ export class Server<
       }
     }
     this.#stop(this._bridge);
-    await this.#closeAdapters();
+    const closing = this.#closeAdapters();
+    if (closing !== undefined) await closing;
     const http = this.httpServer;
     if (http === undefined) {
       callback?.();
@@ -403,6 +410,7 @@ export class Server<
     // Clients cannot send such a name, and in the core it would collide with others.
     if (!isWellFormed(namespace.name)) return;
     namespace._number = this._bridge?.flushed.namespace(namespace.name) ?? -1;
+    namespace._coreRecovers = this.#adapter === Adapter;
     namespace._leaveRecovery();
   }
 
@@ -460,7 +468,7 @@ export class Server<
 
   override serverSideEmit<Ev extends EventNames<ServerSideEvents>>(
     ev: Ev,
-    ...args: EventParams<ServerSideEvents, Ev>
+    ...args: EventParams<DecorateAcknowledgementsWithTimeoutAndMultipleResponses<ServerSideEvents>, Ev>
   ): boolean {
     return this.sockets.serverSideEmit(ev, ...args);
   }

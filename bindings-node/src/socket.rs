@@ -38,6 +38,12 @@ impl NativeServer {
         text.map(|text| value::string(env, &text)).transpose()
     }
 
+    /// What was wrong with the packet or the transport that ended the connection of a socket, if that was why.
+    #[napi(catch_unwind)]
+    pub fn fault(&self, socket: f64) -> Option<&'static str> {
+        self.with_socket(socket, |socket| socket.fault()).flatten()
+    }
+
     /// Puts a client out of the namespace, or ends its whole connection.
     #[napi(catch_unwind)]
     pub fn disconnect(&self, socket: f64, close: bool) -> Vec<DepartureRecord> {

@@ -50,6 +50,12 @@ export interface SocketReservedEventsMap {
   error: (err: Error) => void;
 }
 
+/** Events that every emitter emits on itself. */
+export interface EventEmitterReservedEventsMap {
+  newListener: (eventName: string | symbol, listener: (...args: any[]) => void) => void;
+  removeListener: (eventName: string | symbol, listener: (...args: any[]) => void) => void;
+}
+
 /** An event as it passes a socket's middleware: its name and its arguments. */
 export type Event = [eventName: string, ...args: any[]];
 
@@ -205,7 +211,7 @@ export class Socket<
       packet.id = this.nsp._ids;
       this.#awaitAck(packet.id as number, flags.timeout, ack as Listener);
     }
-    this.adapter.broadcast(packet, { rooms: new Set([this.id]), except: new Set(), flags });
+    this.adapter.broadcast(packet, { rooms: new Set([this.id]), except: new Set(), flags: { ...flags } });
   }
 
   #awaitAck(id: number, timeout: number | undefined, ack: Listener): void {
@@ -386,12 +392,12 @@ export class Socket<
   }
 
   /** The socket disconnects; `release` takes it out of its rooms. */
-  _onClose(reason: DisconnectReason, release: () => void): void {
+  _onClose(reason: DisconnectReason, description: Error | undefined, release: () => void): void {
     // A listener may close the server, which disconnects all sockets.
     if (this.#isLeaving) return;
     this.#isLeaving = true;
     try {
-      this.emitReserved("disconnecting", reason);
+      this.emitReserved("disconnecting", reason, description);
     } finally {
       this._keepRecord();
       try {
@@ -399,7 +405,7 @@ export class Socket<
       } finally {
         this.connected = false;
         this.#hasLeft = true;
-        this.emitReserved("disconnect", reason);
+        this.emitReserved("disconnect", reason, description);
       }
     }
   }

@@ -1,3 +1,4 @@
+/// <reference types="node" preserve="true" />
 // biome-ignore-all lint/suspicious/noExplicitAny: the maps of events are the application's, with any arguments.
 /** The types by which an application declares its events: the same names and meaning as in socket.io. */
 
@@ -54,34 +55,69 @@ type IsAny<T> = 0 extends 1 & T ? true : false;
 
 type FunctionParameters<T> = T extends (...args: infer Parameters) => any ? Parameters : never;
 
-type HasAck<Listener> =
+type LooseLast<Listener> = Last<FunctionParameters<Listener>>;
+
+/** Whether nothing is known of an event's arguments, or of the last one. */
+type IsUntyped<Listener> =
   IsAny<Listener> extends true
     ? true
     : FunctionParameters<Listener> extends never[]
       ? false
-      : IsAny<Last<FunctionParameters<Listener>>> extends true
-        ? true
-        : Last<FunctionParameters<Listener>> extends (...args: any[]) => any
-          ? true
-          : false;
+      : IsAny<LooseLast<Listener>>;
+
+/** Whether an event's last argument is an acknowledgement. */
+type Asks<Listener> =
+  IsUntyped<Listener> extends true
+    ? "maybe"
+    : FunctionParameters<Listener> extends never[]
+      ? "no"
+      : LooseLast<Listener> extends (...args: any[]) => any
+        ? "yes"
+        : "no";
 
 /** The names of the events whose last argument is an acknowledgement. */
 export type EventNamesWithAck<
   Events extends EventsMap,
   Name extends EventNames<Events> = EventNames<Events>,
 > = {
-  [K in Name]: HasAck<Events[K]> extends true ? K : never;
+  [K in Name]: Asks<Events[K]> extends "yes" | "maybe" ? K : never;
 }[Name];
 
-type LooseLast<Listener> = Last<FunctionParameters<Listener>>;
+/** The names of the events that want no answer: what goes to many sockets at once, none of which is asked. */
+export type EventNamesWithoutAck<
+  Events extends EventsMap,
+  Name extends EventNames<Events> = EventNames<Events>,
+> = Name extends unknown ? (Asks<Events[Name]> extends "no" | "maybe" ? Name : never) : never;
 
-/** What an acknowledgement brings: its first argument that is no error. */
-export type AckValue<Listener> =
-  LooseLast<Listener> extends (...args: infer Parameters) => any
-    ? Parameters[0] extends Error
-      ? Parameters[1]
-      : Parameters[0]
-    : any;
+/** The names of the events whose acknowledgement begins with an error, as it does after `timeout()`. */
+export type EventNamesWithError<
+  Events extends EventsMap,
+  Name extends EventNamesWithAck<Events> = EventNamesWithAck<Events>,
+> = {
+  [K in Name]: IsUntyped<Events[K]> extends true
+    ? K
+    : FunctionParameters<LooseLast<Events[K]>>[0] extends Error
+      ? K
+      : never;
+}[Name];
+
+/** The events that want no answer. */
+export type RemoveAcknowledgements<Events extends EventsMap> = {
+  [K in EventNamesWithoutAck<Events>]: Events[K];
+};
+
+/** The first of an acknowledgement's arguments that is no error. */
+export type FirstNonErrorTuple<Arguments extends unknown[]> = Arguments[0] extends Error
+  ? Arguments[1]
+  : Arguments[0];
+
+/** What an acknowledgement brings. */
+export type FirstNonErrorArg<Ack> = Ack extends (...args: infer Arguments) => any
+  ? FirstNonErrorTuple<Arguments>
+  : any;
+
+/** What the acknowledgement of an event brings. */
+export type AckValue<Listener> = FirstNonErrorArg<LooseLast<Listener>>;
 
 type WithError<Arguments extends any[]> = {
   [K in keyof Arguments]: Arguments[K] extends (...args: infer Parameters) => infer Result
@@ -91,17 +127,23 @@ type WithError<Arguments extends any[]> = {
     : Arguments[K];
 };
 
-type EachInArray<Tuple extends unknown[]> = { [K in keyof Tuple]: Tuple[K][] };
+/** A list of each of a tuple's types. */
+export type MultiplyArray<Tuple extends unknown[]> = { [K in keyof Tuple]: Tuple[K][] };
 
 type WithManyAnswers<Arguments extends any[]> = {
   [K in keyof Arguments]: Arguments[K] extends (...args: infer Parameters) => infer Result
     ? Parameters extends [Error, ...infer Rest]
-      ? (err: Error, ...args: FirstOf<EachInArray<Rest>>) => Result
-      : (...args: FirstOf<EachInArray<Parameters>>) => Result
+      ? (err: Error, ...args: FirstOf<MultiplyArray<Rest>>) => Result
+      : (...args: FirstOf<MultiplyArray<Parameters>>) => Result
     : Arguments[K];
 };
 
-type FirstOf<Tuple extends any[]> = Tuple extends [infer Head, ...any[]] ? [Head] : [];
+/** Of a list of unknown length there is no first type, and then any function will do. */
+type FirstOf<Tuple extends any[]> = Tuple extends [infer Head, ...any[]]
+  ? [Head]
+  : Tuple extends []
+    ? []
+    : never;
 
 /** Events whose acknowledgements get an error first, as after `timeout()`. */
 export type DecorateAcknowledgements<Events> = {
@@ -124,12 +166,20 @@ export type DecorateAcknowledgementsWithTimeoutAndMultipleResponses<Events> = {
     : Events[K];
 };
 
+/** What emits events whose names and arguments the compiler checks. */
+export interface TypedEventBroadcaster<EmitEvents extends EventsMap> {
+  emit<Event extends EventNames<EmitEvents>>(event: Event, ...args: EventParams<EmitEvents, Event>): boolean;
+}
+
 /** An event emitter whose names and arguments the compiler checks. */
 export abstract class StrictEventEmitter<
-  ListenEvents extends EventsMap,
-  EmitEvents extends EventsMap,
-  ReservedEvents extends EventsMap = Record<never, never>,
-> extends EventEmitter {
+    ListenEvents extends EventsMap,
+    EmitEvents extends EventsMap,
+    ReservedEvents extends EventsMap = Record<never, never>,
+  >
+  extends EventEmitter
+  implements TypedEventBroadcaster<EmitEvents>
+{
   override on<Event extends ReservedOrUserEventNames<ReservedEvents, ListenEvents>>(
     event: Event,
     listener: ReservedOrUserListener<ReservedEvents, ListenEvents, Event>,
@@ -163,5 +213,10 @@ export abstract class StrictEventEmitter<
     ...args: EventParams<ReservedEvents, Event>
   ): boolean {
     return super.emit(event as string, ...args);
+  }
+
+  /** Calls the listeners for an event of which the compiler knows nothing. */
+  protected emitUntyped(event: string, ...args: any[]): boolean {
+    return super.emit(event, ...args);
   }
 }

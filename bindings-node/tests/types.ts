@@ -78,7 +78,12 @@ export async function askAll(): Promise<void> {
   takesNumbers(await io.emitWithAck("ask", "question"));
   takesNumbers(await chat.emitWithAck("ask", "question"));
   takesNumbers(
-    await chat.in("room").except("other").volatile.local.compress(false).emitWithAck("ask", "question"),
+    await chat
+      .in("room")
+      .except("other")
+      .volatile.local.compress(false)
+      .timeout(10)
+      .emitWithAck("ask", "question"),
   );
   for (const socket of await io.fetchSockets()) {
     takesString(socket.data.user);

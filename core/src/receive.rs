@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use ferrio_engine::{CloseReason, Data};
-use ferrio_protocol::socket::{self as codec, BinaryPacket, Packet, PacketType};
+use ferrio_protocol::socket::{self as codec, AssemblyError, BinaryPacket, DecodeError, Packet, PacketType};
 use parking_lot::MutexGuard;
 
 use crate::{
@@ -24,10 +24,35 @@ use crate::{
 /// with `forced server close`.
 #[derive(Debug)]
 enum Violation {
-    /// It cannot be decoded.
-    Malformed,
+    /// It cannot be decoded, for this reason.
+    Malformed(&'static str),
     /// It is not allowed at this time: an event for a namespace without a CONNECT, a second CONNECT.
     OutOfPlace,
+}
+
+/// In the words of socket.io, where it has any.
+impl From<DecodeError> for Violation {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(match error {
+            DecodeError::UnknownType => "unknown packet type",
+            DecodeError::IllegalAttachments => "illegal attachments",
+            DecodeError::TooManyAttachments => "too many attachments",
+            DecodeError::NamespaceTooLong => "namespace too long",
+            DecodeError::IllegalId => "illegal packet id",
+            DecodeError::InvalidPayload | DecodeError::ReservedEvent => "invalid payload",
+            DecodeError::TooDeep => "payload nested too deeply",
+        })
+    }
+}
+
+impl From<AssemblyError> for Violation {
+    fn from(error: AssemblyError) -> Self {
+        Self::Malformed(match error {
+            AssemblyError::TextInsteadOfAttachment => "got plaintext data when reconstructing a packet",
+            AssemblyError::UnexpectedAttachment => "got binary data when not reconstructing a packet",
+            AssemblyError::TooLarge => "attachments too large",
+        })
+    }
 }
 
 /// Takes a message of the engine.
@@ -61,7 +86,7 @@ fn take(connection: &Arc<Connection>, message: Data<'_>, now: Instant) -> Result
             // Nothing is kept for a namespace the client is not in.
             socket(&mut inbound, packet.namespace)?;
             let begun = inbound.assembler.begin(&packet, &server.packet_limits);
-            begun.map_err(|_| Violation::Malformed)?;
+            begun?;
             // They cannot be awaited for ever.
             inbound.due.attachments = Some(now + server.config.limits.attachments_timeout);
             if let Some(next) = inbound.due.next() {
@@ -70,12 +95,12 @@ fn take(connection: &Arc<Connection>, message: Data<'_>, now: Instant) -> Result
             Ok(())
         }
         Decoded::Text(packet) => {
-            inbound.assembler.text().map_err(|_| Violation::Malformed)?;
+            inbound.assembler.text()?;
             dispatch(connection, inbound, &packet)
         }
         Decoded::Whole(packet) => dispatch(connection, inbound, &packet),
         Decoded::Attachment(data) => {
-            let complete = inbound.assembler.push(data).map_err(|_| Violation::Malformed)?;
+            let complete = inbound.assembler.push(data)?;
             let Some(packet) = complete else { return Ok(()) };
             inbound.due.attachments = None;
             dispatch(connection, inbound, &packet)
@@ -93,15 +118,15 @@ enum Decoded<'a> {
 fn decode<'a>(connection: &Connection, message: Data<'a>) -> Result<Decoded<'a>, Violation> {
     let server = connection.layer();
     match message {
-        Data::Text(_) if server.is_msgpack() => Err(Violation::Malformed),
+        Data::Text(_) if server.is_msgpack() => Err(Violation::Malformed("invalid packet")),
         Data::Text(text) => {
             let encoder = Encoder { parser: server.config.parser, protocol: connection.protocol() };
             let packet = codec::decode(encoder.revision(), text, &server.packet_limits);
-            packet.map(Decoded::Text).map_err(|_| Violation::Malformed)
+            Ok(Decoded::Text(packet?))
         }
         Data::Binary(data) if server.is_msgpack() => {
             let packet = codec::msgpack::decode(&Bytes::from(data.into_owned()), &server.packet_limits);
-            packet.map(Decoded::Whole).map_err(|_| Violation::Malformed)
+            packet.map(Decoded::Whole).map_err(|_| Violation::Malformed("invalid packet"))
         }
         Data::Binary(data) => Ok(Decoded::Attachment(Bytes::from(data.into_owned()))),
     }
@@ -166,8 +191,9 @@ fn event(connection: &Connection, socket: Arc<Socket>, packet: &impl Incoming) {
 fn violated(connection: &Arc<Connection>, violation: &Violation) {
     connection.count_peer_error();
     tracing::debug!(remote = ?connection.handshake().head.remote, ?violation, "closing a peer that broke the protocol");
-    if matches!(violation, Violation::OutOfPlace) {
-        disconnect::end(connection, DisconnectReason::ForcedServerClose);
+    match violation {
+        Violation::OutOfPlace => disconnect::end(connection, DisconnectReason::ForcedServerClose),
+        Violation::Malformed(fault) => connection.state().inbound.lock().fault = Some(fault),
     }
     connection.close(CloseReason::ForcedClose);
 }

@@ -145,6 +145,13 @@ impl Socket {
         &self.connection
     }
 
+    /// What was wrong with the packet or the transport that ended the connection, if that was why, in the words of the
+    /// official server where it has any.
+    pub fn fault(&self) -> Option<&'static str> {
+        let of_packet = self.connection.state().inbound.lock().fault;
+        of_packet.or_else(|| self.connection.fault())
+    }
+
     /// The transport in use at the moment.
     pub fn transport(&self) -> TransportKind {
         self.connection.transport()

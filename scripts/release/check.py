@@ -23,6 +23,8 @@ from pathlib import Path
 
 PLATFORMS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("platforms.json").read_text())
 
+VERSION: str = json.loads((Path(__file__).parents[2] / "package.json").read_text())["version"]
+
 ELF_MACHINES = {"x64": "Advanced Micro Devices X86-64", "arm64": "AArch64"}
 MACH_O_MACHINES = {"x64": 0x0100_0007, "arm64": 0x0100_000C}
 PE_MACHINES = {"x64": 0x8664}
@@ -105,6 +107,10 @@ def unpacked_npm(file: Path) -> Artefact | None:
         wanted = {f"@ferrio/{platform}": description["version"] for platform in PLATFORMS}
         require(description["optionalDependencies"] == wanted, "it does not ask for every platform's package")
         return None
+    if description["name"] == "@ferrio/socket.io":
+        require(not libraries, "the facade has a library")
+        require(description["dependencies"]["ferrio"] == VERSION, "the facade is of another ferrio")
+        return None
     platform = description["name"].removeprefix("@ferrio/")
     require(platform in PLATFORMS, f"unknown package {description['name']}")
     require(libraries == [description["main"]], f"not one library: {libraries}")
@@ -135,11 +141,11 @@ def checked_elf(artefact: Artefact, expected: dict[str, str]) -> str:
     )
     exported = re.search(rf" GLOBAL DEFAULT +\d+ {artefact.entry_point}$", text, re.MULTILINE)
     require(exported is not None, f"the library does not export {artefact.entry_point}")
-    versions = sorted({version(number) for number in found(r"\bGLIBC_([\d.]+)", text)})
+    versions = [version(number) for number in found(r"\bGLIBC_([\d.]+)", text)]
     if expected["libc"] == "musl":
         require(not versions, "the library needs glibc")
         return "musl"
-    newest = versions[-1]
+    newest = max(versions, default=(0,))
     require(newest <= version(expected["glibc"]), f"the library needs glibc {dotted(newest)}")
     return f"glibc {dotted(newest)}"
 

@@ -1,8 +1,9 @@
-// Packs the npm packages: `ferrio`, which is TypeScript's output alone, and one package for the native library of each
-// platform that is given.
+// Packs the npm packages: `ferrio`, which is TypeScript's output alone, `@ferrio/socket.io`, which is `ferrio` under another
+// name, and one package for the native library of each platform that is given.
 //
-//     node scripts/release/pack-npm.mjs FOLDER [PLATFORM=LIBRARY]...
+//     node scripts/release/pack-npm.mjs FOLDER [PLATFORM_FOLDER]...
 //
+// A platform's folder is called as the platform, and has its library as ferrio.node.
 // Both are put together in a folder of their own: package.json of the checkout names no package of a platform, so that an
 // install in it asks no registry for them.
 
@@ -18,16 +19,13 @@ const description = readJson(path.join(root, "package.json"));
 const { version, license, author, repository, engines } = description;
 
 const [folder, ...libraries] = process.argv.slice(2);
-if (folder === undefined) throw new Error("usage: pack-npm.mjs FOLDER [PLATFORM=LIBRARY]...");
+if (folder === undefined) throw new Error("usage: pack-npm.mjs FOLDER [PLATFORM_FOLDER]...");
 const destination = path.resolve(folder);
 mkdirSync(destination, { recursive: true });
 
 packMain();
-for (const library of libraries) {
-  const [platform, file] = library.split("=", 2);
-  if (!(platform in platforms) || !file) throw new Error(`${library}: PLATFORM=LIBRARY was expected`);
-  packPlatform(platform, file);
-}
+packFacade();
+for (const library of libraries) packPlatform(path.basename(library), path.join(library, "ferrio.node"));
 
 function packMain() {
   const optionalDependencies = {};
@@ -41,7 +39,28 @@ function packMain() {
   });
 }
 
+function packFacade() {
+  pack((stage) => {
+    cpSync(path.join(root, "bindings-node/socket.io"), stage, { recursive: true });
+    // Where socket.io has them.
+    cpSync(path.join(root, "node_modules/socket.io-client/dist"), path.join(stage, "client-dist"), {
+      recursive: true,
+    });
+    cpSync(path.join(root, "LICENSE"), path.join(stage, "LICENSE"));
+    const { name, ...facade } = readJson(path.join(stage, "package.json"));
+    // Above all of socket.io's own, so that it is in the ranges that others ask for.
+    const [major, minor, patch] = version.split(".").map(Number);
+    return {
+      name,
+      version: `4.8.${major * 10_000 + minor * 100 + patch}`,
+      ...facade,
+      dependencies: { ...facade.dependencies, ferrio: version },
+    };
+  });
+}
+
 function packPlatform(platform, library) {
+  if (!(platform in platforms)) throw new Error(`no such platform: ${platform}`);
   const { os, cpu, libc } = platforms[platform];
   const name = `@ferrio/${platform}`;
   const main = "ferrio.node";

@@ -135,7 +135,7 @@ describe.each([
     );
     nodes[1].client.off("ask");
     const error = await nodes[2].io
-      .timeout(300)
+      .timeout(2000)
       .emitWithAck("ask", "q")
       .catch((caught) => caught);
     expect(error.message).toBe("operation has timed out");

@@ -67,7 +67,7 @@ describe.each([
     }
     clients[0].off("ask");
     const error = await server.io
-      .timeout(100)
+      .timeout(2000)
       .emitWithAck("ask", 5)
       .catch((caught) => caught);
     expect([error.message, error.responses]).toEqual(["operation has timed out", [6]]);

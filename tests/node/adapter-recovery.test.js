@@ -302,6 +302,26 @@ ferrioOnly("the official server has no such state, or ends otherwise", () => {
     });
   });
 
+  test("an adapter that never answers keeps neither namespaces nor clients", async () => {
+    class Silent extends Adapter {
+      restoreSession() {
+        return new Promise(() => {});
+      }
+    }
+    const server = await startServer({ ...RECOVERY, adapter: Silent, cleanupEmptyChildNamespaces: true });
+    server.io.of(/^\/dynamic$/);
+    const client = server.client("/dynamic", { auth: { pid: "a", offset: "1" } });
+    await eventually(() => server.io._held().restoring === 1);
+    client.io._close();
+    await eventually(() => server.io._nsps.size === 1);
+    expect(server.io._held()).toMatchObject({ restoring: 0, sockets: 0, ownSockets: 0 });
+    const other = server.client("/dynamic", { auth: { pid: "a", offset: "1" } });
+    await eventually(() => server.io._held().restoring === 1);
+    await server.close();
+    expect(server.io._held().restoring).toBe(0);
+    other.io._close();
+  });
+
   test("ids of a session that could not stand in a packet are not taken", async () => {
     const sessions = {
       quote: { sid: 'a"b\\', pid: 'p"', rooms: [], data: {}, missedPackets: [] },

@@ -256,7 +256,7 @@ describe("adapters of other packages", () => {
     expect(answers.sort()).toEqual(["hello 0", "hello 1", "hello 2"]);
     expect(await server.io.to("nobody").timeout(5000).emitWithAck("ask", 1)).toEqual([]);
     pairs[1].client.off("ask");
-    const missing = server.io.timeout(200).emitWithAck("ask", "again");
+    const missing = server.io.timeout(2000).emitWithAck("ask", "again");
     const error = await missing.catch((caught) => caught);
     expect(error.message).toBe("operation has timed out");
     expect(error.responses.sort()).toEqual(["again 0", "again 2"]);

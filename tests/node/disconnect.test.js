@@ -119,6 +119,102 @@ describe("disconnect", () => {
     ]);
   });
 
+  test.each([
+    ["an unknown type", ["49"], /^unknown packet type/],
+    ["no JSON", ["42{"], "invalid payload"],
+    ["half an array", ['42["a"'], "invalid payload"],
+    ["an event without a name", ["42[]"], "invalid payload"],
+    ["a name that is no text", ["42[{}]"], "invalid payload"],
+    ["a reserved name", ['42["disconnect"]'], "invalid payload"],
+    ["an answer that is no array", ['431{"x":1}'], "invalid payload"],
+    ["a number of attachments that is none", ['45x-["a"]'], /^illegal attachments$/i],
+    ["too many attachments", ['4519-["a"]'], "too many attachments"],
+    ["bytes that nobody announced", [Buffer.from([1])], "got binary data when not reconstructing a packet"],
+    ["no bytes at all", [Buffer.alloc(0)], "got binary data when not reconstructing a packet"],
+    [
+      "a text in place of an attachment",
+      ['451-["a",{"_placeholder":true,"num":0}]', '42["b"]'],
+      "got plaintext data when reconstructing a packet",
+    ],
+    [
+      "a placeholder for what is not there",
+      ['451-["a",{"_placeholder":true,"num":5}]', Buffer.from([1])],
+      "illegal attachments",
+    ],
+  ])("what is wrong with an undecodable packet is told: %s", async (_name, messages, fault) => {
+    const server = await startServer();
+    const { peer, socket } = await rawPair(server);
+    const told = [];
+    socket.on("error", (error) => told.push(["error", error.message]));
+    for (const event of ["disconnecting", "disconnect"]) {
+      socket.on(event, (...args) => told.push([event, ...args]));
+    }
+    const heard = record(socket);
+    for (const message of messages) peer.send(message);
+    await eventually(() => told.length === 3);
+    const message = fault instanceof RegExp ? expect.stringMatching(fault) : fault;
+    expect(told).toEqual([
+      ["error", message],
+      ["disconnecting", "forced close", undefined],
+      ["disconnect", "forced close", undefined],
+    ]);
+    expect(heard).toEqual([]);
+    await peer.closeCode();
+  });
+
+  test.each([
+    ["43[1]", "an answer to nothing"],
+    ['4312345["x"]', "an answer to what was never asked"],
+    ['42["unheard",1]', "an event without a listener"],
+    ['421["unheard",1]', "one that wants an answer"],
+    ['42["",1]', "one without a name"],
+    ['42["__proto__",{"__proto__":1}]', "one with a name of JavaScript's own"],
+    ['42["error",1]', "one that is called error"],
+  ])("%s does no harm: %s", async (message) => {
+    const server = await startServer();
+    const { peer, socket } = await rawPair(server);
+    peer.send(message);
+    const heard = once(socket, "after");
+    peer.send('42["after"]');
+    await heard;
+    expect(socket.connected).toBe(true);
+  });
+
+  test("an empty attachment is an empty Buffer", async () => {
+    const server = await startServer();
+    const { peer, socket } = await rawPair(server);
+    const heard = once(socket, "bytes");
+    peer.send('451-["bytes",{"_placeholder":true,"num":0}]');
+    peer.send(Buffer.alloc(0));
+    expect(await heard).toEqual([Buffer.alloc(0)]);
+  });
+
+  test("a transport error says what was wrong", async () => {
+    const server = await startServer({ maxHttpBufferSize: 1000 });
+    const told = async (provoke, open = () => rawPair(server)) => {
+      const { peer, socket } = await open();
+      const left = once(socket, "disconnect");
+      await provoke(peer);
+      const [reason, error] = await left;
+      return [reason, error.message, error.type];
+    };
+    const tooLarge = await told((peer) => peer.send(`42["${"x".repeat(2000)}"]`));
+    expect(tooLarge).toEqual(["transport error", "RangeError: Max payload size exceeded", "TransportError"]);
+    const wrongWay = await told((peer) => peer.send("2"));
+    expect(wrongWay).toEqual(["transport error", "invalid heartbeat direction", undefined]);
+    const polling = async () => {
+      const known = new Set(server.sockets.keys());
+      const peer = await openPolling(server);
+      const socket = await eventually(() => [...server.sockets.values()].find(({ id }) => !known.has(id)));
+      return { peer, socket };
+    };
+    const overlap = await told(async (peer) => {
+      await peer.startPoll();
+      await peer.poll().catch(() => {});
+    }, polling);
+    expect(overlap).toEqual(["transport error", "overlap from client", "TransportError"]);
+  });
+
   test("a payload that cannot be decoded is a parse error", async () => {
     const server = await startServer();
     const { peer, socket } = await rawPair(server);

@@ -85,6 +85,21 @@ describe("option forms", () => {
   });
 });
 
+test("a cookie has every attribute that it is given", async () => {
+  const cookie = {
+    name: "sid",
+    domain: "page.example",
+    secure: true,
+    partitioned: true,
+    priority: "high",
+    sameSite: "none",
+  };
+  const [set] = (await handshake(await startServer({ cookie }))).headers["set-cookie"];
+  expect(set.replace(/^sid=[^;]+/, "sid")).toBe(
+    "sid; Domain=page.example; Path=/; HttpOnly; Secure; Partitioned; Priority=High; SameSite=None",
+  );
+});
+
 describe("functions that decide on origins", () => {
   const onlyPage = (origin, answer) => {
     if (origin === PAGE) answer(null, true);

@@ -8,6 +8,7 @@ const zlib = require("node:zlib");
 const express = require("express");
 const { WebSocketServer } = require("ws");
 const {
+  DOOR,
   POLLING,
   RawWebSocket,
   UPGRADE,
@@ -18,6 +19,7 @@ const {
   deferred,
   eventually,
   ferrioOnly,
+  isOfficial,
   once,
   openPolling,
   openWebSocket,
@@ -344,6 +346,33 @@ describe("server", () => {
 
     const without = await startServer({ serveClient: false });
     expect((await request(without, "/socket.io/socket.io.js")).status).toBe(400);
+  });
+
+  // The core keeps the files as they are and by gzip, for whoever takes that.
+  const ofOwnPort = (expected) => (DOOR === "listen" && !isOfficial ? "gzip" : expected);
+
+  test.each([
+    ["gzip, deflate, br, zstd", "gzip"],
+    ["br, gzip", ofOwnPort("br")],
+    ["br;q=0.5, gzip;q=0.8", "gzip"],
+    ["gzip;q=0.5, br;q=0.8", ofOwnPort("br")],
+    ["deflate, gzip", ofOwnPort("deflate")],
+    ["*", ofOwnPort("br")],
+    ["*, gzip", "gzip"],
+    ["*;q=0, GZIP;q=0.1", "gzip"],
+    ["br;q=0, gzip;q=0.0, deflate; q=0", undefined],
+    ["identity", undefined],
+    ["", undefined],
+  ])("the browser's client is packed as a browser likes it best: %s", async (accepted, expected) => {
+    const server = await startServer();
+    const whole = await request(server, "/socket.io/socket.io.min.js");
+    const file = await request(server, "/socket.io/socket.io.min.js", {
+      headers: { "Accept-Encoding": accepted },
+    });
+    expect(file.headers["content-encoding"]).toBe(expected);
+    const unpack = { br: zlib.brotliDecompressSync, gzip: zlib.gunzipSync, deflate: zlib.inflateSync };
+    const body = expected === undefined ? file.body : unpack[expected](file.body);
+    expect(body.equals(whole.body)).toBe(true);
   });
 
   test("the process ends by itself after close", async () => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import pytest
 from registry import serve_registry
 
 Run = Callable[..., str]
+
+DIST = Path(os.environ["FERRIO_DIST"]) if "FERRIO_DIST" in os.environ else None
+"""The folder of `make dist`, whose packages are tried in place of new ones."""
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +46,12 @@ def run() -> Run:
 @pytest.fixture(scope="session")
 def wheel(root: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    run(Path(sys.executable).with_name("maturin"), "build", "--release", "--out", folder, cwd=root)
+    if DIST is not None:
+        # pip knows which of them is for this machine.
+        words = ["--no-index", "--no-deps", "--find-links", DIST, "--dest", folder, "ferrio"]
+        run(sys.executable, "-m", "pip", "download", "--quiet", *words, cwd=folder)
+    else:
+        run(Path(sys.executable).with_name("maturin"), "build", "--release", "--out", folder, cwd=root)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -69,9 +78,13 @@ def platform(root: Path, run: Run) -> str:
 @pytest.fixture(scope="session")
 def packages(root: Path, platform: str, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the npm packages: the main one, and that of this platform's library."""
+    if DIST is not None:
+        return DIST
     folder = tmp_path_factory.mktemp("packages")
-    library = root / "bindings-node/ferrio.node"
-    run("node", root / "scripts/release/pack-npm.mjs", folder, f"{platform}={library}", cwd=root)
+    library = tmp_path_factory.mktemp("libraries") / platform
+    library.mkdir()
+    shutil.copy(root / "bindings-node/ferrio.node", library)
+    run("node", root / "scripts/release/pack-npm.mjs", folder, library, cwd=root)
     return folder
 
 
@@ -88,9 +101,16 @@ def library_tarball(packages: Path, platform: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def registry(root: Path, library_tarball: Path, platform: str) -> Iterator[str]:
+def facade(packages: Path) -> Path:
+    """The package that has socket.io's name and version."""
+    (packed,) = packages.glob("ferrio-socket.io-*.tgz")
+    return packed
+
+
+@pytest.fixture(scope="session")
+def registry(root: Path, library_tarball: Path) -> Iterator[str]:
     """The address of a registry that has the packages of all platforms, and the library of this one."""
-    with serve_registry(root, library_tarball, platform) as address:
+    with serve_registry(root, [library_tarball]) as address:
         yield address
 
 

@@ -156,3 +156,7 @@ def test_an_installed_package_types_an_application(project: Path, root: Path, ru
     type_roots = root / "node_modules/@types"
     options = ["--noEmit", "--strict", "--target", "es2022", "--module", module]
     run("node", compiler, *options, "--typeRoots", type_roots, "--types", "node", "types.mts", cwd=project)
+
+
+def test_declared_events_allow_what_they_say_and_nothing_else(root: Path, run: Run) -> None:
+    run("node", root / "node_modules/typescript/bin/tsc", "--project", "bindings-node/tests", cwd=root)

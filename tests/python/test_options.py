@@ -134,7 +134,11 @@ def test_signature(name):
             ValueError,
             "option `per_message_deflate.client_max_window_bits` must be a whole number from 8 to 15, or a boolean, not 16",
         ),
-        ({"per_message_deflate": 1}, TypeError, "option `per_message_deflate` must be a dictionary, or True or False, not 1"),
+        (
+            {"per_message_deflate": 1},
+            TypeError,
+            "option `per_message_deflate` must be a dictionary, or True or False, not 1",
+        ),
         (
             {"cors_allowed_origins": "http://a\n"},
             ValueError,

@@ -52,7 +52,7 @@ class Operations:
         bytes: anything else raises `TypeError`, and a float that is no number `ValueError`, with its place. `to` (or
         `room`) names a client, a room or several; `skip_sid` and `except_rooms` leave out clients and rooms. `callback`
         is called with the answer of each client. A `volatile` event is dropped for clients that are not ready for it;
-        `compress` says whether a polling answer with it may be compressed; a `local` one stays on this node of a
+        `compress` says whether it may be compressed on its way; a `local` one stays on this node of a
         cluster. When this returns, the event is queued for every receiver, in the order of the emits.
         """
         target = self._native_namespace(namespace)

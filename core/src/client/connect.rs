@@ -264,7 +264,9 @@ impl Socket {
     }
 
     fn connect_packet(&self) -> Encoded {
-        let mut data = String::from(r#"{"sid":"#);
+        // Enough for both texts, unless the host has chosen longer ones.
+        let mut data = String::with_capacity(64);
+        data.push_str(r#"{"sid":"#);
         json::write_string(&mut data, self.id());
         if let Some(recovery) = &self.recovery {
             data.push_str(r#","pid":"#);

@@ -34,6 +34,8 @@ pub(crate) struct Inbound {
     /// Whether the host has been told that the end is near, and no message any more.
     pub(crate) is_ending: bool,
     pub(crate) due: Due,
+    /// What was wrong with a packet that could not be decoded.
+    pub(crate) fault: Option<&'static str>,
 }
 
 /// Until when a client has to have done something, or it is put out.
@@ -71,6 +73,7 @@ impl Client {
                 is_open: true,
                 is_ending: false,
                 due: Due::default(),
+                fault: None,
             }),
             share: Arc::new(Share::new(limits)),
         }

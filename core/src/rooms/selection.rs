@@ -46,7 +46,7 @@ impl Selection {
 pub struct Flags {
     /// The event is dropped for receivers that are not ready to take it at once. Default `false`.
     pub volatile: bool,
-    /// Whether a polling answer with this event may be compressed. Default `true`.
+    /// Whether this event may be compressed: the polling answer with it, or its frames. Default `true`.
     pub compress: bool,
     /// The event stays on this node of a cluster. Default `false`.
     pub local: bool,

@@ -38,6 +38,32 @@ async fn a_packet_that_ends_a_socket_says_why() {
     }
 }
 
+/// What a client sends that cannot be, and what is said to have been wrong.
+const FAULTS: [(&str, Option<&str>); 8] = [
+    ("49", Some("unknown packet type")),
+    (r#"42["unclosed""#, Some("invalid payload")),
+    (r#"42["disconnect"]"#, Some("invalid payload")),
+    (r#"45x-["a"]"#, Some("illegal attachments")),
+    (r#"4599-["a"]"#, Some("too many attachments")),
+    ("2", Some("invalid heartbeat direction")),
+    ("40", None),
+    ("41", None),
+];
+
+#[tokio::test]
+async fn what_was_wrong_with_a_client_is_known() {
+    for entry_point in EntryPoint::ALL {
+        for (packet, fault) in FAULTS {
+            let mut test = start_default().await;
+            let (mut client, socket) = test.join(entry_point).await;
+            assert_eq!(socket.fault(), None);
+            client.send(packet).await;
+            drop(test.host.disconnected().await);
+            assert_eq!(socket.fault(), fault, "{packet} by {entry_point:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_server_ends_sockets_in_its_own_ways() {
     for entry_point in EntryPoint::ALL {

@@ -53,7 +53,7 @@ async function main() {
   await heard;
   client.on("ask", (answer) => answer());
   const error = await io
-    .timeout(50)
+    .timeout(2000)
     .emitWithAck("ask")
     .catch((caught) => caught);
   console.log(error.message, error.responses.length);

@@ -50,6 +50,11 @@ impl Inflater {
         Self { heard: Window::new(window), _share: share }
     }
 
+    /// How many bytes of earlier messages the next may look back at.
+    pub(crate) fn window_len(&self) -> usize {
+        self.heard.bytes().len()
+    }
+
     /// Inflates a message of at most `max` bytes, and gives it to `read`.
     pub(crate) fn inflate<T>(
         &mut self,

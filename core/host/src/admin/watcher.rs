@@ -17,8 +17,9 @@ const LOW_WATER: usize = 256 << 10;
 /// When so much waits for it, it is shown nothing until it has read that, and then all sockets anew.
 const HIGH_WATER: usize = 1 << 20;
 
-/// So many sockets are listed in one go: some 200 KiB with the headers of a browser.
+/// So many sockets are listed in one go: some 200 KiB with the headers of a browser. Fewer, when they have so many bytes.
 const PIECE: usize = 256;
+const PIECE_BYTES: usize = 512 << 10;
 
 /// A client that is not connected by then never will be.
 const MAX_COMING: Duration = Duration::from_secs(60);
@@ -91,11 +92,7 @@ impl Watcher {
         if !is_ready {
             return Vec::new();
         }
-        let with_rooms = |socket: Arc<Socket>| {
-            let rooms = socket.rooms();
-            (socket, rooms)
-        };
-        let piece: Vec<_> = rest.take(PIECE).filter(|socket| socket.is_connected()).map(with_rooms).collect();
+        let piece = take_piece(rest, shared);
         let is_first = !std::mem::replace(is_begun, true);
         if rest.len() == 0 {
             self.stage = Stage::Following;
@@ -165,6 +162,29 @@ impl Watcher {
     fn n_waiting(&self) -> usize {
         self.socket.connection().queued_bytes()
     }
+}
+
+/// The next sockets that are connected, with their rooms.
+fn take_piece(rest: &mut vec::IntoIter<Arc<Socket>>, shared: &Shared) -> Vec<(Arc<Socket>, Vec<Room>)> {
+    let mut piece = Vec::new();
+    let mut n_bytes = 0;
+    while piece.len() < PIECE
+        && n_bytes < PIECE_BYTES
+        && let Some(socket) = rest.next()
+    {
+        if !socket.is_connected() {
+            continue;
+        }
+        let rooms = socket.rooms();
+        n_bytes += socket.handshake().head.n_bytes();
+        n_bytes += rooms
+            .iter()
+            .map(|room| room.as_text().map_or(size_of::<Room>(), |text| text.len()))
+            .sum::<usize>();
+        n_bytes += shared.data.of(&socket).map_or(0, |data| data.len());
+        piece.push((socket, rooms));
+    }
+    piece
 }
 
 fn listing(server: &Server) -> Stage {

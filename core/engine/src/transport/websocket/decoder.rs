@@ -325,10 +325,14 @@ impl Decoder {
         };
         match self.inflater.as_mut().filter(|_| is_compressed) {
             None => take(body),
-            Some(inflater) => inflater.inflate(body, self.max_message, |inflated| {
-                *n_inflated += inflated.len();
-                take(inflated)
-            })?,
+            Some(inflater) => {
+                // What a message may look back at is read for it, too.
+                *n_inflated += inflater.window_len();
+                inflater.inflate(body, self.max_message, |inflated| {
+                    *n_inflated += inflated.len();
+                    take(inflated)
+                })?
+            }
         }
     }
 }

@@ -49,11 +49,27 @@ fn node_parts(parts: &[(String, Value)]) -> Result<Cookie, Fault> {
     if parts.flag("secure")?.unwrap_or(false) {
         attributes.push("Secure".to_owned());
     }
+    if parts.flag("partitioned")?.unwrap_or(false) {
+        attributes.push("Partitioned".to_owned());
+    }
+    if let Some(priority) = priority(&parts)? {
+        attributes.push(format!("Priority={priority}"));
+    }
     if let Some(same_site) = same_site(&parts)? {
         attributes.push(format!("SameSite={same_site}"));
     }
     let name = parts.text("name")?.unwrap_or("io").to_owned();
     Ok(Cookie { name, attributes: attributes.join("; ") })
+}
+
+fn priority(parts: &Parts<'_>) -> Result<Option<&'static str>, Fault> {
+    let Some(value) = parts.get("priority") else { return Ok(None) };
+    match value.as_text().map(str::to_ascii_lowercase).as_deref() {
+        Some("low") => Ok(Some("Low")),
+        Some("medium") => Ok(Some("Medium")),
+        Some("high") => Ok(Some("High")),
+        _ => Err(Parts::fault("priority", "`low`, `medium` or `high`", value)),
+    }
 }
 
 fn same_site(parts: &Parts<'_>) -> Result<Option<&'static str>, Fault> {

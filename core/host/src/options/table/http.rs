@@ -128,6 +128,18 @@ pub(super) static HTTP: &[Entry] = &[
         "Until when a browser keeps it.",
     ),
     entry(
+        "cookie.partitioned",
+        Node("cookie.partitioned"),
+        own("true or false", "`false`"),
+        "Whether a page in a frame has one of its own for each site around it.",
+    ),
+    entry(
+        "cookie.priority",
+        Node("cookie.priority"),
+        own("`low`, `medium` or `high`", "the browser's own"),
+        "How early a browser that has too many drops it.",
+    ),
+    entry(
         "cookie",
         Python("cookie"),
         special("None, text, or a dictionary", "None", forms::python_cookie),

@@ -111,7 +111,7 @@ pub(super) static TRANSPORT: &[Entry] = &[
         special("an object with `Encoder` and `Decoder`", "`socket.io-parser`", forms::node_parser),
         "The form of packets, as the package that writes it: an object with `Encoder` and `Decoder`. The core itself reads \
          and writes those of `socket.io-parser` and `socket.io-msgpack-parser`, which is faster; with another one there is \
-         no `connectionStateRecovery`.",
+         `connectionStateRecovery` by an `adapter` only.",
     ),
     entry(
         "parser",

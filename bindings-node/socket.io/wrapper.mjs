@@ -1,0 +1,3 @@
+import io from "./dist/index.js";
+
+export const { Server, Namespace, Socket } = io;

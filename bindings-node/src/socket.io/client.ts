@@ -1,0 +1,3 @@
+/** What the sockets of one client share. */
+
+export { Client } from "../client";

@@ -1,0 +1,3 @@
+/** Namespaces that come into being when a client asks for them. */
+
+export { ParentNamespace } from "../parent-namespace";

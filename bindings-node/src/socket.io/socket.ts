@@ -1,0 +1,3 @@
+/** Sockets. */
+
+export { type Event, Socket } from "../socket";
