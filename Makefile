@@ -116,13 +116,15 @@ dist-test: .venv/.installed ## Runs the packaging tests with what `make dist` ha
 # ---- Checking. ONLY="rust browser" runs just these suites.
 
 .PHONY: test
-test: build tests/node/node_modules/.installed examples/chat-express/node_modules/.installed \
-		examples/recipes/node_modules/.installed .venv/.installed-tests ## Runs every test of every language
-	@scripts/require chromium
+test: build tests/node/node_modules/.installed tests/companions/node_modules/.installed \
+		examples/chat-express/node_modules/.installed examples/recipes/node_modules/.installed \
+		.venv/.installed-tests ## Runs every test of every language
+	@scripts/require chromium redis postgres
 	@scripts/each \
 		rust "cargo test --workspace" \
 		fuzz "core/protocol/fuzz/run.sh 5" \
 		node "cd tests/node && npx jest" \
+		companions "cd tests/companions && npx jest" \
 		python ".venv/bin/pytest tests/python -n 2 --dist worksteal" \
 		browser "npx jest --config tests/browser/jest.config.js" \
 		recipes "npx tsc --project examples/recipes && npx jest --config tests/recipes/jest.config.js" \
@@ -176,5 +178,5 @@ bench: build ## Measures ferrio beside its peers and prints a table
 clean: ## Removes everything that was built or installed
 	cargo clean
 	rm -rf .venv node_modules examples/chat-express/node_modules examples/recipes/node_modules \
-		tests/node/node_modules
+		tests/node/node_modules tests/companions/node_modules
 	rm -rf bindings-node/dist bindings-node/*.node bindings-python/python/ferrio/*.so tests/artifacts

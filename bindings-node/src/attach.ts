@@ -66,6 +66,9 @@ export class HttpEntryPoint implements HttpHandler {
         this.handleRequest(request as EngineRequest, response);
       } else for (const listener of others) listener.call(http, request, response);
     });
+    http.on("close", () => {
+      this.#engine._refusesWebSockets = false;
+    });
     if (transports !== undefined && !transports.includes("websocket")) return;
     http.on("upgrade", (request, socket, head) => {
       if ((request.url as string).startsWith(path))
@@ -246,6 +249,11 @@ export class HttpEntryPoint implements HttpHandler {
   handleUpgrade(request: EngineRequest, socket: Duplex, head: Buffer): void {
     prepare(request);
     socket.on("error", () => {});
+    if (this.#engine._refusesWebSockets) {
+      socket.once("finish", () => socket.destroy());
+      socket.end(CLOSED);
+      return;
+    }
     if (!this.#engine._hasMiddlewares) {
       this.#handOver(request, socket, head);
       return;
@@ -347,6 +355,11 @@ export class HttpEntryPoint implements HttpHandler {
     if (stream !== undefined) endSoon(stream.socket);
   }
 }
+
+/** Answers a request for a WebSocket after `close()` of the engine. */
+const CLOSED =
+  "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: 19\r\n\r\n" +
+  "Service Unavailable";
 
 /** Ends a stream when everything is written. A client that does not read cannot keep it open. */
 function endSoon(socket: Duplex): void {

@@ -14,6 +14,7 @@ type Shared = Pick<
   | "allowEIO3"
   | "httpCompression"
   | "perMessageDeflate"
+  | "wsEngine"
   | "limits"
   | "outbox"
 >;
@@ -46,6 +47,21 @@ export interface EngineOptions extends Shared {
    */
   ownPort?: boolean;
 }
+
+/** The options that take effect when they are changed while the engine runs. */
+export const CHANGEABLE: ReadonlySet<keyof EngineOptions> = new Set([
+  "allowRequest",
+  "cors",
+  "cookie",
+  "transports",
+  "allowEIO3",
+  "httpCompression",
+  "pingInterval",
+  "pingTimeout",
+  "upgradeTimeout",
+  "allowUpgrades",
+  "maxHttpBufferSize",
+] as const);
 
 /** The options with what is not given, in an object of their own. */
 export function engineDefaults(given: Partial<EngineOptions>): EngineOptions {

@@ -32,14 +32,18 @@ export const errorMessages: Record<number, string> = {
 
 /** The part of an engine that handles requests, on top of the part that has the sessions. */
 export abstract class EngineRequests extends EngineSessions {
+  /** The options as they were given. */
   protected readonly _options: Partial<EngineOptions>;
+  /** Those that have been changed since. */
+  readonly _changes: Partial<EngineOptions> = {};
+  /** Follows the cross-origin rules where the core cannot. */
+  #cors: EngineMiddleware | undefined = undefined;
   protected readonly _middlewares: EngineMiddleware[] = [];
   /** Requests by the number under which they went to the core: as long as it has them. */
   readonly #requests = new Map<number, EngineRequest>();
   /** The headers that functions of `use` have set for WebSockets, by request. */
   readonly #ofMiddlewares = new WeakMap<EngineRequest, OutgoingHttpHeaders>();
   #nextTag = 1;
-  #cors: EngineMiddleware | undefined = undefined;
 
   abstract generateId: (request: IncomingMessage) => unknown;
   /** Whether the application makes the ids of sessions. */
@@ -48,16 +52,7 @@ export abstract class EngineRequests extends EngineSessions {
   constructor(options: Partial<EngineOptions>) {
     super();
     this._options = options;
-    this._readCors();
-  }
-
-  /** Has functions of `cors` see the requests; they may be given as late as the HTTP server. Returns whether there are any. */
-  _readCors(): boolean {
-    if (this.#cors === undefined) {
-      this.#cors = corsMiddleware(this._options.cors);
-      if (this.#cors !== undefined) this._middlewares.unshift(this.#cors);
-    }
-    return this.#cors !== undefined;
+    this._followCors();
   }
 
   /** Whether somebody may want to see the very request objects. */
@@ -65,22 +60,32 @@ export abstract class EngineRequests extends EngineSessions {
   /** Whether somebody hears of the headers of answers. */
   _tellsHeaders = false;
 
+  protected _option<Name extends keyof EngineOptions>(name: Name): EngineOptions[Name] | undefined {
+    return name in this._changes ? this._changes[name] : this._options[name];
+  }
+
   /** Whether functions of the application see the requests. */
   get _hasMiddlewares(): boolean {
-    return this._middlewares.length > 0;
+    return this._middlewares.length > 0 || this.#cors !== undefined;
   }
 
   /** Whether Node has to see the requests. */
   get _needsNode(): boolean {
     return (
-      this._hasMiddlewares || this._tellsHeaders || (this._options.allowRequest ?? undefined) !== undefined
+      this._hasMiddlewares || this._tellsHeaders || (this._option("allowRequest") ?? undefined) !== undefined
     );
+  }
+
+  /** The cross-origin rules are new. Returns whether functions of theirs see the requests. */
+  protected _followCors(): boolean {
+    this.#cors = corsMiddleware(this._option("cors"));
+    return this.#cors !== undefined;
   }
 
   /** Runs the functions of `use` for one request. */
   _run(request: EngineRequest, response: ServerResponse, done: (err?: unknown) => void): void {
     runMiddlewares(
-      this._middlewares.slice(),
+      this.#cors === undefined ? this._middlewares.slice() : [this.#cors, ...this._middlewares],
       (middleware, next) => middleware(request, response, next),
       done,
     );
@@ -119,7 +124,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   onAskRequest(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
     const request = this._requestOf(tag, head);
-    const { allowRequest } = this._options;
+    const allowRequest = this._option("allowRequest");
     if (allowRequest === undefined || allowRequest === null) {
       this.#admit(bridge, question, tag, request);
       return;
@@ -209,7 +214,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   onAskOrigin(bridge: Bridge, question: number, tag: number, head: RequestHead): void {
     const request = this._requestOf(tag, head);
-    decideOrigin((this._options.cors || {}) as CorsOptions, request.headers, (decision) =>
+    decideOrigin((this._option("cors") || {}) as CorsOptions, request.headers, (decision) =>
       bridge.native.answerOrigin(question, decision),
     );
   }
@@ -234,7 +239,7 @@ export abstract class EngineRequests extends EngineSessions {
 
   /** Whether only JavaScript can tell which origins are allowed. */
   get _asksForOrigins(): boolean {
-    return asksForOrigins(this._options.cors);
+    return asksForOrigins(this._option("cors"));
   }
 
   override _clear(): void {

@@ -6,13 +6,15 @@ import type { Duplex } from "node:stream";
 import { HttpEntryPoint } from "./attach";
 import { Bridge, type SessionHandler } from "./bridge";
 import { logsSessions, refreshLogs } from "./debug";
-import { type AttachOptions, type EngineOptions, engineDefaults } from "./engine-options";
+import { type AttachOptions, CHANGEABLE, type EngineOptions, engineDefaults } from "./engine-options";
 import { EngineRequests, errorMessages, errors } from "./engine-requests";
 import { EngineSocket, type Packet } from "./engine-socket";
 import type { EngineRequest, HandshakeRecord } from "./handshake";
 import { type DisconnectedSocket, native, Watch } from "./native";
+import { observed } from "./observed";
 import { optionsForCore } from "./options";
 import { bytesOf, isBinary } from "./value";
+import { warn, warnOnce } from "./warning";
 
 /** A function that sees each HTTP request of the engine. */
 export type EngineMiddleware = (
@@ -86,13 +88,14 @@ export class EngineServer extends EngineRequests implements SessionHandler {
 
   /** The HTTP server that `listen` has made. */
   httpServer?: HttpServer;
-  readonly _host: EngineHost;
+  _host: EngineHost;
   readonly #entryPoint: HttpEntryPoint | undefined;
   #generateId: (request: EngineRequest) => unknown = makeId;
 
   /** With a host the engine is under a Socket.IO server; otherwise it stands alone. */
   constructor(options: Partial<EngineOptions> = {}, host?: EngineHost) {
     super(host === undefined ? engineDefaults(options) : options);
+    if (options.wsEngine) warnOnce("option `wsEngine` has no effect: the core has its own WebSockets");
     if (host !== undefined) {
       this._host = host;
       this.#refresh();
@@ -112,14 +115,28 @@ export class EngineServer extends EngineRequests implements SessionHandler {
 
   #ownBridge: Bridge | undefined = undefined;
   _giveToNode: () => void = () => {};
+  /** Starts the Socket.IO server that has been put on this engine. */
+  #startBound: (() => Bridge) | undefined = undefined;
 
   #start(): Bridge {
-    if (this.#ownBridge !== undefined) return this.#ownBridge;
+    const running = this._bridge;
+    if (running !== undefined) return running;
+    if (this.#startBound !== undefined) return this.#startBound();
     const path = this._path || "/";
-    const options = optionsForCore({ ...this._options, path });
+    const options = optionsForCore({ ...this._options, ...this._changes, path });
     this.#ownBridge = new Bridge(options, this, this.#entryPoint as HttpEntryPoint);
     this._begin(this.#ownBridge);
     return this.#ownBridge;
+  }
+
+  /** Puts a Socket.IO server on this engine, which has stood alone so far. */
+  _bind(host: EngineHost, start: () => Bridge): void {
+    if (this.#entryPoint === undefined || this.#startBound !== undefined) {
+      throw new Error("the engine has a Socket.IO server already");
+    }
+    if (this.#ownBridge !== undefined) throw new Error("the engine has begun to serve without Socket.IO");
+    this._host = { ...host, giveToNode: () => this._giveToNode() };
+    this.#startBound = start;
   }
 
   /** The path of the core's own port. */
@@ -129,10 +146,11 @@ export class EngineServer extends EngineRequests implements SessionHandler {
   attach(http: HttpServer, options: Partial<AttachOptions> = {}): void {
     const path = (options.path || "/engine.io").replace(/\/$/, "");
     this._path = path;
-    this.#start();
+    // Not at once: a Socket.IO server may be put on it first.
+    process.nextTick(() => this.#start());
     const { transports } = this.opts;
     this.#entryPoint?.open(http, { ...options, path, transports });
-    http.on("close", () => this.close());
+    http.on("close", () => this._closeSessions());
   }
 
   /** Serves one request, whatever its path. */
@@ -165,13 +183,37 @@ export class EngineServer extends EngineRequests implements SessionHandler {
       const isBytes = typeof initialPacket === "object" && isBinary(initialPacket);
       bridge.native.greet(isBytes ? bytesOf(initialPacket) : `${initialPacket}`);
     }
-    if (this._readCors()) this.#refresh();
+    if (this._followCors()) this.#refresh();
     this.#ask(bridge);
   }
 
-  /** The options, with what is not given. */
+  readonly #options = {} as EngineOptions;
+  readonly #opts = observed(this.#options, (name, next) => this.#change(name, next));
+
+  /**
+   * The options, with what is not given. Some may be changed while the engine runs: `cors`, `cookie`, `allowRequest`,
+   * `transports`, `allowEIO3`, `httpCompression`, and for new sessions `pingInterval`, `pingTimeout`, `upgradeTimeout`,
+   * `allowUpgrades` and `maxHttpBufferSize`. A bad value is refused.
+   */
   get opts(): EngineOptions {
-    return (this.#entryPoint === undefined ? engineDefaults(this._options) : this._options) as EngineOptions;
+    Object.assign(this.#options, engineDefaults(this._options), this._changes);
+    return this.#opts;
+  }
+
+  #change(name: keyof EngineOptions, next: unknown): void {
+    const changes = { ...this._changes, [name]: next };
+    const isAlone = this.#entryPoint !== undefined && this.#startBound === undefined;
+    const options = optionsForCore({ ...this._options, ...changes, path: "/" });
+    native.NativeServer.checkOptions(options, isAlone);
+    Object.assign(this._changes, changes);
+    if (name === "cors") this._followCors();
+    const bridge = this._bridge;
+    if (bridge !== undefined && !CHANGEABLE.has(name)) {
+      warn(`option \`${name}\` cannot be changed while the server runs`);
+    }
+    bridge?.native.reconfigure(options, isAlone);
+    this.#refresh();
+    if (this._needsNode || this._asksForOrigins) this._host.giveToNode();
   }
 
   /** Makes the id of a session from its request, at once or later. It can be replaced. */
@@ -240,7 +282,7 @@ export class EngineServer extends EngineRequests implements SessionHandler {
 
   #ask(bridge: Bridge): void {
     const asksForHeaders = this._hasMiddlewares || this._tellsHeaders;
-    const asksAboutRequests = this._options.allowRequest !== undefined || this._isCustom;
+    const asksAboutRequests = this._option("allowRequest") !== undefined || this._isCustom;
     const asksForRefusals = this.listenerCount("connection_error") > 0 || this.#logs;
     bridge.native.ask(asksForRefusals, asksForHeaders, asksAboutRequests);
     bridge.native.watchNewSessions(this._hearsOpenings ? EVERYTHING : Watch.Nothing);

@@ -33,10 +33,24 @@ export abstract class EngineSessions extends WatchedEmitter<ServerEvents> {
     return (this._bridge?.native.clientsCount() ?? 0) + this.#closing().length;
   }
 
-  /** Ends all sessions, at once. New ones can be opened. */
+  /** Whether WebSockets are refused until the HTTP server is closed and listens again. */
+  _refusesWebSockets = false;
+
+  /**
+   * Ends all sessions, at once. New ones can be opened by long-polling, but no WebSockets until the HTTP server is
+   * closed and listens again.
+   */
   close(): this {
+    this._refusesWebSockets = true;
+    // The core's own port would take them.
+    this._host.giveToNode();
+    this._closeSessions();
+    return this;
+  }
+
+  _closeSessions(): void {
     const bridge = this._bridge;
-    if (bridge === undefined) return this;
+    if (bridge === undefined) return;
     const closeOne = (id: string) => {
       const socket = this.#sockets.get(id);
       if (socket !== undefined) socket.close(true);
@@ -44,7 +58,6 @@ export abstract class EngineSessions extends WatchedEmitter<ServerEvents> {
     };
     const ids = [...bridge.flushed.sessions(), ...this.#closing().map(({ id }) => id)];
     runAll(ids.map((id) => () => closeOne(id)));
-    return this;
   }
 
   /** Ends one session. What was sent before still leaves. */

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ferrio::{Admitted, Connection, Data, Refusal, Watch};
+use ferrio_host::options::{Language, core_error};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use napi::{
     Env, JsString, Result,
@@ -11,7 +12,8 @@ use napi::{
 use napi_derive::napi;
 
 use crate::{
-    request,
+    error::bad_option,
+    options, request,
     server::{DepartureRecord, NativeServer},
     socket::protocol_number,
     value::{self, number},
@@ -49,6 +51,14 @@ impl NativeServer {
         self.server.tell_refusals(refusals);
         self.server.engine().ask_for_headers(headers);
         self.server.ask_about_requests(requests);
+    }
+
+    /// Changes the engine's options; `is_engine` as for a new server. Those that cannot be changed stay.
+    #[napi(catch_unwind)]
+    pub fn reconfigure(&self, env: Env, options: String, is_engine: bool) -> Result<()> {
+        let config = options::parse(env, &options, is_engine)?.engine;
+        let changed = self.server.engine().reconfigure(config);
+        changed.map_err(|error| bad_option(env, &core_error(Language::Node, &error)))
     }
 
     /// Sends this to every session first.

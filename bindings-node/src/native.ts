@@ -195,6 +195,8 @@ export interface NativeServer {
   watchNewSessions(events: Watch): void;
   /** Whether refusals are told, headers asked for, and requests asked about. */
   ask(refusals: boolean, headers: boolean, requests: boolean): void;
+  /** Changes the engine's options; `isEngine` as for a new server. Those that cannot be changed stay. */
+  reconfigure(options: string, isEngine: boolean): void;
   /** Sends this to every session first. */
   greet(message: string | Uint8Array): void;
   /** The ids of all sessions. */

@@ -311,6 +311,8 @@ export interface ServerOptions {
   destroyUpgrade: boolean;
   /** Milliseconds before they are. Default 1 000. */
   destroyUpgradeTimeout: number;
+  /** Taken for compatibility, with a warning: the core has its own WebSockets. Default: the core's. */
+  wsEngine: unknown;
 }
 
 /** The options that the core reads; of those in groups, the groups. */

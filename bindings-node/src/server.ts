@@ -57,7 +57,7 @@ export class Server<
   /** The main namespace. */
   readonly sockets: Namespace<ListenEvents, EmitEvents, ServerSideEvents, SocketData>;
   /** The Engine.IO level. */
-  readonly engine: EngineServer;
+  engine: EngineServer;
   /** The HTTP server, once there is one. */
   httpServer!: HttpServer;
   /** The options. */
@@ -83,7 +83,9 @@ export class Server<
   readonly _connectionHandler: ConnectionHandler;
   /** The application's own parser at work. */
   readonly #parser: PacketParser | undefined;
-  readonly #httpEntryPoint: HttpEntryPoint;
+  #httpEntryPoint: HttpEntryPoint;
+  /** Set when the engine was made by the application. */
+  #isBound = false;
   #adapter: AdapterConstructor = Adapter;
   #encoder: PacketEncoder | undefined = undefined;
   #path: string;
@@ -194,7 +196,9 @@ export class Server<
   }
 
   #coreOptions(more: Partial<ServerOptions>): string {
-    const options = { ...more, ...this.opts, path: this.#path || "/", connectTimeout: this.#connectTimeout };
+    const path = (this.#isBound ? this.engine._path : this.#path) || "/";
+    const ofEngine = this.#isBound ? this.engine.opts : this.engine?._changes;
+    const options = { ...more, ...this.opts, ...ofEngine, path, connectTimeout: this.#connectTimeout };
     // An adapter of another package keeps the sessions, also those of clients with a parser of the application's own.
     if (this.#adapter !== Adapter) options.connectionStateRecovery = undefined;
     return optionsForCore(options);
@@ -239,6 +243,34 @@ export class Server<
 
   #giveToNode(): void {
     if (this.httpServer instanceof OwnPort) this.httpServer.giveToNode();
+  }
+
+  /**
+   * Serves the sessions of an engine of `ferrio/engine` that the application has made, in place of this server's own.
+   * What concerns HTTP is then said by the engine's options.
+   */
+  bind(engine: EngineServer): this {
+    if (!(engine instanceof EngineServer)) {
+      throw new TypeError(
+        "bind() takes a server of `ferrio/engine`: the sessions of other engines cannot be served",
+      );
+    }
+    if (this.#isBound || this._bridge !== undefined)
+      throw new Error("the server has an engine that serves already");
+    engine._bind(this.engine._host, () => this.#start({}));
+    this.#isBound = true;
+    this.engine = engine;
+    this.#httpEntryPoint = engine._entry();
+    return this;
+  }
+
+  /**
+   * Is for uWebSockets.js, which ferrio cannot share connections with: fails, and says what to do instead.
+   */
+  attachApp(_app: unknown, _options?: Partial<ServerOptions>): void {
+    throw new Error(
+      "attachApp() is not supported: connections of uWebSockets.js cannot be taken over. Call listen(port) instead, whose HTTP server and WebSockets are native too",
+    );
   }
 
   /** The same as `attach`. */

@@ -34,7 +34,7 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | `config`, `cors`, `request` | options, their defaults and bounds; requests, and why one is refused |
+//! | `config`, `changes`, `cors`, `request` | options, their defaults and bounds; requests, and why one is refused |
 //! | `ids`, `metrics`, `runtime`, `memory`, `deadlines` | what everybody uses |
 //! | `deflate` | compression of messages: how it is agreed on, and what it keeps |
 //! | `packet` | packets encoded once, and those that wait for one session |
@@ -43,6 +43,7 @@
 //! | `http` | the ways in |
 #![forbid(unsafe_code)]
 
+mod changes;
 mod config;
 mod cors;
 mod deadlines;

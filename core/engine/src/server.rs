@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::{
+    changes::{Changes, Current},
     config::{Config, ConfigError},
     deadlines::{DeadlineKey, Deadlines, Due, Expire},
     deflate::Terms,
@@ -49,7 +50,9 @@ impl<L: Layer> Clone for Server<L> {
 
 /// What the handles of a server share with its sessions.
 pub(crate) struct Shared<L: Layer> {
+    /// The first options, some of which may have [changed](Self::current) since.
     pub(crate) config: Config,
+    changes: Changes,
     pub(crate) layer: Arc<L>,
     pub(crate) deadlines: Arc<Deadlines>,
     pub(crate) counters: Counters,
@@ -95,6 +98,7 @@ impl<L: Layer> Server<L> {
         let shared = Shared {
             deflate: config.per_message_deflate.map(Terms::new),
             config,
+            changes: Changes::default(),
             layer,
             deadlines,
             counters: Counters::default(),
@@ -113,9 +117,21 @@ impl<L: Layer> Server<L> {
         Ok(Self(Arc::new(shared)))
     }
 
-    /// The options.
+    /// The options that it was made with.
     pub fn config(&self) -> &Config {
         &self.0.config
+    }
+
+    /// Changes options of a server that runs. Those that a session or request is checked against as it begins hold from
+    /// now on: transports, cross-origin rules and cookie, compression of bodies, sizes, and the times of new sessions. Path,
+    /// limits and outbox stay as they were.
+    ///
+    /// # Errors
+    /// When an option is out of its bounds. Then nothing changes.
+    pub fn reconfigure(&self, config: Config) -> Result<(), ConfigError> {
+        config.validate()?;
+        self.0.changes.set(config);
+        Ok(())
     }
 
     /// What stands on the engine.
@@ -337,19 +353,25 @@ impl<L: Layer> Shared<L> {
         }
     }
 
+    /// The options that hold now.
+    pub(crate) fn current(&self) -> Current<'_> {
+        self.changes.current(&self.config)
+    }
+
     fn open_packet(&self, session: &Session<L>) -> Frame {
-        let config = self.config.session();
+        let current = self.current();
+        let config = current.session();
         let upgrades: &[TransportKind] = match session.transport() {
             TransportKind::Polling if config.allow_upgrades => &[TransportKind::WebSocket],
             _ => &[],
         };
-        let grace = self.config.ping_grace;
+        let grace = current.ping_grace;
         let announced = SessionConfig {
             ping_interval: config.ping_interval + grace,
             ping_timeout: config.ping_timeout.saturating_sub(grace),
             ..config
         };
-        let max_payload = self.config.max_http_buffer_size;
+        let max_payload = current.max_http_buffer_size;
         let open = protocol::Handshake { sid: session.id(), upgrades, config: &announced, max_payload };
         let text = protocol::handshake(&open);
         Frame::text(text.len(), |out| out.push_str(&text))

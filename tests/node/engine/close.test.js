@@ -11,6 +11,7 @@ const {
   once,
   openTcp,
   startEngine,
+  stop,
 } = require("./support");
 
 /** What a close event says: the reason, and the message of the error if there is one. */
@@ -330,4 +331,27 @@ test("binary content is refused over polling, and closes the session", async () 
     expect((await session.post("4a", { headers })).status).toBe(400);
   });
   expect(said(end)).toEqual(["transport error", "invalid content"]);
+});
+
+describe("close() of the engine", () => {
+  test("lets sessions open by long-polling, and no WebSockets", async () => {
+    const server = await startEngine();
+    const session = await server.polling();
+    const reason = once(session.socket, "close");
+    server.engine.close();
+    expect((await reason)[0]).toBe("forced close");
+
+    expect((await server.polling()).handshake.upgrades).toEqual(["websocket"]);
+    const refusal = await server.refusedWebSocket("EIO=4&transport=websocket");
+    expect(refusal.status).toBe(503);
+  });
+
+  test("lets WebSockets in again when the HTTP server was closed and listens", async () => {
+    const server = await startEngine();
+    server.engine.close();
+    await stop(server.httpServer);
+    server.httpServer.listen(server.port, "127.0.0.1");
+    await once(server.httpServer, "listening");
+    await server.pair();
+  });
 });

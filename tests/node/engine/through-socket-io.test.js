@@ -3,7 +3,16 @@
 /** The same engine below a Socket.IO server: `io.engine` and `socket.conn`. */
 
 const { EventEmitter } = require("node:events");
-const { POLLING, UPGRADE, once, openPolling, request, startServer, within } = require("../support");
+const {
+  POLLING,
+  UPGRADE,
+  once,
+  openPolling,
+  refusedWebSocket,
+  request,
+  startServer,
+  within,
+} = require("../support");
 
 /** A pair whose connection has upgraded, or begun, as WebSocket. */
 async function upgradedPair(server) {
@@ -55,6 +64,16 @@ describe("io.engine", () => {
       pingTimeout: 20000,
       transports: ["polling"],
     });
+  });
+
+  test("has options that may be changed", async () => {
+    const server = await startServer();
+    const { engine } = server.io;
+    engine.opts.pingInterval = 12345;
+    engine.opts.allowRequest = (asked, answer) => answer(null, asked.headers.token === "right");
+    const { client } = await server.pair("/", { extraHeaders: { token: "right" } });
+    expect([client.io.engine._pingInterval, engine.opts.pingInterval]).toEqual([12345, 12345]);
+    expect((await request(server, "/socket.io/?EIO=4&transport=polling")).status).toBe(403);
   });
 
   test.each([
@@ -115,6 +134,15 @@ describe("io.engine", () => {
     expect((await reason)[0]).toBe("forced close");
     expect((await lost)[0]).toBe("transport close");
     expect(server.io.engine.clientsCount).toBe(0);
+  });
+
+  test("refuses WebSockets when it is closed", async () => {
+    const server = await startServer();
+    await server.pair();
+    server.io.engine.close();
+    const refusal = await refusedWebSocket(server, "/socket.io/?EIO=4&transport=websocket");
+    expect(refusal).toEqual({ status: 503, text: "Service Unavailable" });
+    await openPolling(server);
   });
 });
 

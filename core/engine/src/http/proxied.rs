@@ -161,7 +161,7 @@ impl<L: Layer> MessageSocket<L> {
         if !self.session.is_current(self.websocket_id) {
             return false;
         }
-        let fits = len <= self.session.server().config.max_http_buffer_size;
+        let fits = len <= self.session.server().current().max_http_buffer_size;
         if !fits {
             self.session.close_with_code(1009);
         }

@@ -31,7 +31,8 @@ impl<L: Layer> Server<L> {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let shared = self.shared();
-        let Some(cors) = &shared.config.cors else { return route(shared, head, body).await };
+        let options = shared.current();
+        let Some(cors) = &options.cors else { return route(shared, head, body).await };
         let decision = match ask_origin(shared, cors, &mut head).await {
             Ok(decision) => decision,
             Err(refusal) => return refuse(shared, &head, &refusal),
@@ -222,7 +223,7 @@ async fn open<L: Layer>(
     if session.is_watched() {
         response.extensions_mut().insert(OpenedSession(session.id().clone()));
     }
-    if let Some(cookie) = &shared.config.cookie {
+    if let Some(cookie) = &shared.current().cookie {
         let text = format!("{}={}; {}", cookie.name, cookie_value(session.id()), cookie.attributes);
         if let Ok(value) = HeaderValue::from_str(&text) {
             response.headers_mut().append(header::SET_COOKIE, value);

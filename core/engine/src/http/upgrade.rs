@@ -70,7 +70,8 @@ async fn check<L: Layer>(
 ) -> Result<(Place<L>, Response<Bytes>, Option<Agreed>), Refusal> {
     let accept = accept_key(head)?;
     let (deflate, extensions) = negotiate(shared, head)?.unzip();
-    if let Some(cors) = shared.config.cors.as_ref().filter(|cors| cors.enforce) {
+    let options = shared.current();
+    if let Some(cors) = options.cors.as_ref().filter(|cors| cors.enforce) {
         let decision = serve::ask_origin(shared, cors, head).await?;
         if !cors.allows(head, decision.as_ref()) {
             return Err(Refusal::ORIGIN_NOT_ALLOWED);

@@ -56,7 +56,8 @@ pub(super) fn verify<L: Layer>(
     query: &Query<'_>,
     via: TransportKind,
 ) -> Result<Purpose<L>, Refusal> {
-    let transports = shared.config.transports;
+    let options = shared.current();
+    let transports = options.transports;
     let named = match query.transport.as_deref() {
         Some("polling") if transports.polling => TransportKind::Polling,
         Some("websocket") if transports.websocket => TransportKind::WebSocket,
@@ -88,7 +89,7 @@ pub(super) fn verify<L: Layer>(
     if named != via {
         return Err(Refusal::bad_request("TRANSPORT_HANDSHAKE_ERROR"));
     }
-    if protocol == Protocol::V3 && !shared.config.allow_eio3 {
+    if protocol == Protocol::V3 && !options.allow_eio3 {
         return Err(Refusal::UNSUPPORTED_PROTOCOL.with("protocol", "3"));
     }
     Ok(Purpose::Handshake(protocol))

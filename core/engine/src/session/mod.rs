@@ -94,7 +94,7 @@ impl<L: Layer> Session<L> {
         transport: TransportKind,
         now: Instant,
     ) -> Self {
-        let machine = protocol::Session::new(server.config.session(), protocol, transport, now);
+        let machine = protocol::Session::new(server.current().session(), protocol, transport, now);
         Self {
             id,
             handshake,

@@ -141,7 +141,7 @@ async fn answer_response<L: Layer>(
         None if answer.is_binary => (Bytes::from(answer.body), "application/octet-stream"),
         None => (Bytes::from(answer.body), TEXT),
     };
-    let threshold = shared.config.http_compression.filter(|_| answer.compress);
+    let threshold = shared.current().http_compression.filter(|_| answer.compress);
     let (body, encoding) = {
         let always = shared.config.answers_like_engine_io;
         compress(form.accept_encoding.as_ref(), threshold, always, body).await
@@ -194,7 +194,7 @@ where
     let Some(posting) = Posting::begin(session) else {
         return refused(session, "data request overlap from client");
     };
-    let max = session.server().config.max_http_buffer_size;
+    let max = session.server().current().max_http_buffer_size;
     let Some(body) = before_end(session, collect(body, max)).await else {
         return Refusal::BAD_REQUEST.response();
     };

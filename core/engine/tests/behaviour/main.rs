@@ -5,6 +5,7 @@
 mod admission;
 mod backpressure;
 mod bounds;
+mod changes;
 mod deflate;
 mod entry_points;
 mod events;

@@ -54,7 +54,7 @@ pub(crate) fn start<L: Layer>(
     let (reader, writer) = stream.split();
     let websocket_id = session.attach(writer, deflate.as_ref().map(|agreed| agreed.threshold));
     session.flush();
-    let config = &session.server().config;
+    let config = session.server().current();
     let (inflater, deflater) = deflate.map(|agreed| (agreed.inflater, Box::new(agreed.deflater))).unzip();
     let decoder = Decoder::new(config.max_http_buffer_size, config.limits.max_fragments, inflater);
     let is_probe = session.transport() == TransportKind::Polling;

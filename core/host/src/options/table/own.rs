@@ -47,6 +47,12 @@ pub(super) static NODE: &[Entry] = &[
         own("a number of milliseconds", "1 000"),
         "Milliseconds before they are.",
     ),
+    entry(
+        "ws_engine",
+        Node("wsEngine"),
+        own("anything", "the core's"),
+        "Taken for compatibility, with a warning: the core has its own WebSockets.",
+    ),
 ];
 
 /// Of the Python package.
