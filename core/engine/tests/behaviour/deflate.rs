@@ -3,22 +3,27 @@
 use std::sync::Arc;
 
 use ferrio_engine::{
-    Config, Data, Encoded, Frame, OutboxLimits, PerMessageDeflate, Protocol, SendOptions, SlowReader,
-    WindowBits, Writes,
+    Config, Data, Encoded, Frame, ListenOptions, OutboxLimits, PerMessageDeflate, Protocol, SendOptions,
+    SlowReader, WindowBits, Writes,
 };
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use http::Method;
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::support::{
-    TestServer,
-    client::{EntryPoint, Message, websocket_with},
-    eventually,
-    http::{UPGRADE, head},
-    in_time,
-    recorder::{Content, Manner, Session, Told},
-    send, start, start_with,
-    websocket::{BINARY, CLOSE, PING, TEXT, WebSocket},
+use crate::{
+    listen::self_signed,
+    support::{
+        TestServer,
+        client::{EntryPoint, Message, websocket_with},
+        eventually,
+        http::{UPGRADE, head, websocket_request_with},
+        in_time,
+        recorder::{Content, Manner, Session, Told},
+        send, start, start_with,
+        websocket::{BINARY, CLOSE, PING, TEXT, WebSocket},
+    },
 };
 
 const WEBSOCKET: &str = "EIO=4&transport=websocket";
@@ -81,7 +86,10 @@ impl Client {
 
     async fn connect(test: &TestServer, entry_point: EntryPoint, query: &str, offer: &str) -> Self {
         let headers = [&UPGRADE[..], &[("sec-websocket-extensions", offer)]].concat();
-        let websocket = websocket_with(test, entry_point, query, &headers).await.expect("it is accepted");
+        Self::on(websocket_with(test, entry_point, query, &headers).await.expect("it is accepted"))
+    }
+
+    fn on(websocket: WebSocket) -> Self {
         let extensions = websocket.headers.get("sec-websocket-extensions");
         let extensions = extensions.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         Self {
@@ -197,6 +205,30 @@ async fn messages_are_compressed_both_ways_by_every_entry_point_that_has_bytes()
             // The same was said just now.
             assert!(received.n_bytes < 100, "{received:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn messages_are_compressed_before_they_are_encrypted() {
+    let mut test = start_deflating(usual()).await;
+    let (tls, connector) = self_signed();
+    let options = ListenOptions { tls: Some(tls), ..ListenOptions::new("127.0.0.1:0") };
+    let listener = test.server.listen(options).await.unwrap();
+    let stream = TcpStream::connect(listener.local_addr()).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = in_time(connector.connect(name, stream)).await.unwrap();
+    let headers = [&UPGRADE[..], &[("sec-websocket-extensions", "permessage-deflate")]].concat();
+    let request = websocket_request_with("/engine.io", WEBSOCKET, &headers);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut client = Client::on(WebSocket::accepted(stream).await.expect("it is accepted"));
+    client.receive().await;
+    let session = test.heard.opened().await;
+    for seed in 0..20 {
+        let text = words(seed, 30_000);
+        client.send(&format!("4{text}")).await;
+        assert_eq!(test.heard.text().await, text);
+        send(&session, &text);
+        assert_eq!(client.text().await, (true, format!("4{text}")));
     }
 }
 

@@ -131,7 +131,7 @@ fn frame(text: &str) -> Vec<u8> {
     [&[0x81, 0x80 | length, 0, 0, 0, 0], text.as_bytes()].concat()
 }
 
-fn self_signed() -> (Tls, TlsConnector) {
+pub(crate) fn self_signed() -> (Tls, TlsConnector) {
     let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let tls = Tls::from_pem(cert.pem().as_bytes(), signing_key.serialize_pem().as_bytes()).unwrap();
     let mut roots = RootCertStore::empty();
