@@ -1,3 +1,3 @@
 /** Broadcasts, and the sockets of other servers. */
 
-export { BroadcastOperator, type RemoteSocket } from "../broadcast-operator";
+export { BroadcastOperator, RemoteSocket } from "../broadcast-operator";
