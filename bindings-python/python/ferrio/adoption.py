@@ -100,39 +100,34 @@ def _is_method(function: Any, module: str, name: str) -> bool:
     return type(owner).__module__ == module and getattr(function, "__name__", None) == name
 
 
-def _uvicorn(receive: Any, send: Any) -> Found | None:
-    """uvicorn's own choice, which is also that of gunicorn's worker for it."""
-    module = "uvicorn.protocols.websockets.websockets_sansio_impl"
-    if not (_is_method(receive, module, "receive") and _is_method(send, module, "send")):
-        return None
-    protocol = receive.__self__
-    is_fresh = protocol.handshake_initiated and not protocol.handshake_complete and not protocol.close_sent
-    has_more = not protocol.queue.empty() or protocol.frames or protocol.conn.reader.buffer
-    if send.__self__ is not protocol or not is_fresh or has_more:
-        return None
+def _of_uvicorn(module: str, is_fresh: Callable[[Any], bool]) -> Callable[[Any, Any], Found | None]:
+    """Looks for a protocol of uvicorn's. It is fresh when it has neither answered the handshake nor read anything behind it."""
+    module = f"uvicorn.protocols.websockets.{module}"
 
-    def mark_answered() -> None:
-        protocol.handshake_complete = protocol.close_sent = True
+    def find(receive: Any, send: Any) -> Found | None:
+        if not (_is_method(receive, module, "receive") and _is_method(send, module, "send")):
+            return None
+        protocol = receive.__self__
+        if send.__self__ is not protocol or not is_fresh(protocol):
+            return None
 
-    return protocol.transport, mark_answered
+        def mark_answered() -> None:
+            protocol.handshake_complete = protocol.close_sent = True
+
+        return protocol.transport, mark_answered
+
+    return find
 
 
-def _uvicorn_wsproto(receive: Any, send: Any) -> Found | None:
-    """uvicorn with `--ws wsproto`."""
-    module = "uvicorn.protocols.websockets.wsproto_impl"
-    if not (_is_method(receive, module, "receive") and _is_method(send, module, "send")):
-        return None
-    protocol = receive.__self__
-    is_fresh = not (protocol.handshake_complete or protocol.close_sent or protocol.response_started)
+def _is_fresh_sansio(protocol: Any) -> bool:
+    is_unanswered = protocol.handshake_initiated and not (protocol.handshake_complete or protocol.close_sent)
+    return is_unanswered and protocol.queue.empty() and not (protocol.frames or protocol.conn.reader.buffer)
+
+
+def _is_fresh_wsproto(protocol: Any) -> bool:
+    is_answered = protocol.handshake_complete or protocol.close_sent or protocol.response_started
     trailing, has_ended = protocol.conn.handshake._h11_connection.trailing_data
-    has_more = not protocol.queue.empty() or trailing or has_ended
-    if send.__self__ is not protocol or not is_fresh or has_more:
-        return None
-
-    def mark_answered() -> None:
-        protocol.handshake_complete = protocol.close_sent = True
-
-    return protocol.transport, mark_answered
+    return not is_answered and protocol.queue.empty() and not (trailing or has_ended)
 
 
 def _hypercorn(_receive: Any, send: Any) -> Found | None:
@@ -159,7 +154,8 @@ def _hypercorn(_receive: Any, send: Any) -> Found | None:
 H11 = "hypercorn.protocol.h11"
 
 SERVERS: dict[str, Callable[[Any, Any], Found | None]] = {
-    "uvicorn": _uvicorn,
-    "uvicorn (wsproto)": _uvicorn_wsproto,
+    # uvicorn's own choice, which is also that of gunicorn's worker for it.
+    "uvicorn": _of_uvicorn("websockets_sansio_impl", _is_fresh_sansio),
+    "uvicorn (wsproto)": _of_uvicorn("wsproto_impl", _is_fresh_wsproto),
     "hypercorn": _hypercorn,
 }
