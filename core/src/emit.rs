@@ -242,9 +242,12 @@ impl Outgoing {
     fn new(namespace: &Arc<Namespace>, to: To<'_>, payload: &Payload, id: Option<u64>) -> Self {
         let is_for_many =
             matches!(to, To::Selection(_)) && namespace.server.config.engine.per_message_deflate.is_some();
-        let encoded = encode(namespace, Protocol::V4, payload, id);
+        let mut encoded = encode(namespace, Protocol::V4, payload, id);
+        if is_for_many {
+            encoded.set_for_many();
+        }
         Self {
-            encoded: if is_for_many { encoded.for_many() } else { encoded },
+            encoded,
             older: OnceCell::new(),
             namespace: namespace.clone(),
             payload: payload.clone(),
@@ -290,8 +293,11 @@ impl Outgoing {
     fn older(&self) -> &Encoded {
         let payload = self.plain.as_ref().unwrap_or(&self.payload);
         self.older.get_or_init(|| {
-            let encoded = encode(&self.namespace, Protocol::V3, payload, self.id);
-            if self.is_for_many { encoded.for_many() } else { encoded }
+            let mut encoded = encode(&self.namespace, Protocol::V3, payload, self.id);
+            if self.is_for_many {
+                encoded.set_for_many();
+            }
+            encoded
         })
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     packet::{
         frame::Frame,
         outbox::{Outbox, SendOptions},
+        shared::SharedForms,
     },
     request::{Handshake, Refusal},
     session::{
@@ -59,6 +60,7 @@ pub(crate) struct Shared<L: Layer> {
     pub(crate) ended: EndedSessions<Session<L>>,
     /// How WebSocket messages may be compressed, if at all.
     pub(crate) deflate: Option<Terms>,
+    pub(crate) forms_for_many: SharedForms,
     sessions: Mutex<HashMap<Arc<str>, Arc<Session<L>>>>,
     n_sessions: AtomicUsize,
     closed_sessions: Arc<ClosedSessions>,
@@ -97,6 +99,7 @@ impl<L: Layer> Server<L> {
         config.validate()?;
         let shared = Shared {
             deflate: config.per_message_deflate.map(Terms::new),
+            forms_for_many: SharedForms::default(),
             config,
             changes: Changes::default(),
             layer,

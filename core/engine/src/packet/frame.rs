@@ -1,7 +1,5 @@
 //! Packets encoded once, ready for every receiver.
 
-use std::sync::{Arc, OnceLock};
-
 use bytes::Bytes;
 use ferrio_protocol::engine::{ControlPacket, Data, PacketType, Protocol, decode_text, encode_binary};
 use tokio_tungstenite::tungstenite::protocol::frame::{
@@ -17,8 +15,8 @@ pub struct Frame {
     wire: Bytes,
     header_len: u8,
     kind: FrameKind,
-    /// In a frame for many, the place of the compressed form that they share.
-    compressed: Option<Arc<OnceLock<Option<Frame>>>>,
+    /// Whether all its receivers share one compressed form.
+    is_for_many: bool,
 }
 
 /// What a frame carries.
@@ -122,12 +120,17 @@ impl Frame {
             .format(body_len, &mut &mut buffer[start..MAX_HEADER])
             .expect("the header's length was asked for");
         let header_len = u8::try_from(header_len).expect("an unmasked header has at most ten bytes");
-        Self { wire: Bytes::from(buffer).slice(start..), header_len, kind, compressed: None }
+        Self { wire: Bytes::from(buffer).slice(start..), header_len, kind, is_for_many: false }
     }
 
-    /// The compressed form that all its receivers share, if it is a frame for many; made by the first who asks.
-    pub(crate) fn shared_compressed(&self, compress: impl FnOnce() -> Option<Self>) -> Option<&Option<Self>> {
-        self.compressed.as_ref().map(|place| place.get_or_init(compress))
+    /// Whether all its receivers share one compressed form.
+    pub(crate) fn is_for_many(&self) -> bool {
+        self.is_for_many
+    }
+
+    /// Whether nobody else has a handle of it.
+    pub(crate) fn is_last(&self) -> bool {
+        self.wire.is_unique()
     }
 
     /// Whether it is another handle of the same frame.
@@ -201,11 +204,11 @@ impl Encoded {
 
     /// Has it compressed once for all who get it, and not for each by itself with what that one was sent before. For a
     /// packet to many, on a server that [compresses](crate::Config::per_message_deflate).
-    pub fn for_many(mut self) -> Self {
+    #[cold]
+    pub fn set_for_many(&mut self) {
         for frame in std::iter::once(&mut self.head).chain(&mut self.attachments) {
-            frame.compressed = Some(Arc::default());
+            frame.is_for_many = true;
         }
-        self
     }
 
     /// Whether any of its frames is binary: those differ between the revisions.

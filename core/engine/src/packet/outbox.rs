@@ -105,8 +105,12 @@ impl Outbox {
         self.queue.front().is_some_and(|first| first.ends_write)
     }
 
+    #[inline]
     fn push_frame(&mut self, frame: Frame, n_followers: usize, is_head: bool, options: SendOptions) {
-        let is_raw = self.is_to_compress(&frame, options);
+        let is_raw = match self.compress_from {
+            Some(threshold) => is_to_compress(&frame, options, threshold),
+            None => false,
+        };
         let queued = Queued { frame, n_followers, is_head, options, ends_write: false, is_raw };
         self.bytes += queued.weight();
         self.queue.push_back(queued);
@@ -151,19 +155,11 @@ impl Outbox {
         self.mark_raw();
     }
 
-    #[inline]
-    fn is_to_compress(&self, frame: &Frame, options: SendOptions) -> bool {
-        self.compress_from.is_some_and(|threshold| {
-            options.compress && frame.body_len() >= threshold && frame.kind() != FrameKind::Control
-        })
-    }
-
     fn mark_raw(&mut self) {
-        let mut queue = std::mem::take(&mut self.queue);
-        for queued in &mut queue {
-            queued.is_raw = self.is_to_compress(&queued.frame, queued.options);
+        let Some(threshold) = self.compress_from else { return };
+        for queued in &mut self.queue {
+            queued.is_raw = is_to_compress(&queued.frame, queued.options, threshold);
         }
-        self.queue = queue;
     }
 
     /// The next frame that has to be compressed, unless enough is ready to leave.
@@ -293,6 +289,12 @@ impl Outbox {
             self.queue = VecDeque::new();
         }
     }
+}
+
+/// Whether a frame has to be compressed on a WebSocket where that was agreed on. Most have none of it to do.
+#[cold]
+fn is_to_compress(frame: &Frame, options: SendOptions, threshold: usize) -> bool {
+    options.compress && frame.body_len() >= threshold && frame.kind() != FrameKind::Control
 }
 
 #[cfg(test)]

@@ -351,7 +351,8 @@ async fn a_packet_for_many_is_the_same_on_every_wire() {
     clients[0].0.text().await;
     let text = words(2, 3000);
     for _ in 0..3 {
-        let packet = Encoded::from(Frame::message_text(&text)).for_many();
+        let mut packet = Encoded::from(Frame::message_text(&text));
+        packet.set_for_many();
         let mut writes = Writes::new();
         for (_, session) in &clients {
             session.push(&packet, SendOptions::default(), &mut writes);
@@ -389,7 +390,8 @@ async fn windows_are_kept_to() {
         for seed in 0..10 {
             let text = words(seed, 20_000);
             send(&session, &text);
-            let packet = Encoded::from(Frame::message_text(&text)).for_many();
+            let mut packet = Encoded::from(Frame::message_text(&text));
+            packet.set_for_many();
             session.push(&packet, SendOptions::default(), &mut Writes::new());
             for _ in 0..2 {
                 assert_eq!(client.text().await, (true, format!("4{text}")), "{bits} bits");

@@ -7,7 +7,12 @@ use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
-use crate::{deflate::Deflater, layer::Layer, packet::frame::Frame, session::Session};
+use crate::{
+    deflate::Deflater,
+    layer::Layer,
+    packet::{frame::Frame, shared::SharedForms},
+    session::Session,
+};
 
 /// What is compressed in a row, before the thread's other tasks have their turn: about a millisecond's work.
 const IN_A_ROW: usize = 64 << 10;
@@ -21,15 +26,17 @@ pub(super) fn compress_waiting<L: Layer>(
     websocket_id: u32,
     deflater: &mut Deflater,
 ) {
-    let mut n_read = 0;
+    let forms = &session.server().forms_for_many;
+    let (mut n_read, mut is_shared) = (0, false);
     while n_read < IN_A_ROW
         && let Some(raw) = session.next_raw(websocket_id)
     {
         n_read += raw.len();
+        is_shared |= raw.is_for_many();
         let compressed = if raw.len() < LONG {
-            compress(&raw, deflater)
+            compress(&raw, deflater, forms)
         } else {
-            block_in_place(|| compress(&raw, deflater))
+            block_in_place(|| compress(&raw, deflater, forms))
         };
         let is_shorter = compressed.is_some();
         // It may have been dropped meanwhile, because the client does not read.
@@ -38,16 +45,17 @@ pub(super) fn compress_waiting<L: Layer>(
             deflater.said(&raw.body());
         }
     }
+    if is_shared {
+        forms.forget_unused();
+    }
 }
 
 /// The compressed form of a frame, `None` if it is no shorter.
-fn compress(raw: &Frame, deflater: &Deflater) -> Option<Frame> {
+fn compress(raw: &Frame, deflater: &Deflater, forms: &SharedForms) -> Option<Frame> {
     let body = raw.body();
-    if deflater.takes_shared(&body) {
-        let compress = || deflater.compress_for_all(&body, |compressed| raw.with_compressed(compressed));
-        if let Some(shared) = raw.shared_compressed(compress) {
-            return shared.clone();
-        }
+    let write = |compressed: &[u8]| raw.with_compressed(compressed);
+    if raw.is_for_many() && deflater.takes_shared(&body) {
+        return forms.of(raw, || deflater.compress_for_all(&body, write));
     }
-    deflater.compress(&body, |compressed| raw.with_compressed(compressed))
+    deflater.compress(&body, write)
 }
