@@ -43,7 +43,7 @@ const FAULTS: [(&str, Option<&str>); 8] = [
     ("49", Some("unknown packet type")),
     (r#"42["unclosed""#, Some("invalid payload")),
     (r#"42["disconnect"]"#, Some("invalid payload")),
-    (r#"45x-["a"]"#, Some("illegal attachments")),
+    (r#"45x-["a"]"#, Some("Illegal attachments")),
     (r#"4599-["a"]"#, Some("too many attachments")),
     ("2", Some("invalid heartbeat direction")),
     ("40", None),
