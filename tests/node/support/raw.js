@@ -169,7 +169,7 @@ function refusedWebSocket(server, path) {
   const socket = new WebSocket(server.url.replace("http", "ws") + path);
   const outcome = new Promise((resolve, reject) => {
     socket.once("open", () => reject(new Error("the WebSocket was accepted")));
-    socket.once("error", () => {});
+    socket.on("error", reject);
     socket.once("unexpected-response", (_sent, response) => {
       const chunks = [];
       response.on("data", (chunk) => chunks.push(chunk));
