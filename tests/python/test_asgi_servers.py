@@ -123,3 +123,21 @@ async def test_told_to_end(node: NodeProcess, command: list[str], way: str, end:
         assert b"Traceback" not in output, output.decode()
         for client in clients:
             await client.close()
+
+
+async def test_signal_of_the_application(node: NodeProcess) -> None:
+    """an application that handles the signal itself keeps its clients until its server ends"""
+    port = free_port()
+    async with running(["support.patient_script", "{port}"], port) as process:
+        client = node.client()
+        client.open(f"http://127.0.0.1:{port}", transports=["polling"])
+        await client.connected()
+        asked = asyncio.ensure_future(client.call("ask_until_told"))
+        process.send_signal(signal.SIGTERM)
+        await asked
+        await client.emit("release")
+        await client.disconnected()
+        output, _ = await soon(process.communicate(), "the end of the server")
+        assert process.returncode == 0, output.decode()
+        assert b"Traceback" not in output, output.decode()
+        await client.close()
