@@ -119,7 +119,7 @@ impl Namespace {
     /// Asked under the write lock of the namespaces; clients that find it are counted under the read lock, so that none
     /// comes between the question and the removal.
     pub(crate) fn is_empty(&self) -> bool {
-        self.n_clients.load(Ordering::Acquire) == 0
+        self.n_clients.load(Ordering::SeqCst) == 0
     }
 
     /// Notes that a client wants to connect.
@@ -129,21 +129,34 @@ impl Namespace {
 
     /// Notes that a client was not let in.
     pub(crate) fn turned_away(self: &Arc<Self>) {
-        let was_last = self.n_clients.fetch_sub(1, Ordering::AcqRel) == 1;
+        // Sequentially consistent: either this sees that nobody wants it, or the host, who says so, that nobody is in it.
+        let was_last = self.n_clients.fetch_sub(1, Ordering::SeqCst) == 1;
         if was_last && self.goes_when_empty() {
             let namespace = self.clone();
             // Not done here, where locks are held, nor on an I/O thread, because its adapter is the host's own.
-            drop(runtime().spawn_blocking(move || namespace.server.remove_empty_namespace(&namespace)));
+            drop(runtime().spawn_blocking(move || namespace.server.remove_unwanted_namespace(&namespace)));
         }
     }
 
     fn goes_when_empty(&self) -> bool {
-        self.server.config.cleanup_empty_child_namespaces && self.is_dynamic.load(Ordering::Acquire)
+        self.server.config.cleanup_empty_child_namespaces && self.is_unwanted()
     }
 
-    /// Keeps it, whether it has clients or not: the host has asked for it by name.
-    pub(crate) fn make_permanent(&self) {
-        self.is_dynamic.store(false, Ordering::Release);
+    /// Whether only clients have asked for it.
+    pub(crate) fn is_unwanted(&self) -> bool {
+        self.is_dynamic.load(Ordering::SeqCst)
+    }
+
+    /// Notes that a client or, by name, the host has asked for it: then it stays, whether it has clients or not.
+    pub(crate) fn ask_for(&self, is_dynamic: bool) {
+        if !is_dynamic {
+            self.is_dynamic.store(false, Ordering::SeqCst);
+        }
+    }
+
+    /// Notes that the host no longer wants it.
+    pub(crate) fn give_up(&self) {
+        self.is_dynamic.store(true, Ordering::SeqCst);
     }
 
     /// A socket of this node by its id.
@@ -242,7 +255,7 @@ impl Namespace {
         let mut report = |room: &Room, exists| self.note_change(room, exists);
         if rooms.insert(socket.key(), socket.id().clone(), socket.clone(), &mut report) {
             // Nobody else will forget the one whose place it takes. It is not the last.
-            self.n_clients.fetch_sub(1, Ordering::AcqRel);
+            self.n_clients.fetch_sub(1, Ordering::SeqCst);
         }
         for room in std::iter::once(Room::Text(socket.id().clone())).chain(joined) {
             if rooms.join(socket.key(), &room, &mut report) {
@@ -264,12 +277,12 @@ impl Namespace {
         let was_member = rooms.remove(socket.key(), &mut |room, exists| self.note_change(room, exists));
         drop(rooms);
         if was_member {
-            self.n_clients.fetch_sub(1, Ordering::AcqRel);
+            self.n_clients.fetch_sub(1, Ordering::SeqCst);
         }
         self.server.unregister(socket.key());
         self.tell_adapter();
         if self.goes_when_empty() {
-            self.server.remove_empty_namespace(self);
+            self.server.remove_unwanted_namespace(self);
         }
     }
 

@@ -31,11 +31,10 @@ impl SocketIo {
     }
 
     pub(crate) fn namespace(self: &Arc<Self>, name: &str, is_dynamic: bool) -> Arc<Namespace> {
-        if let Some(namespace) = self.find_namespace(name) {
-            if !is_dynamic {
-                namespace.make_permanent();
-            }
-            return namespace;
+        if let Some(namespace) = self.namespaces.read().get(name) {
+            // Under the lock, so that it is not removed before it knows that it is wanted.
+            namespace.ask_for(is_dynamic);
+            return namespace.clone();
         }
         // Its adapter is the host's own, so this is done under no lock, and before anybody can find the namespace.
         let made = Arc::new(Namespace::new(Arc::from(name), self.clone(), is_dynamic));
@@ -48,6 +47,7 @@ impl SocketIo {
             return made;
         }
         let found = namespaces.entry(made.name().clone()).or_insert_with(|| made.clone()).clone();
+        found.ask_for(is_dynamic);
         drop(namespaces);
         if !Arc::ptr_eq(&found, &made) {
             // Another thread was quicker.
@@ -56,11 +56,15 @@ impl SocketIo {
         found
     }
 
-    pub(crate) fn remove_empty_namespace(&self, namespace: &Arc<Namespace>) -> bool {
+    /// Removes a namespace that has no clients and that the host has not asked for by name, or no longer wants.
+    pub(crate) fn remove_unwanted_namespace(&self, namespace: &Arc<Namespace>) -> bool {
         let mut namespaces = self.namespaces.write();
         let is_current =
             namespaces.get(namespace.name()).is_some_and(|current| Arc::ptr_eq(current, namespace));
-        let is_removed = is_current && namespace.is_empty() && namespaces.remove(namespace.name()).is_some();
+        let is_removed = is_current
+            && namespace.is_unwanted()
+            && namespace.is_empty()
+            && namespaces.remove(namespace.name()).is_some();
         drop(namespaces);
         if is_removed {
             namespace.adapter.close();

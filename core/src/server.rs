@@ -90,9 +90,14 @@ impl Server {
         self.shared.find_namespace(name)
     }
 
-    /// Removes a namespace that has no sockets, and returns whether it did.
+    /// Removes a namespace that nobody is in, nor on the way to, and returns whether it did. Any other stays; where
+    /// [`cleanup_empty_child_namespaces`](Config::cleanup_empty_child_namespaces) says so it goes with its last client,
+    /// unless it is [asked for](Self::namespace) again.
     pub fn remove_namespace(&self, name: &str) -> bool {
-        self.find_namespace(name).is_some_and(|namespace| self.shared.remove_empty_namespace(&namespace))
+        let Some(namespace) = self.find_namespace(name) else { return false };
+        // Before it is looked at: a client that goes meanwhile removes it.
+        namespace.give_up();
+        self.shared.remove_unwanted_namespace(&namespace)
     }
 
     /// Lets every namespace come into being that a client asks for. They go with their last client, where
