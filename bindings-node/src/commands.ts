@@ -7,7 +7,7 @@ import { debug } from "./debug";
 import { Command, Flag, type NativeServer } from "./native";
 import { type PacketParser, PacketType } from "./parser";
 import type { Rooms } from "./room";
-import { type Encoded, encode } from "./value";
+import { type Encoded, encode, partsOf } from "./value";
 import { warn } from "./warning";
 
 /** While there is little load, commands leave at once: when a batch has no more records than this. */
@@ -147,7 +147,7 @@ export class Commands {
   ): number {
     const token = this.#acks.add(listener);
     const payload = this.#encodeAsking(nsp, args, token);
-    const { text, attachments } = typeof payload === "string" ? { text: payload, attachments: [] } : payload;
+    const { text, attachments } = partsOf(payload);
     const [rooms, except] = [this.#rooms.listToCore(to.rooms), this.#rooms.listToCore(to.except)];
     this.flush();
     const ask = { namespace, rooms, except, flags, timeout: timeout ?? -1, token, text };
@@ -162,7 +162,7 @@ export class Commands {
   replay(socket: number, args: unknown[], nsp: string): void {
     const payload = this.#encode(PacketType.Event, nsp, args);
     if (payload === undefined) return;
-    const { text, attachments } = typeof payload === "string" ? { text: payload, attachments: [] } : payload;
+    const { text, attachments } = partsOf(payload);
     this.flush();
     this.#core.replay(socket, text, attachments);
   }

@@ -13,6 +13,11 @@ export interface EncodedBinary {
   attachments: Uint8Array[];
 }
 
+/** The text and what is binary in it, of which there may be nothing. */
+export function partsOf(encoded: Encoded): EncodedBinary {
+  return typeof encoded === "string" ? { text: encoded, attachments: [] } : encoded;
+}
+
 /**
  * Encodes arguments. This runs code of the application (getters, `toJSON`, proxies), which may throw or emit: nothing
  * may be half done meanwhile.
